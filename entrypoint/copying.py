@@ -1,0 +1,177 @@
+"""Making the target hold what the source holds: layers once, the rest in passes, and a last pass that misses nothing.
+
+pre-copy    engine up     each immutable layer once, several at a time; then passes over everything else, until a
+                          pass has little to send or does not shrink any more
+final sync  engine down   what the layer database says now; files changed since the last pass began are copied
+                          whatever their size and times say
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint import rsync, wording
+from entrypoint.errors import CopyError
+from entrypoint.filesystem import flush
+from entrypoint.host import polite_command, run
+from entrypoint.layers import DRIVER, Layer, immutable_layers
+from entrypoint.log import log
+
+# Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
+# mounted at `merged` is the containers' view of the layers, not data.
+NEVER_COPIED = (
+    "/tmp",  # noqa: S108 - a name in the data root
+    "/runtimes",
+    f"/{DRIVER}/*/merged",
+    f"/{DRIVER}/backingFsBlockDev",
+    "/volumes/backingFsBlockDev",
+    "/lost+found",
+)
+
+# Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
+# is enough. What one pass sends is about what the next will find, and the last is done with the engine down.
+SMALL_ENOUGH = 16 * 1024 * 1024
+SHRINKS_BY = 0.8
+MOST_PASSES = 6
+
+# A file written in the same clock tick in which a pass read it keeps its size and time. File systems take times from
+# the kernel's coarse clock (a tick is at most 10 ms), ext3 whole seconds.
+RACY = 2.0
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What the pre-copy achieved: layers that need not be looked at again, and since when to look at the rest.
+
+    `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets.
+    """
+
+    layers: frozenset[str]
+    since: float
+    monotonic: float
+
+    def racy_since(self) -> float:
+        """Files changed after this instant (seconds since 1970) are copied again; all, if the clock was set."""
+        drift = (time.time() - self.since) - (time.monotonic() - self.monotonic)
+        return self.since - RACY if abs(drift) < RACY / 2 else 0.0
+
+
+@dataclass(frozen=True)
+class Copier:
+    """Source and target data root, as seen from here."""
+
+    source: Path
+    target: Path
+    same_file_system: bool
+    bwlimit: str = ""
+
+    def pre_copy(self) -> Copied:
+        """Copy all that can be copied with the engine up, and flush it to disk."""
+        layers = immutable_layers(self.source)
+        done = self._copy_layers(layers)
+        since, monotonic = self._passes(done)
+        flush(self.target)
+        return Copied(frozenset(done), since, monotonic)
+
+    def final_sync(self, copied: Copied) -> None:
+        """Copy what can have changed since, with the engine down, and flush it to disk."""
+        excludes = self.excludes(copied.layers)
+        racy = self._changed_since(copied.racy_since(), excludes)
+        forced = rsync.copy_frozen(rsync.forced_command(self.source, self.target), racy)
+        # Last, because it alone sets the times of directories in which the other wrote.
+        stats = rsync.copy_frozen(rsync.pass_command(self.source, self.target, excludes))
+        log.info("final_sync.sent", size=wording.size(stats.size), files=stats.files, forced=forced.files)
+        flush(self.target)
+
+    def excludes(self, copied_layers: Iterable[str]) -> tuple[str, ...]:
+        """What a pass leaves alone: layers that were copied and that the database still names.
+
+        A layer that has vanished is not among them, so that the pass deletes it.
+        """
+        listed = {layer.cache_id for layer in immutable_layers(self.source)}
+        return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(listed & set(copied_layers)))
+
+    def _copy_layers(self, layers: frozenset[Layer]) -> set[str]:
+        """Copy layers, the largest first, so that no long one is left for the end."""
+        ordered = sorted(layers, key=lambda layer: layer.size, reverse=True)
+        (self.target / DRIVER).mkdir(mode=0o710, exist_ok=True)
+        with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+            copied = [cache_id for cache_id in pool.map(self._copy_layer, ordered) if cache_id]
+        how = "linked" if self.same_file_system else "copied"
+        log.info("layers.copied", layers=len(copied), how=how, size=wording.size(sum(one.size for one in layers)))
+        return set(copied)
+
+    def _copy_layer(self, layer: Layer) -> str | None:
+        """Copy one layer's `diff`; nothing if it vanished meanwhile."""
+        place = self.target / layer.diff
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        result = run(polite_command(layer_command(self.source / layer.diff, place, self.same_file_system)),
+                     timeout=None, check=False)  # fmt: skip
+        if result.code == 0:
+            return layer.cache_id
+        if layer not in immutable_layers(self.source):
+            return None
+        raise rsync.copy_failed(f"Layer {layer.cache_id} cannot be copied.", result)
+
+    def _passes(self, layers: set[str]) -> tuple[float, float]:
+        """Repeat passes until a stop rule holds; returns when the last one began, on both clocks."""
+        before: int | None = None
+        since, monotonic = 0.0, 0.0
+        for number in range(1, MOST_PASSES + 1):
+            since, monotonic = time.time(), time.monotonic()
+            argv = rsync.pass_command(self.source, self.target, self.excludes(layers), bwlimit=self.bwlimit)
+            stats = rsync.copy_live(argv)
+            seconds = round(time.monotonic() - monotonic, 3)
+            log.info("pass.finished", number=number, size=wording.size(stats.size), files=stats.files, seconds=seconds)
+            if number > 1 and is_enough(stats.size, before):
+                break
+            before = stats.size
+        return since, monotonic
+
+    def _changed_since(self, instant: float, excludes: Iterable[str]) -> bytes:
+        """The names of regular files whose inode changed after `instant`, each ended by a zero byte."""
+        return run(changed_command(self.source, instant, excludes), timeout=None).stdout.encode(
+            "utf-8", "surrogateescape"
+        )
+
+
+def is_enough(sent: int, before: int | None) -> bool:
+    """Whether another live pass would not pay; `before` is what the pass before this one sent."""
+    return sent <= SMALL_ENOUGH or (before is not None and sent > before * SHRINKS_BY)
+
+
+def layer_command(source: Path, target: Path, link: bool) -> list[str]:
+    """The argv that copies one layer with everything it holds, or hard-links its files on the same file system.
+
+    `--remove-destination`, because an interrupted copy may have left half a file.
+    """
+    how = ["--link"] if link else ["--reflink=auto"]
+    return ["cp", "-a", "--one-file-system", "--remove-destination", *how, "-T", "--", str(source), str(target)]
+
+
+def changed_command(source: Path, instant: float, excludes: Iterable[str]) -> list[str]:
+    """The argv that lists, relative to `source`, regular files with a ctime after `instant`, outside `excludes`."""
+    pruned = [word for pattern in excludes for word in ("-path", f"{_literal(source)}{pattern}", "-o")][:-1]
+    return [
+        *("find", str(source), "-xdev"),
+        *("(", *pruned, ")", "-prune", "-o"),
+        *("-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%P\\0"),
+    ]
+
+
+def _literal(path: Path) -> str:
+    """A path in which find's -path takes no character for a wildcard."""
+    return "".join(f"\\{char}" if char in "\\*?[" else char for char in str(path))
+
+
+def remove_copy(target: Path) -> None:
+    """Remove what was copied into a target that was empty before; the directory itself and lost+found stay."""
+    for entry in sorted(os.scandir(target), key=lambda entry: entry.name):
+        if entry.name == "lost+found":
+            continue
+        result = run(["rm", "-rf", "--one-file-system", "--", entry.path], timeout=None, check=False)
+        if result.code:
+            raise CopyError(f"The unfinished copy {entry.path} cannot be removed.", details=result.stderr[-1000:])

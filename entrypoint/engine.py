@@ -1,0 +1,184 @@
+"""The one door to the Docker engine: the SDK, on a socket reached through the host's directory.
+
+A bind-mounted socket *file* is dead once the engine has restarted, because the restart makes a new one; the same name
+in the host's own directory is not (balena-engine issue 282). Connections are made anew where a proof is wanted.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import docker
+import requests
+import tenacity
+from docker.errors import APIError, DockerException, NotFound
+
+from entrypoint.errors import EngineError
+from entrypoint.host import Host
+from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory, Status
+from entrypoint.log import log
+
+SOCKET = "/run/docker.sock"
+ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slowly
+READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
+SNAPSHOTTER = "io.containerd.snapshotter.v1"
+UNREACHABLE = (DockerException, requests.RequestException, OSError)
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What `GET /info` tells that a move depends on."""
+
+    engine_id: str
+    data_root: PurePosixPath
+    driver: str
+    store: str
+    version: str
+    live_restore: bool
+    swarm: str
+    security: tuple[str, ...]
+
+    @classmethod
+    def from_api(cls, answer: dict[str, Any]) -> "EngineInfo":
+        status = [tuple(pair) for pair in answer.get("DriverStatus") or ()]
+        return cls(
+            engine_id=answer["ID"],
+            data_root=PurePosixPath(answer["DockerRootDir"]),
+            driver=answer["Driver"],
+            store="containerd" if ("driver-type", SNAPSHOTTER) in status else "graphdriver",
+            version=answer["ServerVersion"],
+            live_restore=bool(answer.get("LiveRestoreEnabled")),
+            swarm=(answer.get("Swarm") or {}).get("LocalNodeState") or "inactive",
+            security=tuple(answer.get("SecurityOptions") or ()),
+        )
+
+
+class Engine:
+    """One connection to the engine. `opened` gives a fresh one; nothing is kept between two."""
+
+    def __init__(self, client: "docker.DockerClient") -> None:
+        self._client = client
+
+    @classmethod
+    @contextmanager
+    def opened(cls, socket: Path) -> Iterator["Engine"]:
+        """A new connection to the engine that listens on `socket`, closed at the end of the block.
+
+        Every failure of the SDK inside the block becomes an EngineError.
+        """
+        client = None
+        try:
+            client = docker.DockerClient(base_url=f"unix://{socket}", version="auto", timeout=int(ANSWER))
+            yield cls(client)
+        except UNREACHABLE as error:
+            raise EngineError("The Docker engine did not answer as expected.", details=str(error)) from error
+        finally:
+            if client is not None:
+                client.close()
+
+    def info(self) -> EngineInfo:
+        return EngineInfo.from_api(self._client.info())
+
+    def containers(self) -> tuple[Container, ...]:
+        """Every container, running or not, the longest running first."""
+        listed = self._client.api.containers(all=True, quiet=True)
+        found = (self.container(one["Id"]) for one in listed)
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.started_at))
+
+    def container(self, container_id: str) -> Container | None:
+        """A container, or nothing if there is none (any more)."""
+        try:
+            return Container.from_inspect(self._client.api.inspect_container(container_id))
+        except NotFound:
+            return None
+
+    def inspect(self, container_id: str) -> dict[str, Any]:
+        """The engine's own description of a container."""
+        answer: dict[str, Any] = self._client.api.inspect_container(container_id)
+        return answer
+
+    def exit_code(self, container_id: str) -> int:
+        return int(self.inspect(container_id)["State"]["ExitCode"])
+
+    def start(self, container_id: str) -> None:
+        self._client.api.start(container_id)
+
+    def pause(self, container_id: str) -> None:
+        self._client.api.pause(container_id)
+
+    def stop(self, container_id: str) -> None:
+        self._client.api.stop(container_id)
+
+    def inventory(self) -> Inventory:
+        """Everything the engine holds."""
+        info = self.info()
+        return Inventory(
+            engine_id=info.engine_id,
+            driver=info.driver,
+            store=info.store,
+            containers=self.containers(),
+            images={one["Id"]: " ".join(_tags(one)) for one in self._client.api.images(all=True)},
+            volumes={one["Name"]: one["Driver"] for one in self._client.api.volumes()["Volumes"] or ()},
+            networks=dict(_network(one) for one in self._client.api.networks()),
+            plugins={one.id: f"{one.name} {'enabled' if one.enabled else 'disabled'}" for one in self._plugins()},
+        )
+
+    def _plugins(self) -> list[Any]:
+        return list(self._client.plugins.list())
+
+    def client(self) -> "docker.DockerClient":
+        """The SDK's own object, for the sibling container (`sibling.py`)."""
+        return self._client
+
+
+def _tags(image: dict[str, Any]) -> list[str]:
+    names = (image.get("RepoTags") or []) + (image.get("RepoDigests") or [])
+    return sorted(name for name in names if not name.startswith("<none>"))
+
+
+def _network(network: dict[str, Any]) -> tuple[str, str]:
+    """The key and the facts of a network; the predefined ones are named, not numbered."""
+    name = network["Name"]
+    if name in PREDEFINED_NETWORKS:
+        return name, network["Driver"]
+    return network["Id"], f"{name} {network['Driver']}"
+
+
+def socket_of(host: Host) -> Path:
+    """Where the host's engine listens, as seen from here."""
+    return host.path(host.resolve(SOCKET))
+
+
+def until(
+    condition: Callable[[], bool],
+    *,
+    waiting_for: str,
+    seconds: float,
+    interval: float = 0.1,
+    late: tuple[type[BaseException], ...] = (EngineError,),
+) -> None:
+    """Ask again until `condition` holds; for what is known to come late, with an end.
+
+    Only the exceptions in `late` are waited through. Raises EngineError when the time is over.
+    """
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_fixed(interval),
+        retry=tenacity.retry_if_exception_type(late) | tenacity.retry_if_result(lambda held: not held),
+        before_sleep=lambda state: _waiting(state, waiting_for),
+    )
+    try:
+        retrying(condition)
+    except tenacity.RetryError as over:
+        last = over.last_attempt.exception()
+        details = str(last) if last else ""
+        raise EngineError(f"Waited {seconds:g} s in vain for {waiting_for}.", details=details) from last
+
+
+def _waiting(state: "tenacity.RetryCallState", waiting_for: str) -> None:
+    log.debug("retry", waiting_for=waiting_for, attempt=state.attempt_number)
+
+
+__all__ = ["APIError", "Engine", "EngineInfo", "Status", "socket_of", "until"]

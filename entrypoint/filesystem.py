@@ -1,0 +1,139 @@
+"""File systems as the kernel tells of them, and writes that are there after a power cut."""
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from entrypoint.host import HOST_PID, Host, run
+
+FLUSH = 3600.0  # seconds; a slow disk may have gigabytes of dirty pages to write
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo (proc_pid_mountinfo(5)), as the host's first process sees it."""
+
+    point: PurePosixPath
+    source: str
+    kind: str
+    device: str
+    options: frozenset[str]
+
+    @classmethod
+    def from_mountinfo(cls, line: str) -> "Mount":
+        left, _, right = line.partition(" - ")
+        fields, tail = left.split(), right.split()
+        options = frozenset(fields[5].split(",")) | frozenset(tail[2].split(",") if len(tail) > 2 else ())
+        return cls(PurePosixPath(_unescape(fields[4])), _unescape(tail[1]), tail[0], fields[2], options)
+
+
+def _unescape(text: str) -> str:
+    """Space, tab, newline and backslash are octal in mountinfo."""
+    raw = text.encode("utf-8", "surrogateescape")
+    for code in (b"040", b"011", b"012", b"134"):
+        raw = raw.replace(b"\\" + code, bytes([int(code, 8)]))
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def mounts() -> tuple[Mount, ...]:
+    """The host's mounts, in the order they were made."""
+    text = Path(f"/proc/{HOST_PID}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
+    return tuple(Mount.from_mountinfo(line) for line in text.splitlines())
+
+
+def mount_of(path: PurePosixPath, table: tuple[Mount, ...]) -> Mount:
+    """The mount a resolved host path lies on; of two on one point the later hides the earlier."""
+    best = table[0]
+    for mount in table:
+        if path.is_relative_to(mount.point) and len(mount.point.parts) >= len(best.point.parts):
+            best = mount
+    return best
+
+
+def mounts_below(path: PurePosixPath, table: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """The mounts inside a directory, without the one it is itself."""
+    return tuple(mount for mount in table if path in mount.point.parents)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a file system has free for root, in bytes and inodes; it has no inode limit if `inodes` is None."""
+
+    free: int
+    inodes: int | None
+
+    @classmethod
+    def at(cls, path: Path) -> "Space":
+        info = os.statvfs(path)
+        return cls(info.f_bfree * info.f_frsize, info.f_ffree if info.f_files else None)
+
+
+def existing_ancestor(host: Host, path: PurePosixPath) -> PurePosixPath:
+    """The path itself or the nearest directory above it that is there."""
+    while not os.path.lexists(host.path(path)):
+        path = path.parent
+    return path
+
+
+def flush(path: Path) -> None:
+    """Write what is dirty on the file system of `path` to its disk, and say so if that failed (syncfs(2))."""
+    run(["sync", "--file-system", os.fspath(path)], timeout=FLUSH)
+
+
+def fsync_directory(path: Path) -> None:
+    """Make names created, renamed or removed in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_directories(path: Path, mode: int = 0o755) -> tuple[Path, ...]:
+    """Create what is missing of a path, durably; returns what was created, the outermost first."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for step in reversed(missing):
+        step.mkdir()
+        step.chmod(mode)
+        fsync_directory(step.parent)
+    return tuple(reversed(missing))
+
+
+def atomic_write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace or create a file so that after a crash it has its old content or the new, never something between.
+
+    An existing file keeps its mode, owner and extended attributes (SELinux labels are among them).
+    """
+    draft = path.with_name(f".{path.name}.relocator")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        if path.exists():
+            _take_attributes(path, handle)
+        else:
+            os.fchmod(handle, mode)
+        file.flush()
+        os.fsync(handle)
+    draft.replace(path)
+    fsync_directory(path.parent)
+
+
+def _take_attributes(model: Path, handle: int) -> None:
+    info = model.stat()
+    os.fchown(handle, info.st_uid, info.st_gid)
+    os.fchmod(handle, stat.S_IMODE(info.st_mode))
+    for name in os.listxattr(model):
+        with suppress(OSError):  # one that cannot be set is one the file system makes by itself
+            os.setxattr(handle, name, os.getxattr(model, name))
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file that may already be gone."""
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        fsync_directory(path.parent)

@@ -1,0 +1,120 @@
+"""What an engine holds, as it tells it, in a form in which before and after can be compared.
+
+Left out because a move or any restart changes them, and nothing is lost by it: start times, process ids, addresses,
+paths below the data root, creation times of volumes (the engine takes a directory's ctime), the id of the predefined
+bridge network (made anew at each start).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+PREDEFINED_NETWORKS = frozenset({"bridge", "host", "none"})
+
+
+class Status(StrEnum):
+    """A container's state, in the engine's words."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container, what it is made of, and how it stood; `started_at` only orders the restarts."""
+
+    id: str
+    name: str
+    image: str
+    status: Status
+    policy: str
+    auto_remove: bool
+    started_at: str
+
+    @classmethod
+    def from_inspect(cls, answer: Mapping[str, Any]) -> "Container":
+        host_config = answer["HostConfig"]
+        return cls(
+            id=answer["Id"],
+            name=answer["Name"].lstrip("/"),
+            image=answer["Image"],
+            status=Status(answer["State"]["Status"]),
+            policy=host_config["RestartPolicy"]["Name"] or "no",
+            auto_remove=host_config["AutoRemove"],
+            started_at=answer["State"]["StartedAt"],
+        )
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything an engine holds, by name; the strings of a mapping are its comparable facts."""
+
+    engine_id: str
+    driver: str
+    store: str
+    containers: tuple[Container, ...]
+    images: dict[str, str]
+    volumes: dict[str, str]
+    networks: dict[str, str]
+    plugins: dict[str, str]
+
+    def container(self, container_id: str) -> Container | None:
+        return next((container for container in self.containers if container.id == container_id), None)
+
+    def without(self, ids: frozenset[str]) -> "Inventory":
+        """The same, but for some containers."""
+        return replace(self, containers=tuple(one for one in self.containers if one.id not in ids))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Inventory":
+        containers = tuple(Container(**{**one, "status": Status(one["status"])}) for one in stored["containers"])
+        return cls(**{**stored, "containers": containers})
+
+
+def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
+    """What `after` lacks, has in addition or has otherwise, one sentence each; empty when nothing was lost.
+
+    Containers with `--rm` are passed over: the engine removes them at any restart. Whether what ran runs is not
+    asked here, see `restart.py`.
+    """
+    found = [
+        f"{what} was {was!r} and is {now!r}"
+        for what, was, now in (
+            ("the engine's id", before.engine_id, after.engine_id),
+            ("the storage driver", before.driver, after.driver),
+            ("the image store", before.store, after.store),
+        )
+        if was != now
+    ]
+    for kind in ("images", "volumes", "networks", "plugins"):
+        found += _mapping_differences(kind.removesuffix("s"), getattr(before, kind), getattr(after, kind))
+    found += _mapping_differences("container", _lasting(before), _lasting(after))
+    return tuple(found)
+
+
+def _lasting(inventory: Inventory) -> dict[str, str]:
+    kept = (container for container in inventory.containers if not container.auto_remove)
+    return {one.id: f"{one.name}, image {one.image}, restart policy {one.policy}" for one in kept}
+
+
+def _mapping_differences(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    lost = [f"{kind} {key} ({before[key]}) is missing" for key in before if key not in after]
+    new = [f"{kind} {key} ({after[key]}) was not there before" for key in after if key not in before]
+    changed = [
+        f"{kind} {key} was {before[key]!r} and is {after[key]!r}"
+        for key in before
+        if key in after and before[key] != after[key]
+    ]
+    return lost + new + changed

@@ -1,0 +1,184 @@
+"""The record of every run, on the host, written ahead of each act.
+
+    /var/lib/relocator/              0700
+        lock                         flock(2): held by the one relocator that is at work; it dies with its holder
+        runs/
+            000001/                  one directory a run; numbers only grow, so a clock set back does not reorder them
+                plan.json            the plan and what was there before, written before the hand-over
+                inventory.json       what the engine held when it was frozen
+                journal.jsonl        one record a line, appended and fsynced
+                log.jsonl            the worker's events, for people
+
+A record is `{"at": …, "event": …, "step": …, …}`. `intent` stands before an act and holds all that its undo needs,
+`done` after it, `undone` after its undo; `outcome` is the last record of a run. A power cut can tear only the last
+line; a torn last line is taken for not written, which is right, because what it announces had not begun.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from entrypoint.errors import JournalError, PreflightError
+from entrypoint.filesystem import atomic_write, fsync_directory
+from entrypoint.host import Host
+
+PLACE = "/var/lib/relocator"
+VERSION = 1
+
+
+class Event(StrEnum):
+    BEGUN = "begun"
+    HANDED_OVER = "handed-over"
+    TOOK_OVER = "took-over"
+    INTENT = "intent"
+    DONE = "done"
+    UNDONE = "undone"
+    OUTCOME = "outcome"
+
+
+class Outcome(StrEnum):
+    """How a run ended; a run without one is at work or was cut off."""
+
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    BROKEN = "rollback-failed"
+    INTERRUPTED = "interrupted"
+
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's directory, as seen from here."""
+
+    place: Path
+
+    @property
+    def number(self) -> str:
+        return self.place.name
+
+    @property
+    def log(self) -> Path:
+        return self.place / "log.jsonl"
+
+    def plan(self) -> dict[str, Any]:
+        """What `save_plan` saved. Raises JournalError when it is not there or not readable."""
+        try:
+            stored: dict[str, Any] = json.loads((self.place / "plan.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise JournalError(f"The plan of run {self.number} cannot be read.", details=str(error)) from error
+        if stored.get("version") != VERSION:
+            raise JournalError(f"Run {self.number} was planned by another version of relocator.")
+        return stored
+
+    def save_plan(self, plan: dict[str, Any]) -> None:
+        atomic_write(self.place / "plan.json", json.dumps({"version": VERSION, **plan}).encode(), mode=0o600)
+
+    def save_inventory(self, inventory: dict[str, Any]) -> None:
+        atomic_write(self.place / "inventory.json", json.dumps(inventory).encode(), mode=0o600)
+
+    def inventory(self) -> dict[str, Any] | None:
+        """What `save_inventory` saved, if it did."""
+        place = self.place / "inventory.json"
+        if not place.exists():
+            return None
+        stored: dict[str, Any] = json.loads(place.read_bytes())
+        return stored
+
+    def append(self, event: Event, **facts: Any) -> None:
+        """Add a record; it is on the disk when this returns."""
+        line = json.dumps({"at": time.time(), "event": event, **facts}) + "\n"
+        handle = os.open(self.place / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, line.encode())
+            os.fsync(handle)
+        except OSError as error:
+            raise JournalError("The journal cannot be written.", details=str(error)) from error
+        finally:
+            os.close(handle)
+
+    def records(self) -> list[Record]:
+        """The records, without a torn last one."""
+        path = self.place / "journal.jsonl"
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        records: list[Record] = []
+        for line in lines[:-1]:  # what follows the last newline is empty or torn
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                raise JournalError(f"The journal {path} is damaged.", details=str(error)) from error
+        return records
+
+    def outcome(self) -> Record | None:
+        return next((record for record in reversed(self.records()) if record["event"] == Event.OUTCOME), None)
+
+
+class Journal:
+    """The host's journal of runs."""
+
+    def __init__(self, host: Host, place: str = PLACE) -> None:
+        self.place = host.path(host.resolve(place))
+
+    def exists(self) -> bool:
+        return self.place.is_dir()
+
+    def runs(self) -> list[Run]:
+        """Every run, the oldest first."""
+        folder = self.place / "runs"
+        return [Run(entry) for entry in sorted(folder.iterdir())] if folder.is_dir() else []
+
+    def run(self, number: str) -> Run:
+        return Run(self.place / "runs" / number)
+
+    def begin(self) -> Run:
+        """A new run's directory, durable."""
+        runs = self.runs()
+        number = int(runs[-1].number) + 1 if runs else 1
+        run = Run(self.place / "runs" / f"{number:06}")
+        run.place.mkdir(mode=0o700, parents=True)
+        fsync_directory(run.place.parent)
+        fsync_directory(self.place)
+        fsync_directory(self.place.parent)
+        return run
+
+    def prepare(self) -> None:
+        """Create the journal's own directory."""
+        self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.place.chmod(0o700)
+
+    def is_locked(self) -> bool:
+        """Whether a relocator is at work now."""
+        try:
+            with self.locked():
+                return False
+        except PreflightError:
+            return True
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def locked(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the lock for the block, or refuse because another relocator holds it."""
+        handle = os.open(self.place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            yield
+        except BlockingIOError as error:
+            raise busy() from error
+        finally:
+            os.close(handle)
+
+
+def busy() -> PreflightError:
+    return PreflightError(
+        "Another relocator is at work on this host.",
+        resolution="See `relocator status`; wait for it with `relocator status --wait`.",
+    )

@@ -1,0 +1,87 @@
+"""Events: a constant name and facts as keys; one JSON object a line in a pipe, sentences on a terminal.
+
+The sentences are in `wording.py`; the code only states facts. Where events go is chosen once, in `configure`.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from entrypoint import wording
+
+log: FilteringBoundLogger = structlog.get_logger()
+
+INFO, DEBUG = 20, 10
+
+
+class Phase(StrEnum):
+    """The phases of a move, in order, in the operator's words."""
+
+    PREFLIGHT = "preflight"
+    PLAN = "plan"
+    PRE_COPY = "pre-copy"
+    HAND_OVER = "hand-over"
+    FREEZE = "freeze"
+    FINAL_SYNC = "final sync"
+    CHECK = "check the copy"
+    SWITCH = "switch"
+    START = "start"
+    VERIFY = "verify"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+
+
+class Sink:
+    """Writes each line to every stream it was given, at once: a reader that follows must not wait for a full buffer."""
+
+    def __init__(self, *streams: IO[str]) -> None:
+        self._streams = streams
+
+    def msg(self, line: str) -> None:
+        for stream in self._streams:
+            print(line, file=stream, flush=True)
+
+    debug = info = warning = error = critical = msg
+
+
+def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> None:
+    """Send events to `streams` (standard output if none), as sentences or as JSON."""
+    sink = Sink(*(streams or (sys.stdout,)))
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _sentence if human else structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(DEBUG if debug else INFO),
+        logger_factory=lambda *_: sink,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _sentence(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return wording.sentence(dict(event))
+
+
+def open_log(path: Path) -> IO[str]:
+    """A log file that is appended to, line by line."""
+    return path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def phase(name: Phase) -> Iterator[None]:
+    """Announce a phase and say how long it took; a phase that fails says so by its missing end."""
+    began = time.monotonic()
+    log.info("phase.started", phase=name)
+    with structlog.contextvars.bound_contextvars(phase=name):
+        yield
+    log.info("phase.finished", phase=name, seconds=round(time.monotonic() - began, 3))

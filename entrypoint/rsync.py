@@ -1,0 +1,97 @@
+"""rsync: its arguments, built purely, and what its exit codes mean to us.
+
+While the engine runs, files may vanish (24) and be read in the middle of a write; a later pass mends that. With the
+engine down nothing but 0 is good: 23 or 24 there means that something changes the source, or cannot be read.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.errors import CopyError
+from entrypoint.host import Result, polite_command, run
+
+VANISHED = 24
+NO_SPACE_HINTS = ("No space left on device", "Disk quota exceeded")
+
+# -a -H -A -X -S: everything a layer or volume can hold, trusted.* xattrs and sparse files included.
+# --modify-window=-1: compare times to the nanosecond. Databases such as bolt keep their size, and rsync's usual whole
+#   seconds would take a change for none.
+# --one-file-system: a volume mounted from elsewhere is not our data.
+# --filter: XFS shows every ACL a second time under these names, and a second pass would delete the ACLs with them
+#   (RsyncProject/rsync issue 301; seen on the way from ext4 to xfs).
+FIDELITY = (
+    "-aHAXS",
+    "--numeric-ids",
+    "--one-file-system",
+    "--modify-window=-1",
+    "--filter=-x trusted.SGI_ACL_*",
+    "--delete",
+    "--stats",
+    "--no-human-readable",
+)
+
+
+@dataclass(frozen=True)
+class TransferStats:
+    """What one rsync did, from its `--stats`."""
+
+    files: int
+    size: int
+
+    @classmethod
+    def parse(cls, output: str) -> "TransferStats":
+        facts = dict(line.split(":", 1) for line in output.splitlines() if ":" in line)
+        return cls(
+            files=_number(facts.get("Number of regular files transferred", "0")),
+            size=_number(facts.get("Total transferred file size", "0")),
+        )
+
+
+def _number(text: str) -> int:
+    return int(text.split()[0].replace(",", ""))
+
+
+def pass_command(source: Path, target: Path, excludes: Iterable[str], *, bwlimit: str = "") -> list[str]:
+    """The argv that makes `target` equal to `source`, but for what `excludes` names (anchored rsync patterns)."""
+    limit = [f"--bwlimit={bwlimit}"] if bwlimit else []
+    left_out = [f"--exclude={pattern}" for pattern in excludes]
+    return ["rsync", *FIDELITY, *limit, *left_out, "--", f"{source}/", f"{target}/"]
+
+
+def forced_command(source: Path, target: Path) -> list[str]:
+    """The argv that copies the files named on standard input again, whatever their size and times say.
+
+    `--force`: a directory in the way of a file gives way, as it does with `--delete`.
+    """
+    kept = ["--force" if option == "--delete" else option for option in FIDELITY]
+    return ["rsync", *kept, "--ignore-times", "--from0", "--files-from=-", "--", f"{source}/", f"{target}/"]
+
+
+def copy_live(argv: Sequence[str]) -> TransferStats:
+    """Run a pass while the engine runs, behind everybody else's work. Raises CopyError."""
+    return _finished(run(polite_command(argv), timeout=None, check=False), allowed=(0, VANISHED))
+
+
+def copy_frozen(argv: Sequence[str], names: bytes | None = None) -> TransferStats:
+    """Run a pass with the engine down, at full speed. Raises CopyError."""
+    return _finished(run(argv, timeout=None, check=False, stdin=names), allowed=(0,))
+
+
+def _finished(result: Result, allowed: tuple[int, ...]) -> TransferStats:
+    if result.code in allowed:
+        return TransferStats.parse(result.stdout)
+    raise copy_failed(f"rsync ended with code {result.code}.", result)
+
+
+def copy_failed(brief: str, result: Result) -> CopyError:
+    """The error of a copying program; a full disk is told apart, for that the operator can mend."""
+    said = result.stderr.strip()
+    if any(hint in said for hint in NO_SPACE_HINTS):
+        return CopyError(
+            "The target's file system is full.",
+            details=said[-1000:],
+            resolution="Free space there or choose a larger target, then run the same command again.",
+        )
+    return CopyError(brief, details=said[-2000:] or os.linesep.join(result.stdout.splitlines()[-5:]))

@@ -1,0 +1,58 @@
+"""Given only the engine's socket, start a container of the same image that is given everything, and speak for it."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from entrypoint.engine import Engine
+from entrypoint.errors import ContainerError
+from entrypoint.standing import ENGINE_SOCKETS, PARENT, own_container
+
+
+def run_sibling(arguments: Sequence[str]) -> int:
+    """Run the same command in a fully equipped sibling; its output is ours, and its exit code is returned."""
+    place = next(place for place in ENGINE_SOCKETS if place.is_socket())
+    me = own_container()
+    if me is None:
+        raise ContainerError("This container cannot find out its own id.", resolution="Run it with --pid=host.")
+    with Engine.opened(place) as engine:
+        image = engine.inspect(me)["Image"]
+        sibling = engine.client().containers.create(image, list(arguments), **privileges(me))
+        output = sibling.attach(stdout=True, stderr=True, stream=True, logs=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, _frame: pass_on(sibling, received, _frame))
+        sibling.start()
+        return follow(sibling, output)
+
+
+def privileges(me: str) -> dict[str, Any]:
+    """What the sibling is given, and why."""
+    return {
+        "privileged": True,  # to enter the host's namespaces and copy files of every owner
+        "pid_mode": "host",  # to see the host's first process, and through it systemd and all files
+        "network_mode": "none",  # nothing is fetched, nothing is sent
+        "tty": sys.stdout.isatty(),
+        "environment": {PARENT: me},
+    }
+
+
+def follow(sibling: Any, output: Any) -> int:
+    """Copy the sibling's output until it ends; it is removed then."""
+    for chunk in output:
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    code = int(sibling.wait()["StatusCode"])
+    with suppress(NotFound):
+        sibling.remove()
+    return code
+
+
+def pass_on(sibling: Any, number: int, _frame: FrameType | None) -> None:
+    """A signal to us is meant for the work."""
+    with suppress(APIError, NotFound):
+        sibling.kill(number)

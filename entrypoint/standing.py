@@ -1,0 +1,97 @@
+"""What this container was given, and so what it can do.
+
+the host's process namespace, and all capabilities    works itself
+only the engine's socket                              starts its sibling, which is given everything
+neither                                               cannot reach the host, and says what to run instead
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from entrypoint.errors import ContainerError
+from entrypoint.host import HOST_PID
+
+ENGINE_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
+CONTAINER_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) ")
+SYSTEMD_RUNS = "run/systemd/system"  # sd_booted(3)
+# mount, nsenter into another's namespaces, copy what belongs to others, make device nodes
+CAPABILITIES = {"SYS_ADMIN": 21, "SYS_PTRACE": 19, "DAC_READ_SEARCH": 2, "MKNOD": 27, "SYS_CHROOT": 18}
+PARENT = "RELOCATOR_PARENT"
+IMAGE = "RELOCATOR_IMAGE"
+
+
+class Standing(StrEnum):
+    EQUIPPED = "equipped"
+    SOCKET_ONLY = "socket-only"
+    BARE = "bare"
+
+
+def find_standing() -> Standing:
+    """What this process can do, by trying to look, not by asking how it was started."""
+    if sees_host() and not missing_capabilities():
+        return Standing.EQUIPPED
+    return Standing.SOCKET_ONLY if any(place.is_socket() for place in ENGINE_SOCKETS) else Standing.BARE
+
+
+def sees_host() -> bool:
+    """Whether process 1 is another world than ours. With a process namespace of its own it is the container's."""
+    try:
+        elsewhere = os.readlink(f"/proc/{HOST_PID}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+        return elsewhere and Path(f"/proc/{HOST_PID}/root").is_dir()
+    except OSError:
+        return False
+
+
+def require_systemd() -> None:
+    """Raises ContainerError on a host that systemd does not run."""
+    if not Path(f"/proc/{HOST_PID}/root/{SYSTEMD_RUNS}").is_dir():
+        raise ContainerError(
+            "The host's service manager is not systemd.",
+            details=f"Process 1 there is `{Path(f'/proc/{HOST_PID}/comm').read_text().strip()}`.",
+            resolution="relocator can move an engine only where systemd starts and stops it.",
+        )
+
+
+def missing_capabilities() -> list[str]:
+    """The capabilities that are needed and not there (capabilities(7), proc_pid_status(5))."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    effective = int(found[1], 16) if found else 0
+    return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+
+
+def own_container() -> str | None:
+    """The id of the container this process runs in: the engine mounts three of its files from there."""
+    found = CONTAINER_FILE.search(Path("/proc/self/mountinfo").read_text(errors="replace"))
+    return found[1] if found else None
+
+
+def our_containers() -> frozenset[str]:
+    """The containers that end with the hand-over: this one, and the one that started it."""
+    return frozenset(one for one in (own_container(), os.environ.get(PARENT)) if one)
+
+
+def full_command(arguments: Sequence[str]) -> str:
+    """The line that starts this image with everything it needs."""
+    image = os.environ.get(IMAGE, "relocator")
+    words = [
+        *("docker", "run", "--rm", "--privileged", "--pid=host"),
+        *("-v", "/:/host:rslave", "-v", "/var/run/docker.sock:/var/run/docker.sock"),
+        *(image, *arguments),
+    ]
+    return shlex.join(words)
+
+
+def unreachable(arguments: Sequence[str]) -> ContainerError:
+    missing = missing_capabilities()
+    why = "It has no view of the host's processes (--pid=host)" if not sees_host() else "It lacks privileges"
+    return ContainerError(
+        "This container cannot reach the host.",
+        details=f"{why}{', and it is not privileged (--privileged)' if missing else ''}, "
+        "and it has no Docker socket to start a container that does.",
+        resolution=f"Run this instead:\n\n    {full_command(arguments)}\n",
+    )

@@ -1,0 +1,242 @@
+"""The steps from freeze to verify: each acts, and each can be undone, whether it was finished, half done or not begun.
+
+step            acts                                                    undo
+freeze          hold, stop socket and service as one operation          lift the hold, start, restore what ran
+final sync      the last pass, flushed                                  nothing: the source was only read
+check the copy  every entry compared                                    nothing
+switch          drop-in, then the configuration file (commit point)     both files as they were
+start           lift the hold, start what was started                   hold, stop
+verify          a fresh connection: root, inventory, what ran runs      nothing
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from entrypoint import hold, inventory, restart
+from entrypoint.comparison import Comparison, require_equal
+from entrypoint.copying import Copied, Copier
+from entrypoint.engine import READY, Engine, socket_of, until
+from entrypoint.errors import EngineError, MoveError, RollbackError, VerificationError
+from entrypoint.filesystem import atomic_write, make_directories, mounts, mounts_below, remove_durably
+from entrypoint.host import Host
+from entrypoint.inventory import Inventory
+from entrypoint.journal import Run
+from entrypoint.log import Phase, log
+from entrypoint.plan import FileEdit, Plan
+from entrypoint.systemd import STOPPED, Systemd
+
+LEFTOVERS = 15.0  # seconds; the engine detaches its last mounts a moment after it is gone
+
+
+@dataclass(frozen=True)
+class Move:
+    """All that a step needs."""
+
+    host: Host
+    systemd: Systemd
+    run: Run
+    plan: Plan
+    copied: Copied
+    ours: frozenset[str]
+
+    @property
+    def copier(self) -> Copier:
+        source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
+        return Copier(source, target, self.plan.same_file_system, self.plan.bwlimit)
+
+    def before(self) -> Inventory | None:
+        """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""
+        stored = self.run.inventory()
+        return Inventory.from_json(stored) if stored is not None else None
+
+
+class Step(Protocol):
+    name: Phase
+
+    def apply(self, move: Move) -> None: ...
+
+    def undo(self, move: Move) -> None: ...
+
+
+class Freeze:
+    name = Phase.FREEZE
+
+    def apply(self, move: Move) -> None:
+        hold.prepare(move.host, move.plan.units)
+        move.systemd.reload()
+        with Engine.opened(socket_of(move.host)) as engine:
+            move.run.save_inventory(engine.inventory().without(move.ours).to_json())
+        bring_down(move)
+
+    def undo(self, move: Move) -> None:
+        bring_up(move)
+        release(move)
+        prove(move, move.plan.source)
+
+
+class FinalSync:
+    name = Phase.FINAL_SYNC
+
+    def apply(self, move: Move) -> None:
+        move.copier.final_sync(move.copied)
+
+    def undo(self, move: Move) -> None:
+        pass  # the source was only read; the copy is removed when everything else is undone
+
+
+class CheckCopy:
+    name = Phase.CHECK
+
+    def apply(self, move: Move) -> None:
+        copier = move.copier
+        comparison = Comparison(copier.source, copier.target, copier.excludes(move.copied.layers))
+        log.info("copy.checked", entries=require_equal(comparison))
+
+    def undo(self, move: Move) -> None:
+        pass
+
+
+class Switch:
+    name = Phase.SWITCH
+
+    def apply(self, move: Move) -> None:
+        write(move.host, move.plan.ordering)
+        write(move.host, move.plan.switch)
+        move.systemd.reload()
+
+    def undo(self, move: Move) -> None:
+        restore(move.host, move.plan.switch)
+        restore(move.host, move.plan.ordering)
+        move.systemd.reload()
+
+
+class Start:
+    name = Phase.START
+
+    def apply(self, move: Move) -> None:
+        bring_up(move)
+
+    def undo(self, move: Move) -> None:
+        bring_down(move)
+
+
+class Verify:
+    name = Phase.VERIFY
+
+    def apply(self, move: Move) -> None:
+        prove(move, move.plan.target)
+        release(move)
+
+    def undo(self, move: Move) -> None:
+        pass
+
+
+STEPS: tuple[Step, ...] = (Freeze(), FinalSync(), CheckCopy(), Switch(), Start(), Verify())
+
+
+def bring_down(move: Move) -> None:
+    """Stop the engine's units, and see that nothing of it is left on either root."""
+    hold.take(move.host)
+    move.systemd.stop(move.plan.units)
+    for name in move.plan.units:
+        if (state := move.systemd.unit(name).active_state) not in STOPPED:
+            raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
+    until(
+        lambda: not leftovers(move.plan),
+        waiting_for="the engine's mounts to go",
+        seconds=LEFTOVERS,
+        late=(),
+    )
+
+
+def leftovers(plan: Plan) -> tuple[str, ...]:
+    """What is still mounted inside the data roots; a copy of it would be torn."""
+    table = mounts()
+    roots = (PurePosixPath(plan.source), PurePosixPath(plan.target))
+    return tuple(str(mount.point) for root in roots for mount in mounts_below(root, table))
+
+
+def bring_up(move: Move) -> None:
+    """Start what was started before the move."""
+    hold.lift(move.host)
+    move.systemd.reset_failed(move.plan.units)
+    move.systemd.start(move.plan.started)
+
+
+def release(move: Move) -> None:
+    """Take away what held the engine; it is up by now, so nobody waits for the reload."""
+    hold.remove(move.host, move.plan.units)
+    move.systemd.reload()
+
+
+def prove(move: Move, root: str) -> None:
+    """On a fresh connection: the engine runs on `root`, holds what it held, and what ran runs."""
+    until(lambda: bool(engine_root(move.host)), waiting_for="the engine's socket", seconds=READY)
+    with Engine.opened(socket_of(move.host)) as engine:
+        now = str(engine.info().data_root)
+        if now != root:
+            raise VerificationError(f"The engine runs on {now}, not on {root}.")
+        if (before := move.before()) is not None:
+            prove_inventory(move, engine, before)
+
+
+def prove_inventory(move: Move, engine: Engine, before: Inventory) -> None:
+    restart.restore(engine, before)
+    after = engine.inventory()
+    if found := inventory.differences(before, after.without(move.ours)):
+        raise VerificationError("The engine does not hold what it held before.", details="\n".join(found[:20]))
+    restart.require(engine, before)
+    log.info("engine.proven", containers=len(after.containers), images=len(after.images),
+             volumes=len(after.volumes), networks=len(after.networks))  # fmt: skip
+
+
+def engine_root(host: Host) -> str:
+    """The data root that the engine names on a new connection."""
+    with Engine.opened(socket_of(host)) as engine:
+        return str(engine.info().data_root)
+
+
+def write(host: Host, edit: FileEdit) -> None:
+    """Make an edit, unless somebody else has changed the file since the plan was made."""
+    place = host.path(edit.path)
+    now = place.read_bytes() if place.exists() else None
+    if now == edit.after:
+        return
+    if now != edit.before:
+        raise MoveError(
+            f"{edit.path} was changed by somebody else during the move.",
+            details="It is left as it is now.",
+            resolution="Run the same command again; it takes the new content into account.",
+        )
+    make_directories(place.parent)
+    atomic_write(place, edit.after)
+
+
+def restore(host: Host, edit: FileEdit) -> None:
+    """Take an edit back, if it was made. Raises RollbackError if somebody else has changed the file since."""
+    place = host.path(edit.path)
+    now = place.read_bytes() if place.exists() else None
+    if now != edit.before:
+        if now != edit.after:
+            raise RollbackError(f"{edit.path} was changed by somebody else, and cannot be put back as it was.")
+        _put_back(host, edit)
+    remove_empty(host, reversed(edit.created))
+
+
+def _put_back(host: Host, edit: FileEdit) -> None:
+    place = host.path(edit.path)
+    if edit.before is None:
+        remove_durably(place)
+    else:
+        atomic_write(place, edit.before)
+
+
+def remove_empty(host: Host, directories: Iterable[str]) -> None:
+    """Remove directories that were made for the move, the innermost first, if nobody has put anything there."""
+    for directory in directories:
+        place = host.path(directory)
+        if not place.is_dir() or any(place.iterdir()):
+            return
+        place.rmdir()

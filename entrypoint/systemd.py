@@ -1,0 +1,222 @@
+"""The one door to the host's systemd: D-Bus to its manager, over a bridge that nsenter starts on the host.
+
+`systemctl --host` works the same way: sd-bus starts a program and speaks D-Bus on its standard input and output. Here
+the program is `nsenter … systemd-stdio-bridge`, so nothing of the bus has to be mounted into the container.
+
+Jobs are awaited by their signal. A method such as StopUnit only enqueues; the outcome comes later as `JobRemoved`,
+and may come before the method's own answer. So the subscription and the match come first, always.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import sdbus
+from sdbus.sd_bus_internals import SdBusMessage
+
+from entrypoint.errors import SystemdError
+from entrypoint.host import HOST_PID
+from entrypoint.log import log
+
+SERVICE = "org.freedesktop.systemd1"
+MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+PROPERTIES = "org.freedesktop.DBus.Properties"
+BRIDGE = ",".join(
+    f"argv{number}={word}"
+    for number, word in enumerate(
+        ["--target", str(HOST_PID), "--mount", "--ipc", "--net", "--wd=/", "--", "systemd-stdio-bridge"], start=1
+    )
+).replace("/", "%2f")
+ADDRESS = f"unixexec:path=/usr/bin/nsenter,{BRIDGE}"
+
+# A job must be given longer than the longest stop that systemd itself allows (DefaultTimeoutStopSec is 90 s, some
+# distributions ship docker.service with no limit at all), or we would call failed what is only slow.
+JOB_TIMEOUT = 600.0
+CALL_TIMEOUT = 60.0  # a reload with thousands of units answers late
+GOOD_RESULTS = frozenset({"done", "skipped"})
+
+T = TypeVar("T")
+
+
+class UnitState(StrEnum):
+    """systemd's ActiveState."""
+
+    ACTIVE = "active"
+    RELOADING = "reloading"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+    ACTIVATING = "activating"
+    DEACTIVATING = "deactivating"
+    MAINTENANCE = "maintenance"
+    REFRESHING = "refreshing"
+
+
+RUNNING = frozenset({UnitState.ACTIVE, UnitState.RELOADING, UnitState.REFRESHING})
+STOPPED = frozenset({UnitState.INACTIVE, UnitState.FAILED})
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as systemd has it loaded."""
+
+    name: str
+    load_state: str
+    active_state: UnitState
+    result: str
+    main_pid: int
+    fragment: str
+    drop_ins: tuple[str, ...]
+
+    @property
+    def exists(self) -> bool:
+        return self.load_state == "loaded"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One `Exec…=` line of a transient unit; `ignore_failure` is the `-` of unit files."""
+
+    argv: tuple[str, ...]
+    ignore_failure: bool = False
+
+    def to_dbus(self) -> tuple[str, list[str], bool]:
+        return self.argv[0], list(self.argv), self.ignore_failure
+
+
+class Systemd:
+    """The host's service manager. One connection, opened at the first call, for the life of the object."""
+
+    def __init__(self, address: str = ADDRESS) -> None:
+        self._address = address
+        self._loop = asyncio.Runner()
+        self._bus: sdbus.SdBus | None = None
+        self._subscribed = False
+
+    def close(self) -> None:
+        if self._bus is not None:
+            self._bus.close()
+            self._bus = None
+        self._loop.close()
+
+    def unit(self, name: str) -> Unit:
+        """A unit's state, read now; a unit that does not exist has load_state "not-found"."""
+        return self._run(self._unit(name))
+
+    def stop(self, names: Iterable[str]) -> None:
+        """Stop units as one operation, in the order given, and wait until each is down.
+
+        The jobs are all enqueued before the first is awaited. With a socket first, systemd does not start its service
+        for a client that calls in between ("Suppressing connection request since unit stop is scheduled"); stopped
+        the other way round, any client brings the engine back (TrueNAS, middleware PR 19697).
+        """
+        self._run(self._jobs("StopUnit", tuple(names)))
+
+    def start(self, names: Iterable[str]) -> None:
+        """Start units, all jobs enqueued before the first is awaited, and wait until systemd calls each started."""
+        self._run(self._jobs("StartUnit", tuple(names)))
+
+    def reset_failed(self, names: Iterable[str]) -> None:
+        """Forget failures and start counts: a fourth start of docker.service within a minute is else refused."""
+        for name in names:
+            with suppress(SystemdError):  # not loaded, then there is nothing to forget
+                self._run(self._ask("ResetFailedUnit", "s", name))
+
+    def reload(self) -> None:
+        """Read unit files again (`systemctl daemon-reload`)."""
+        self._run(self._ask("Reload"))
+
+    def start_transient(self, name: str, properties: dict[str, tuple[str, Any]]) -> None:
+        """Create a unit that exists only in memory, start it, and wait until systemd calls it started."""
+        self._run(self._transient(name, list(properties.items())))
+
+    # --- the asynchronous half: the library delivers signals only there -------------------------------------------
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._loop.run(work)
+        except (sdbus.SdBusBaseError, OSError) as error:
+            raise SystemdError("The host's systemd refused or did not answer.", details=str(error)) from error
+
+    def _connection(self) -> sdbus.SdBus:
+        if self._bus is None:
+            os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self._address
+            self._bus = sdbus.sd_bus_open_system()
+            self._bus.method_call_timeout_usec = int(CALL_TIMEOUT * 1e6)
+        return self._bus
+
+    async def _ask(self, member: str, signature: str = "", *arguments: Any, at: tuple[str, str] = MANAGER) -> Any:
+        """One method call; the answer's single value, or a tuple of several."""
+        path, interface = at
+        message = self._connection().new_method_call_message(SERVICE, path, interface, member)
+        if signature:
+            message.append_data(signature, *arguments)
+        return (await self._connection().call_async(message)).get_contents()
+
+    async def _unit(self, name: str) -> Unit:
+        path = await self._ask("LoadUnit", "s", name)
+        base = await self._properties(path, "Unit")
+        own = await self._properties(path, "Service") if name.endswith(".service") else {}
+        return Unit(
+            name=base["Id"],
+            load_state=base["LoadState"],
+            active_state=UnitState(base["ActiveState"]),
+            result=own.get("Result", ""),
+            main_pid=own.get("MainPID", 0),
+            fragment=base["FragmentPath"],
+            drop_ins=tuple(base["DropInPaths"]),
+        )
+
+    async def _properties(self, path: str, interface: str) -> dict[str, Any]:
+        listed = await self._ask("GetAll", "s", f"{SERVICE}.{interface}", at=(path, PROPERTIES))
+        return {name: value for name, (_signature, value) in listed.items()}
+
+    async def _jobs(self, method: str, names: tuple[str, ...]) -> None:
+        async with self._removed_jobs() as removed:
+            jobs = {await self._ask(method, "ss", name, "replace"): name for name in names}
+            await self._all_done(jobs, removed, method)
+
+    async def _transient(self, name: str, properties: list[tuple[str, tuple[str, Any]]]) -> None:
+        async with self._removed_jobs() as removed:
+            job = await self._ask("StartTransientUnit", "ssa(sv)a(sa(sv))", name, "fail", properties, [])
+            await self._all_done({job: name}, removed, "StartTransientUnit")
+
+    @asynccontextmanager
+    async def _removed_jobs(self) -> AsyncIterator["asyncio.Queue[SdBusMessage]"]:
+        """The JobRemoved signals from here on; entered before the job they tell of is enqueued."""
+        removed: asyncio.Queue[SdBusMessage] = asyncio.Queue()
+        path, interface = MANAGER
+        slot = await self._connection().match_signal_async(SERVICE, path, interface, "JobRemoved", removed.put_nowait)
+        try:
+            await self._subscribe()
+            yield removed
+        finally:
+            slot.close()
+
+    async def _subscribe(self) -> None:
+        """Ask systemd for signals, once a connection: it refuses a second time."""
+        if not self._subscribed:
+            await self._ask("Subscribe")
+            self._subscribed = True
+
+    async def _all_done(self, jobs: dict[str, str], removed: "asyncio.Queue[SdBusMessage]", method: str) -> None:
+        async with asyncio.timeout(JOB_TIMEOUT):
+            while jobs:
+                _number, job, _unit, result = (await removed.get()).parse_to_tuple()
+                name = jobs.pop(job, None)
+                if name is None:
+                    continue
+                log.debug("job.removed", unit=name, method=method, result=result)
+                if result not in GOOD_RESULTS:
+                    raise job_failed(name, method, result)
+
+
+def job_failed(name: str, method: str, result: str) -> SystemdError:
+    """systemd's own word for how the job ended, and where it says why."""
+    return SystemdError(
+        f'{method} of {name} ended with "{result}".',
+        details=f"The host says why in: journalctl -u {name} -n 50",
+    )
