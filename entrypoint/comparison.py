@@ -30,6 +30,7 @@ class Comparison:
     excludes: Iterable[str] = ()
     entries: int = 0
     _twins: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    _origins: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         patterns = [os.fsencode(pattern.lstrip("/")) for pattern in self.excludes]
@@ -75,14 +76,16 @@ class Comparison:
             yield f"{show(name)}: points elsewhere"
         if attributes(source) != attributes(target):
             yield f"{show(name)}: extended attributes differ"
-        if one.st_nlink > 1 and not stat.S_ISDIR(one.st_mode):
+        if max(one.st_nlink, other.st_nlink) > 1 and not stat.S_ISDIR(one.st_mode):
             yield from self._links(name, one, other)
 
     def _links(self, name: bytes, one: os.stat_result, other: os.stat_result) -> Iterator[str]:
-        """Names of one file in the source must be names of one file in the target."""
+        """Names of one file in the source must be names of one file in the target, and of two files names of two."""
         ours, theirs = (one.st_dev, one.st_ino), (other.st_dev, other.st_ino)
         if self._twins.setdefault(ours, theirs) != theirs:
             yield f"{show(name)}: is no longer a hard link of its other names"
+        elif self._origins.setdefault(theirs, ours) != ours:
+            yield f"{show(name)}: is a hard link of what is another file in the source"
 
 
 def _facts(one: os.stat_result, other: os.stat_result) -> Iterator[tuple[str, object, object]]:

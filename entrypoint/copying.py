@@ -70,20 +70,15 @@ class Copier:
 
     def pre_copy(self) -> Copied:
         """Copy all that can be copied with the engine up, and flush it to disk."""
-        layers = immutable_layers(self.source)
-        done = self._copy_layers(layers)
-        since, monotonic = self._passes(done)
+        copied = self._passes(self._copy_layers(immutable_layers(self.source)))
         flush(self.target)
-        return Copied(frozenset(done), since, monotonic)
+        return copied
 
     def final_sync(self, copied: Copied) -> None:
         """Copy what can have changed since, with the engine down, and flush it to disk."""
-        excludes = self.excludes(copied.layers)
-        racy = self._changed_since(copied.racy_since(), excludes)
-        forced = rsync.copy_frozen(rsync.forced_command(self.source, self.target), racy)
-        # Last, because it alone sets the times of directories in which the other wrote.
-        stats = rsync.copy_frozen(rsync.pass_command(self.source, self.target, excludes))
-        log.info("final_sync.sent", size=wording.size(stats.size), files=stats.files, forced=forced.files)
+        began = time.monotonic()
+        stats = self._pass(copied, live=False)
+        log.info("final_sync.sent", **_told(stats, began))
         flush(self.target)
 
     def excludes(self, copied_layers: Iterable[str]) -> tuple[str, ...]:
@@ -94,7 +89,7 @@ class Copier:
         listed = {layer.cache_id for layer in immutable_layers(self.source)}
         return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(listed & set(copied_layers)))
 
-    def _copy_layers(self, layers: frozenset[Layer]) -> set[str]:
+    def _copy_layers(self, layers: frozenset[Layer]) -> frozenset[str]:
         """Copy layers, the largest first, so that no long one is left for the end."""
         ordered = sorted(layers, key=lambda layer: layer.size, reverse=True)
         (self.target / DRIVER).mkdir(mode=0o710, exist_ok=True)
@@ -102,7 +97,7 @@ class Copier:
             copied = [cache_id for cache_id in pool.map(self._copy_layer, ordered) if cache_id]
         how = "linked" if self.same_file_system else "copied"
         log.info("layers.copied", layers=len(copied), how=how, size=wording.size(sum(one.size for one in layers)))
-        return set(copied)
+        return frozenset(copied)
 
     def _copy_layer(self, layer: Layer) -> str | None:
         """Copy one layer's `diff`; nothing if it vanished meanwhile."""
@@ -116,20 +111,36 @@ class Copier:
             return None
         raise rsync.copy_failed(f"Layer {layer.cache_id} cannot be copied.", result)
 
-    def _passes(self, layers: set[str]) -> tuple[float, float]:
-        """Repeat passes until a stop rule holds; returns when the last one began, on both clocks."""
+    def _passes(self, layers: frozenset[str]) -> Copied:
+        """Repeat passes until a stop rule holds."""
         before: int | None = None
-        since, monotonic = 0.0, 0.0
+        copied: Copied | None = None
         for number in range(1, MOST_PASSES + 1):
-            since, monotonic = time.time(), time.monotonic()
-            argv = rsync.pass_command(self.source, self.target, self.excludes(layers), bwlimit=self.bwlimit)
-            stats = rsync.copy_live(argv)
-            seconds = round(time.monotonic() - monotonic, 3)
-            log.info("pass.finished", number=number, size=wording.size(stats.size), files=stats.files, seconds=seconds)
+            began = Copied(layers, time.time(), time.monotonic())
+            stats = self._pass(copied, live=True) if copied else self._first_pass(layers)
+            copied = began
+            log.info("pass.finished", number=number, **_told(stats, began.monotonic))
             if number > 1 and is_enough(stats.size, before):
                 break
             before = stats.size
-        return since, monotonic
+        assert copied is not None
+        return copied
+
+    def _first_pass(self, layers: frozenset[str]) -> rsync.TransferStats:
+        command = rsync.pass_command(self.source, self.target, self.excludes(layers), bwlimit=self.bwlimit)
+        return rsync.copy(command, live=True)
+
+    def _pass(self, copied: Copied, *, live: bool) -> rsync.TransferStats:
+        """Make the target equal to the source again, whatever happened since the pass before this one began.
+
+        First the files that have changed since, by their ctime, which nobody can set back: size and mtime can be as
+        they were. Then everything else, by its attributes; last, because only that sets the times of directories.
+        """
+        excludes, bwlimit = self.excludes(copied.layers), self.bwlimit if live else ""
+        changed = self._changed_since(copied.racy_since(), excludes)
+        forced = rsync.copy(rsync.forced_command(self.source, self.target, live=live), changed, live=live)
+        command = rsync.pass_command(self.source, self.target, excludes, bwlimit=bwlimit)
+        return forced + rsync.copy(command, live=live)
 
     def _changed_since(self, instant: float, excludes: Iterable[str]) -> bytes:
         """The names of regular files whose inode changed after `instant`, each ended by a zero byte."""
@@ -154,17 +165,29 @@ def layer_command(source: Path, target: Path, link: bool) -> list[str]:
 
 def changed_command(source: Path, instant: float, excludes: Iterable[str]) -> list[str]:
     """The argv that lists, relative to `source`, regular files with a ctime after `instant`, outside `excludes`."""
-    pruned = [word for pattern in excludes for word in ("-path", f"{_literal(source)}{pattern}", "-o")][:-1]
+    pruned = [word for pattern in excludes for word in (*_path_test(source, pattern), "-o")][:-1]
     return [
         *("find", str(source), "-xdev"),
         *("(", *pruned, ")", "-prune", "-o"),
-        *("-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%P\\0"),
+        # "./" because rsync takes a name that begins with "#" or ";" for a comment
+        *("-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "./%P\\0"),
     ]
+
+
+def _path_test(source: Path, pattern: str) -> tuple[str, ...]:
+    """find's test for one rsync pattern: `*` is one name there, and any number of names in -path."""
+    place = f"{_literal(source)}{pattern}"
+    return ("-path", place, "!", "-path", place.replace("*", "*/*")) if "*" in pattern else ("-path", place)
 
 
 def _literal(path: Path) -> str:
     """A path in which find's -path takes no character for a wildcard."""
     return "".join(f"\\{char}" if char in "\\*?[" else char for char in str(path))
+
+
+def _told(stats: rsync.TransferStats, began: float) -> dict[str, object]:
+    seconds = round(time.monotonic() - began, 3)
+    return {"size": wording.size(stats.size), "files": stats.files, "seconds": seconds}
 
 
 def remove_copy(target: Path) -> None:

@@ -52,13 +52,43 @@ def with_data_root(content: bytes | None, data_root: str, place: str) -> bytes:
     """The file's new content with `data-root` set, everything else byte for byte as it was."""
     text = _text(content, place)
     value = json.dumps(data_root, ensure_ascii=False)
+    expected = others(parse(content, place)) | {KEY: data_root}
     if not text.strip():
         return f'{{\n{DEFAULT_INDENT}"{KEY}": {value}\n}}\n'.encode()
-    edited = _edit(text, value)
-    expected = {key: old for key, old in parse(content, place).items() if key not in (KEY, OLD_KEY)}
-    if json.loads(edited) != expected | {KEY: data_root}:  # an edit of text is checked by what it means
+    return _checked(content, _edit(text, value), expected, place)
+
+
+def with_setting_of(content: bytes, model: bytes | None, place: str) -> bytes:
+    """The file's content with the data root set as in `model`, or not set if it is not set there."""
+    before = parse(model, place)
+    key = next((key for key in (KEY, OLD_KEY) if key in before), None)
+    if key is not None:
+        return with_data_root(content, str(before[key]), place)
+    return _checked(content, _remove(_text(content, place)), others(parse(content, place)), place)
+
+
+def others(parsed: dict[str, Any]) -> dict[str, Any]:
+    """Everything that is set but the data root."""
+    return {key: value for key, value in parsed.items() if key not in (KEY, OLD_KEY)}
+
+
+def _checked(content: bytes | None, edited: str, expected: dict[str, Any], place: str) -> bytes:
+    """The edited text as bytes: an edit of text is checked by what it means."""
+    if json.loads(edited) != expected:
         raise PreflightError(f"{place} cannot be edited safely.", resolution=f'Set "{KEY}" in it by hand once.')
     return ((BOM if content is not None and content.startswith(BOM.encode()) else "") + edited).encode()
+
+
+def _remove(text: str) -> str:
+    """The text without the data root, and without the comma that is one too many then."""
+    members = scan(text)
+    for position, member in enumerate(members):
+        if member.key in (KEY, OLD_KEY):
+            if position:
+                return text[: members[position - 1].value_end] + text[member.value_end :]
+            following = members[1].key_start if len(members) > 1 else member.value_end
+            return text[: member.key_start] + text[following:]
+    return text
 
 
 def _text(content: bytes | None, place: str) -> str:

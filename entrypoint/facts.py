@@ -134,11 +134,13 @@ def process_arguments(pid: int) -> tuple[str, ...]:
 
 
 def option(arguments: tuple[str, ...], *names: str) -> str | None:
-    """The value of a flag among a Go program's arguments: `--flag value`, `--flag=value`, `-f value`."""
+    """The value of a flag among a Go program's arguments: `--flag value`, `--flag=value`, `-f value`, `-fvalue`."""
     for position, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name in names:
             return value if equals else next(iter(arguments[position + 1 :]), "")
+        if short := next((flag for flag in names if len(flag) == 2 and word.startswith(flag)), None):
+            return word.removeprefix(short)
     return None
 
 

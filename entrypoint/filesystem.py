@@ -24,13 +24,14 @@ class Mount:
     @classmethod
     def from_mountinfo(cls, line: str) -> "Mount":
         left, _, right = line.partition(" - ")
-        fields, tail = left.split(), right.split()
+        # Only spaces divide: the kernel escapes those in names, and leaves other blanks of Unicode as they are.
+        fields, tail = left.split(" "), right.split(" ")
         options = frozenset(fields[5].split(",")) | frozenset(tail[2].split(",") if len(tail) > 2 else ())
-        return cls(PurePosixPath(_unescape(fields[4])), _unescape(tail[1]), tail[0], fields[2], options)
+        return cls(PurePosixPath(unescape(fields[4])), unescape(tail[1]), tail[0], fields[2], options)
 
 
-def _unescape(text: str) -> str:
-    """Space, tab, newline and backslash are octal in mountinfo."""
+def unescape(text: str) -> str:
+    """Space, tab, newline and backslash are octal in mountinfo and in fstab(5)."""
     raw = text.encode("utf-8", "surrogateescape")
     for code in (b"040", b"011", b"012", b"134"):
         raw = raw.replace(b"\\" + code, bytes([int(code, 8)]))
@@ -40,16 +41,13 @@ def _unescape(text: str) -> str:
 def mounts() -> tuple[Mount, ...]:
     """The host's mounts, in the order they were made."""
     text = Path(f"/proc/{HOST_PID}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
-    return tuple(Mount.from_mountinfo(line) for line in text.splitlines())
+    return tuple(Mount.from_mountinfo(line) for line in text.split("\n") if line)
 
 
 def mount_of(path: PurePosixPath, table: tuple[Mount, ...]) -> Mount:
     """The mount a resolved host path lies on; of two on one point the later hides the earlier."""
-    best = table[0]
-    for mount in table:
-        if path.is_relative_to(mount.point) and len(mount.point.parts) >= len(best.point.parts):
-            best = mount
-    return best
+    over = [mount for mount in table if path.is_relative_to(mount.point)]
+    return max(reversed(over), key=lambda mount: len(mount.point.parts))
 
 
 def mounts_below(path: PurePosixPath, table: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -110,6 +108,15 @@ def atomic_write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     An existing file keeps its mode, owner and extended attributes (SELinux labels are among them).
     """
     draft = path.with_name(f".{path.name}.relocator")
+    try:
+        _write_draft(draft, path, content, mode)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    fsync_directory(path.parent)
+
+
+def _write_draft(draft: Path, path: Path, content: bytes, mode: int) -> None:
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
@@ -119,8 +126,6 @@ def atomic_write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             os.fchmod(handle, mode)
         file.flush()
         os.fsync(handle)
-    draft.replace(path)
-    fsync_directory(path.parent)
 
 
 def _take_attributes(model: Path, handle: int) -> None:

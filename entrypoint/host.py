@@ -22,6 +22,7 @@ from entrypoint.log import log
 HOST_PID = 1
 MAX_SYMLINKS = 40  # as the kernel: path_resolution(7)
 QUICK = 30.0  # seconds, for programs that only ask
+GRACE = 5.0  # seconds, for a program that was asked to end
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",  # messages are parsed or shown, never translated
@@ -64,7 +65,7 @@ class Host:
                 raise HostCommandError(f"Too many symbolic links in {path}.")
             if link.is_absolute():
                 done = PurePosixPath("/")
-            todo.extend(reversed([part for part in link.parts if part != "/"]))
+            todo.extend(reversed(link.parts[1:] if link.is_absolute() else link.parts))
         return done
 
     def _readlink(self, step: PurePosixPath) -> PurePosixPath | None:
@@ -152,7 +153,15 @@ def _started(argv: Sequence[str], wants_stdin: bool) -> Iterator["subprocess.Pop
         finally:
             _children.discard(process)
             if process.poll() is None:
-                process.terminate()
+                _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _text(raw: bytes) -> str:

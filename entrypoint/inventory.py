@@ -5,11 +5,13 @@ paths below the data root, creation times of volumes (the engine takes a directo
 bridge network (made anew at each start).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 PREDEFINED_NETWORKS = frozenset({"bridge", "host", "none"})
 
 
@@ -39,6 +41,7 @@ class Container:
     policy: str
     auto_remove: bool
     started_at: str
+    volumes: tuple[str, ...] = ()
 
     @classmethod
     def from_inspect(cls, answer: Mapping[str, Any]) -> "Container":
@@ -51,6 +54,7 @@ class Container:
             policy=host_config["RestartPolicy"]["Name"] or "no",
             auto_remove=host_config["AutoRemove"],
             started_at=answer["State"]["StartedAt"],
+            volumes=tuple(mount["Name"] for mount in answer.get("Mounts") or () if mount.get("Type") == "volume"),
         )
 
 
@@ -79,15 +83,18 @@ class Inventory:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Inventory":
-        containers = tuple(Container(**{**one, "status": Status(one["status"])}) for one in stored["containers"])
+        containers = tuple(
+            Container(**{**one, "status": Status(one["status"]), "volumes": tuple(one["volumes"])})
+            for one in stored["containers"]
+        )
         return cls(**{**stored, "containers": containers})
 
 
 def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
     """What `after` lacks, has in addition or has otherwise, one sentence each; empty when nothing was lost.
 
-    Containers with `--rm` are passed over: the engine removes them at any restart. Whether what ran runs is not
-    asked here, see `restart.py`.
+    Containers with `--rm` are passed over, and the anonymous volumes that only they use: the engine removes both at
+    any restart. Whether what ran runs is not asked here, see `restart.py`.
     """
     found = [
         f"{what} was {was!r} and is {now!r}"
@@ -98,10 +105,27 @@ def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
         )
         if was != now
     ]
-    for kind in ("images", "volumes", "networks", "plugins"):
+    fleeting = ephemeral_volumes(before) | ephemeral_volumes(after)
+    lasting = [
+        {name: driver for name, driver in one.volumes.items() if name not in fleeting} for one in (before, after)
+    ]
+    found += _mapping_differences("volume", *lasting)
+    for kind in ("images", "networks", "plugins"):
         found += _mapping_differences(kind.removesuffix("s"), getattr(before, kind), getattr(after, kind))
     found += _mapping_differences("container", _lasting(before), _lasting(after))
     return tuple(found)
+
+
+def ephemeral_volumes(inventory: Inventory) -> frozenset[str]:
+    """Volumes without a name of their own that only `--rm` containers use."""
+    used = {kept: frozenset(_volumes(inventory, kept)) for kept in (True, False)}
+    return frozenset(name for name in used[False] - used[True] if ANONYMOUS.fullmatch(name))
+
+
+def _volumes(inventory: Inventory, kept: bool) -> Iterator[str]:
+    for container in inventory.containers:
+        if container.auto_remove is not kept:
+            yield from container.volumes
 
 
 def _lasting(inventory: Inventory) -> dict[str, str]:

@@ -14,6 +14,7 @@ A record is `{"at": …, "event": …, "step": …, …}`. `intent` stands befor
 line; a torn last line is taken for not written, which is right, because what it announces had not begun.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import tenacity
 
 from entrypoint.errors import JournalError, PreflightError
 from entrypoint.filesystem import atomic_write, fsync_directory
@@ -96,12 +99,20 @@ class Run:
     def append(self, event: Event, **facts: Any) -> None:
         """Add a record; it is on the disk when this returns."""
         line = json.dumps({"at": time.time(), "event": event, **facts}) + "\n"
-        handle = os.open(self.place / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(handle, line.encode())
-            os.fsync(handle)
+            self._append(line.encode())
         except OSError as error:
             raise JournalError("The journal cannot be written.", details=str(error)) from error
+
+    def _append(self, line: bytes) -> None:
+        """Write a whole line or none: on a disk that becomes full, a part can be written without an error."""
+        handle = os.open(self.place / "journal.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            if os.write(handle, line) != len(line):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
         finally:
             os.close(handle)
 
@@ -157,7 +168,7 @@ class Journal:
     def is_locked(self) -> bool:
         """Whether a relocator is at work now."""
         try:
-            with self.locked():
+            with self.locked(attempts=1):
                 return False
         except PreflightError:
             return True
@@ -165,16 +176,33 @@ class Journal:
             return False
 
     @contextmanager
-    def locked(self, *, wait: bool = False) -> Iterator[None]:
-        """Hold the lock for the block, or refuse because another relocator holds it."""
+    def locked(self, *, wait: bool = False, attempts: int = 5) -> Iterator[None]:
+        """Hold the lock for the block; wait for it, or refuse because another relocator holds it.
+
+        Several attempts, because a `status` takes it for an instant.
+        """
         handle = os.open(self.place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if wait:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            else:
+                _lock(handle, attempts)
             yield
-        except BlockingIOError as error:
-            raise busy() from error
         finally:
             os.close(handle)
+
+
+def _lock(handle: int, attempts: int) -> None:
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(BlockingIOError),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=tenacity.wait_fixed(0.1),
+        reraise=True,
+    )
+    try:
+        retrying(fcntl.flock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise busy() from error
 
 
 def busy() -> PreflightError:

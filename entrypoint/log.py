@@ -6,7 +6,7 @@ The sentences are in `wording.py`; the code only states facts. Where events go i
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -45,8 +45,10 @@ class Sink:
         self._streams = streams
 
     def msg(self, line: str) -> None:
+        """A reader that has gone, or a full disk under a log, is no reason to leave a move half done."""
         for stream in self._streams:
-            print(line, file=stream, flush=True)
+            with suppress(OSError, ValueError):
+                print(line, file=stream, flush=True)
 
     debug = info = warning = error = critical = msg
 

@@ -7,6 +7,7 @@ failure ▶ step.undo ▶ journal.undone                  for each step begun, t
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import structlog
@@ -27,11 +28,11 @@ def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step] = S
     """Carry the move out; the engine runs when this returns, on the new root or on the old."""
     move.run.append(Event.TOOK_OVER, pid=os.getpid())
     begun: list[Step] = []
-    with structlog.contextvars.bound_contextvars(run=move.run.number):
+    with structlog.contextvars.bound_contextvars(run=move.run.number), ExitStack() as held:
         try:
             wait_for_departure(move, front_pid)
-            with journal.locked(wait=True):
-                forward(move, steps, begun)
+            held.enter_context(journal.locked(wait=True))
+            forward(move, steps, begun)
         except (RelocatorError, KeyboardInterrupt) as failure:
             return roll_back(move, begun, failure)
         except Exception as bug:
@@ -81,7 +82,7 @@ def roll_back(move: Move, begun: list[Step], failure: BaseException) -> ExitCode
     outcome = Outcome.BROKEN if problems else Outcome.ROLLED_BACK
     facts = {"failed_in": failed_in, "reason": reason, "problems": problems, "root": move.plan.source}
     if not problems:
-        discard_copy(move)
+        facts["left"] = discard_copy(move)
     move.run.append(Event.OUTCOME, outcome=outcome, **facts)
     log.error(str(outcome), **facts)
     return ExitCode.BROKEN if problems else ExitCode.ROLLED_BACK
@@ -91,18 +92,28 @@ def undo(move: Move, step: Step) -> list[str]:
     """Undo one step; what went wrong, if anything."""
     try:
         step.undo(move)
-        move.run.append(Event.UNDONE, step=step.name)
     except Exception as problem:
         log.exception("undo.failed", step=step.name)
         text = problem.text() if isinstance(problem, RelocatorError) else repr(problem)
         return [f"{step.name}: {text}"]
+    with suppress(RelocatorError):  # a record that cannot be written makes nothing undone that was done
+        move.run.append(Event.UNDONE, step=step.name)
     return []
 
 
-def discard_copy(move: Move) -> None:
-    """Remove the unfinished copy, unless the engine, asked anew, is on it."""
-    if engine_root(move.host) == move.plan.target:
-        return
-    remove_copy(move.host.path(move.plan.target))
-    remove_empty(move.host, reversed(move.plan.created))
+def discard_copy(move: Move) -> str:
+    """Remove the unfinished copy, unless the engine, asked anew, is on it; why it is still there, if it is.
+
+    The engine is back by now, and that is the outcome: a target that cannot even be emptied is only told.
+    """
+    try:
+        if engine_root(move.host) == move.plan.target:
+            return "the engine runs on it"
+        remove_copy(move.host.path(move.plan.target))
+        remove_empty(move.host, reversed(move.plan.created))
+    except (RelocatorError, OSError) as error:
+        left = error.text() if isinstance(error, RelocatorError) else str(error)
+        log.warning("target.left", target=move.plan.target, why=left)
+        return left
     log.info("target.removed", target=move.plan.target)
+    return ""

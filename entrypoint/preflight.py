@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from entrypoint import layers, wording
 from entrypoint.errors import PreflightError, UsageError
 from entrypoint.facts import SERVICE, HostFacts, configured_data_root, option
-from entrypoint.filesystem import mounts_below
+from entrypoint.filesystem import mounts_below, unescape
 from entrypoint.inventory import ALIVE
 from entrypoint.systemd import RUNNING
 
@@ -39,11 +39,18 @@ UNSUITABLE = {
     "iso9660": "it cannot be written",
     "erofs": "it cannot be written",
     "ecryptfs": "an overlay cannot lie on it",
+    **dict.fromkeys(
+        [
+            *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs"),
+            *("pstore", "bpf", "configfs", "hugetlbfs", "efivarfs", "binfmt_misc", "nsfs"),
+        ],
+        "it shows the kernel's own state and holds no files",
+    ),
 }
 ROOT_FLAGS = ("--data-root", "--graph", "-g")
 MARGIN = 0.10  # of the source, for growth while the copy runs and for file systems that need more for the same files
 LEAST_MARGIN = 256 * 1024 * 1024
-OVERLAY_SEPARATORS = (":", ",")  # overlay's mount options join paths with them, unescaped
+OVERLAY_SEPARATORS = (":", ",", "\\")  # overlay's mount options join paths with them, or escape, and dockerd does not
 
 
 class Severity(StrEnum):
@@ -84,6 +91,11 @@ def parse_target(text: str) -> PurePosixPath:
     if any(ord(char) < 32 or ord(char) == 127 for char in text) or not _is_utf8(text):
         raise UsageError(f"The target `{shown}` holds control characters or is not UTF-8.")
     path = PurePosixPath("/" + text.strip("/"))
+    if text != text.rstrip():
+        raise UsageError(
+            f"The target `{shown}` ends with white space.",
+            resolution="systemd cannot wait for a disk at such a path; name it without.",
+        )
     if ".." in path.parts:
         raise UsageError(f"The target `{shown}` goes up with `..`.", resolution="Name it without.")
     if path == PurePosixPath("/"):
@@ -147,15 +159,15 @@ def nesting(facts: HostFacts) -> Iterator[Finding]:
 
 def occupied(facts: HostFacts) -> Iterator[Finding]:
     target = facts.target
-    if not target.ancestor_is_directory:
+    if target.exists and not target.is_directory:
+        yield error("target-not-directory", "The target is not a directory", f"{target.path} exists and is none.")
+    elif not target.ancestor_is_directory:
         yield error(
             "target-under-file",
             "The target lies below something that is no directory",
             f"{target.ancestor} is not a directory.",
             "Choose another path.",
         )
-    elif target.exists and not target.is_directory:
-        yield error("target-not-directory", "The target is not a directory", f"{target.path} exists and is none.")
     elif strangers := [name for name in target.content if name != "lost+found"]:
         yield error(
             "target-not-empty",
@@ -171,7 +183,7 @@ def characters(facts: HostFacts) -> Iterator[Finding]:
         yield error(
             "target-characters",
             "The target's name cannot be used for overlay mounts",
-            f"{facts.target.resolved} holds `{'` and `'.join(found)}`, which separate paths there.",
+            f"{facts.target.resolved} holds `{'` and `'.join(found)}`, which mean something else there.",
             "Choose a path without them.",
         )
 
@@ -245,7 +257,7 @@ def at_boot(facts: HostFacts) -> Iterator[Finding]:
     """A disk that was mounted by hand is not there after a reboot."""
     point = facts.target.mount.point
     fields = (line.split() for line in facts.fstab.splitlines() if not line.lstrip().startswith("#"))
-    listed = any(len(words) > 1 and words[1].rstrip("/") == str(point) for words in fields)
+    listed = any(len(words) > 1 and unescape(words[1]).rstrip("/") == str(point) for words in fields)
     if point != PurePosixPath("/") and not listed and not is_same_file_system(facts):
         yield warning(
             "mount-not-in-fstab",
@@ -315,11 +327,12 @@ def configuration(facts: HostFacts) -> Iterator[Finding]:
             f"{SERVICE} starts dockerd with {flag}; a second place would stop the engine from starting.",
             f'Move the setting to {config.path} as "data-root", restart the engine, and run again.',
         )
+    for file in (config, facts.drop_in):
+        if not file.writable:
+            yield error("config-read-only", f"{file.path} cannot be written", "It is on a read-only file system.")
     if not config.is_file:
         yield error("config-not-file", f"{config.path} is not a file", "The engine's configuration cannot be edited.")
-    elif not config.writable:
-        yield error("config-read-only", f"{config.path} cannot be written", "It is on a read-only file system.")
-    else:
+    elif config.is_file:
         try:
             configured_data_root(facts)
         except PreflightError as problem:

@@ -92,8 +92,13 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
         })  # fmt: skip
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
-    except (RelocatorError, KeyboardInterrupt) as failure:
-        return give_up(host, run, plan, failure)
+    except BaseException as failure:
+        give_up(host, run, plan, failure)
+        if isinstance(failure, KeyboardInterrupt):
+            raise Interrupted(
+                "Interrupted. Nothing was changed.", resolution="Run the same command again to start anew."
+            ) from failure
+        raise
     run.append(Event.HANDED_OVER, unit=handover.UNIT)
     return ExitCode.HANDED_OVER
 
@@ -127,8 +132,8 @@ def stored(copied: Copied) -> dict[str, object]:
     return asdict(copied) | {"layers": sorted(copied.layers)}
 
 
-def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> ExitCode:
-    """Empty the target again, and say how the attempt ended."""
+def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> None:
+    """Empty the target again, and write down how the attempt ended."""
     interrupted = isinstance(failure, KeyboardInterrupt)
     reason = "interrupted" if interrupted else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
     log.warning("giving_up", reason=reason)
@@ -139,7 +144,3 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> ExitCod
         log.info("target.removed", target=plan.target)
     outcome = Outcome.INTERRUPTED if interrupted else Outcome.ROLLED_BACK
     run.append(Event.OUTCOME, outcome=outcome, reason=reason, failed_in=Phase.PRE_COPY, root=plan.source)
-    if interrupted:
-        raise Interrupted("Interrupted. Nothing was changed.", resolution="Run the same command again to start anew.")
-    assert isinstance(failure, RelocatorError)
-    raise failure

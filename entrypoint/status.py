@@ -22,6 +22,7 @@ class State(StrEnum):
     BROKEN = "rollback-failed"
     INTERRUPTED = "interrupted"
     CUT_OFF = "cut-off"
+    ABANDONED = "abandoned"
 
 
 EXIT_CODES = {
@@ -32,12 +33,17 @@ EXIT_CODES = {
     State.BROKEN: ExitCode.BROKEN,
     State.INTERRUPTED: ExitCode.INTERRUPTED,
     State.CUT_OFF: ExitCode.BROKEN,
+    State.ABANDONED: ExitCode.INTERRUPTED,
 }
 
 
 @dataclass(frozen=True)
 class Status:
-    """The last run. `downtime` is in seconds, from the freeze to the end of the start; None before there is one."""
+    """The last run.
+
+    `downtime` is in seconds, from the freeze until the engine was proven, None before there is one; `left` says why
+    an unfinished copy is still in the target.
+    """
 
     state: State
     run: str = ""
@@ -46,6 +52,7 @@ class Status:
     phase: str = ""
     reason: str = ""
     problems: tuple[str, ...] = ()
+    left: str = ""
     downtime: float | None = None
 
     @property
@@ -74,21 +81,25 @@ def of_run(run: Run, busy: bool) -> Status:
     begun = next((record for record in records if record["event"] == Event.BEGUN), {})
     outcome = run.outcome() or {}
     return Status(
-        state=_state(outcome, busy),
+        state=_state(outcome, records, busy),
         run=run.number,
         source=begun.get("source", ""),
         target=begun.get("target", ""),
         phase=outcome.get("failed_in") or _phase(records),
         reason=outcome.get("reason", ""),
         problems=tuple(outcome.get("problems", ())),
+        left=outcome.get("left", ""),
         downtime=_downtime(records),
     )
 
 
-def _state(outcome: Record, busy: bool) -> State:
+def _state(outcome: Record, records: list[Record], busy: bool) -> State:
     if busy:
         return State.WORKING
-    return State(Outcome(outcome["outcome"])) if outcome else State.CUT_OFF
+    if outcome:
+        return State(Outcome(outcome["outcome"]))
+    handed_over = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
+    return State.CUT_OFF if handed_over else State.ABANDONED
 
 
 def _phase(records: list[Record]) -> str:
@@ -145,6 +156,7 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
         f"Why: {status.reason}",
         f"The engine runs on {status.source}, as before.",
         _took(status),
+        f"The unfinished copy in {status.target} could not be removed: {status.left}" if status.left else "",
         "Mend the cause and run the same command again.",
     )
 
@@ -175,6 +187,13 @@ def _cut_off(status: Status) -> tuple[str, ...]:
     )
 
 
+def _abandoned(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} ended without a word before the engine was stopped. The engine was not touched.",
+        f"An unfinished copy is in {status.target}: empty it and run the same command again.",
+    )
+
+
 SENTENCES = {
     State.NONE: _none,
     State.WORKING: _working,
@@ -183,4 +202,5 @@ SENTENCES = {
     State.BROKEN: _broken,
     State.INTERRUPTED: _interrupted,
     State.CUT_OFF: _cut_off,
+    State.ABANDONED: _abandoned,
 }

@@ -11,14 +11,14 @@ verify          a fresh connection: root, inventory, what ran runs      nothing
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from entrypoint import hold, inventory, restart
+from entrypoint import daemon_config, hold, inventory, restart
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
 from entrypoint.engine import READY, Engine, socket_of, until
-from entrypoint.errors import EngineError, MoveError, RollbackError, VerificationError
+from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, VerificationError
 from entrypoint.filesystem import atomic_write, make_directories, mounts, mounts_below, remove_durably
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory
@@ -107,9 +107,12 @@ class Switch:
         move.systemd.reload()
 
     def undo(self, move: Move) -> None:
-        restore(move.host, move.plan.switch)
-        restore(move.host, move.plan.ordering)
-        move.systemd.reload()
+        try:
+            restore(move.host, move.plan.switch, move.plan.target)
+        finally:
+            # Whatever became of the other file: the engine must not be kept waiting for a disk it does not use.
+            take_back(move.host, move.plan.ordering)
+            move.systemd.reload()
 
 
 class Start:
@@ -214,23 +217,43 @@ def write(host: Host, edit: FileEdit) -> None:
     atomic_write(place, edit.after)
 
 
-def restore(host: Host, edit: FileEdit) -> None:
-    """Take an edit back, if it was made. Raises RollbackError if somebody else has changed the file since."""
+def restore(host: Host, edit: FileEdit, data_root: str) -> None:
+    """Take an edit back, if it was made.
+
+    If somebody else has changed the file since, all they wrote stays; only a setting of `data_root` goes back to what
+    it was. Raises RollbackError if even that cannot be done.
+    """
     place = host.path(edit.path)
     now = place.read_bytes() if place.exists() else None
-    if now != edit.before:
-        if now != edit.after:
-            raise RollbackError(f"{edit.path} was changed by somebody else, and cannot be put back as it was.")
-        _put_back(host, edit)
+    if now == edit.after:
+        _put_back(place, edit.before)
+    elif now is not None and now != edit.before:
+        _put_setting_back(place, now, edit, data_root)
     remove_empty(host, reversed(edit.created))
 
 
-def _put_back(host: Host, edit: FileEdit) -> None:
-    place = host.path(edit.path)
-    if edit.before is None:
+def _put_back(place: Path, before: bytes | None) -> None:
+    if before is None:
         remove_durably(place)
     else:
-        atomic_write(place, edit.before)
+        atomic_write(place, before)
+
+
+def _put_setting_back(place: Path, now: bytes, edit: FileEdit, data_root: str) -> None:
+    log.warning("edit.foreign", path=edit.path)
+    try:
+        if daemon_config.parse(now, edit.path).get(daemon_config.KEY) == data_root:
+            atomic_write(place, daemon_config.with_setting_of(now, edit.before, edit.path))
+    except PreflightError as error:
+        raise RollbackError(
+            f"{edit.path} was changed by somebody else and cannot be put back.", details=error.text()
+        ) from error
+
+
+def take_back(host: Host, edit: FileEdit) -> None:
+    """Take back a file that is ours alone, whatever it holds now."""
+    _put_back(host.path(edit.path), edit.before)
+    remove_empty(host, reversed(edit.created))
 
 
 def remove_empty(host: Host, directories: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from tests.hosts.content import Content, Inventory, differences, inventory
 from tests.hosts.survey import Survey, compare, host_survey, survey
 
 EQUIPPED = ("--privileged", "--pid=host")
+ATTACHED = ("--rm", *EQUIPPED)
 IMAGE = "relocator"
 SOURCE = "/var/lib/docker"
 DISK = "/mnt/big"
@@ -54,12 +55,24 @@ def read(host: Host, path: str) -> str:
     return place.read_text() if place.exists() else ""
 
 
-def relocator(host: Host, *arguments: str, given: Sequence[str] = ("--rm", *EQUIPPED)) -> "subprocess.CompletedProcess[str]":
+def relocator(host: Host, *arguments: str, given: Sequence[str] = ATTACHED) -> "subprocess.CompletedProcess[str]":
     """`docker run … relocator …`, as a user types it, without a terminal."""
-    return host.run(["docker", "run", *given, IMAGE, *arguments], check=False, timeout=OUTCOME)
+    try:
+        return host.run(["docker", "run", *given, IMAGE, *arguments], check=False, timeout=OUTCOME)
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"{late}\n{diagnosis(host)}") from late
 
 
-def move(host: Host, target: str = TARGET, *options: str, given: Sequence[str] = ("--rm", *EQUIPPED)) -> dict[str, Any]:
+def diagnosis(host: Host) -> str:
+    """What a person would look at first on a host where something hangs."""
+    looking = (
+        "ps axo pid,ppid,stat,etimes,wchan:24,args; docker ps --all; journalctl --no-pager --lines=40;"
+        " for place in /var/lib/relocator/runs/*/journal.jsonl; do echo $place; tail -n 3 $place; done"
+    )
+    return host.run(f"exec 2>&1; {looking}", check=False, timeout=30).stdout
+
+
+def move(host: Host, target: str = TARGET, *options: str, given: Sequence[str] = ATTACHED) -> dict[str, Any]:
     """A whole move: the hand-over, exit code 10, then the outcome."""
     handed_over = relocator(host, *options, target, given=given)
     assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr + host.journal(UNIT)
@@ -194,10 +207,10 @@ def assert_unchanged(host: Host, was: Survey, held: Inventory, target: str | Non
 
 
 @contextmanager
-def slow_copy(host: Host, *options: str, given: Sequence[str] = ("--rm", *EQUIPPED)) -> Iterator["subprocess.Popen[bytes]"]:
+def slow_copy(host: Host, given: Sequence[str] = ATTACHED) -> Iterator["subprocess.Popen[bytes]"]:
     """A run whose pre-copy takes long enough to do something meanwhile; the caller ends it."""
     process = host.popen(
-        ["docker", "run", *given, "--name", "slow", IMAGE, "--bwlimit=4m", *options, TARGET],
+        ["docker", "run", *given, "--name", "slow", IMAGE, "--bwlimit=4m", TARGET],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

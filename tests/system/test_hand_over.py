@@ -140,7 +140,8 @@ def test_status_waits_for_the_end_of_the_hand_over(nomad: Nomad) -> None:
 
 def _ask(host: Host) -> str | None:
     try:
-        said = host.run(["docker", "run", "--rm", *EQUIPPED, IMAGE, "status", "--wait", "--json"], check=False, timeout=30)
+        asking = ["docker", "run", "--rm", *EQUIPPED, IMAGE, "status", "--wait", "--json"]
+        said = host.run(asking, check=False, timeout=30)
     except subprocess.TimeoutExpired:
         return None
     return said.stdout if said.returncode == 0 else None

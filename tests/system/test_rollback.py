@@ -1,0 +1,228 @@
+"""Broken on purpose in each step from freeze to verify: the engine is back on the old root, and nothing has changed."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.hosts import Disk, Host, boot
+from tests.hosts.content import inventory, populate
+from tests.hosts.inside import end
+from tests.system.moving import (
+    DISK,
+    TARGET,
+    UNIT,
+    Before,
+    assert_committed,
+    assert_rolled_back,
+    await_worker,
+    before,
+    move,
+    outcome,
+    relocator,
+)
+
+pytestmark = pytest.mark.system
+
+BREAK = "/etc/systemd/system/docker.service.d/90-break.conf"
+LOCK = "/var/lib/relocator/lock"
+DAEMON_JSON = "/etc/docker/daemon.json"
+ON_NEW_ROOT = f"grep -q {TARGET} {DAEMON_JSON}"
+
+
+@pytest.fixture(scope="module")
+def firm() -> Iterator[Host]:
+    """A host that every failed move must leave as it was, so that one serves them all."""
+    with Disk("4G", "ext4") as disk, boot(name="firm", disks={DISK: disk}) as host:
+        populate(host)
+        assert_lock_can_be_taken(host)
+        yield host
+
+
+def assert_lock_can_be_taken(host: Host) -> None:
+    """The journal's lock, which holds the worker back where a test wants to do something first."""
+    host.path(LOCK).parent.mkdir(mode=0o700, exist_ok=True)
+    host.path(LOCK).touch()
+
+
+@contextmanager
+def broken_unit(host: Host, text: str) -> Iterator[None]:
+    """A drop-in that is in force during the block."""
+    host.write(BREAK, text)
+    host.run(["systemctl", "daemon-reload"])
+    try:
+        yield
+    finally:
+        host.path(BREAK).unlink()
+        host.run(["systemctl", "daemon-reload"])
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """What a drop-in does, the phase that fails by it, and a word of the reason that must be told."""
+
+    unit: str
+    phase: str
+    reason: str
+
+
+BREAKAGES = {
+    "systemd refuses to stop the engine": Breakage("[Unit]\nRefuseManualStop=yes\n", "freeze", "docker.service"),
+    "the engine refuses the new root": Breakage(
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT}'\n",
+        "start",
+        'StartUnit of docker.service ended with "failed"',
+    ),
+    "the engine dies on the new root, again and again": Breakage(
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || echo garbage >{TARGET}/volumes/metadata.db'\n",
+        "start",
+        "docker.service",
+    ),
+    "a container is lost": Breakage(
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r $$(ls -d {TARGET}/containers/* | head -n 1)'\n",
+        "verify",
+        "is missing",
+    ),
+    "an image is lost": Breakage(
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r {TARGET}/image/overlay2/imagedb/content'\n",
+        "verify",
+        "image sha256:",
+    ),
+    "a layer's directory is lost": Breakage(
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r {TARGET}/overlay2/l'\n", "verify", ""
+    ),
+    "the engine comes up on an empty root": Breakage(
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r {TARGET}/*'\n", "verify", "the engine's id was"
+    ),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES)
+def test_a_failed_step_is_rolled_back(firm: Host, breakage: Breakage) -> None:
+    was = before(firm)
+    with broken_unit(firm, breakage.unit):
+        told = move(firm)
+    assert told["phase"] == breakage.phase, told
+    assert_rolled_back(firm, told, was, breakage.reason)
+    assert not firm.path(TARGET).exists()
+
+
+@contextmanager
+def held_back(host: Host) -> Iterator[None]:
+    """Hand over, and hold the worker back while the block runs: it waits for the lock before it touches anything."""
+    with host.path(LOCK).open() as lock:
+        handed_over = relocator(host, TARGET)
+        assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert time.monotonic() < deadline
+        yield
+
+
+def test_a_target_that_turns_read_only_is_rolled_back_and_told(firm: Host) -> None:
+    was = before(firm)
+    with broken_unit(firm, f"[Service]\nExecStopPost=/bin/mount -o remount,ro {DISK}\n"):
+        told = move(firm)
+    assert told["phase"] == "final sync", told
+    assert "Read-only file system" in told["left"]
+    firm.run(["mount", "-o", "remount,rw", DISK])
+    assert_rolled_back(firm, told, was, "Read-only file system")
+    firm.run(["rm", "-rf", TARGET])
+
+
+def test_a_full_target_is_rolled_back(firm: Host) -> None:
+    """Somebody else fills the disk between the pre-copy and the final sync."""
+    was = before(firm)
+    fill = f"fallocate -l $$(df --output=avail -B1 {DISK} | tail -n 1) {DISK}/filler; cat /dev/zero >>{DISK}/filler"
+    grow = "dd if=/dev/urandom of=/var/lib/docker/volumes/unused/_data/grown bs=1M count=8"
+    with broken_unit(firm, f"[Service]\nExecStopPost=-/bin/sh -c '{fill}; {grow}'\n"):
+        told = move(firm)
+    firm.run(f"rm {DISK}/filler /var/lib/docker/volumes/unused/_data/grown")
+    assert told["phase"] == "final sync", told
+    assert_rolled_back(firm, told, was, "full")
+
+
+def test_somebody_who_writes_to_a_volume_behind_the_engine_is_noticed(firm: Host) -> None:
+    """The copy is checked against the source before anything points at it."""
+    was = before(firm)
+    write = "i=0; while :; do i=$((i + 1)); echo $i >/var/lib/docker/volumes/unused/_data/number; done"
+    writer = firm.popen(write)
+    try:
+        told = move(firm)
+    finally:
+        end(writer)
+        writer.wait()
+        firm.run("rm /var/lib/docker/volumes/unused/_data/number")
+    assert told["phase"] in ("check the copy", "final sync"), told
+    assert_rolled_back(firm, told, was, "number")
+
+
+def test_an_edit_of_the_configuration_before_the_switch_is_not_lost(firm: Host) -> None:
+    was = before(firm)
+    with broken_unit(firm, f"[Service]\nExecStopPost=/bin/sed -i s/info/warn/ {DAEMON_JSON}\n"):
+        told = move(firm)
+    assert told["phase"] == "switch", told
+    assert_rolled_back(firm, told, edited(was), "somebody else")
+    restore_configuration(firm, was)
+
+
+def test_an_edit_of_the_configuration_after_the_switch_is_not_lost(firm: Host) -> None:
+    """Only the data root goes back; the engine refuses the new one, so that there is a rollback at all."""
+    was = before(firm)
+    both = f"sed -i s/info/warn/ {DAEMON_JSON}; false"
+    with broken_unit(firm, f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || ({both})'\n"):
+        told = move(firm)
+    assert told["phase"] == "start", told
+    assert_rolled_back(firm, told, edited(was), "docker.service")
+    restore_configuration(firm, was)
+
+
+def edited(was: Before) -> Before:
+    text = was.daemon_json.replace("info", "warn")
+    assert text != was.daemon_json
+    return Before(was.inventory, text)
+
+
+def restore_configuration(host: Host, was: Before) -> None:
+    host.path(DAEMON_JSON).write_text(was.daemon_json)
+
+
+def test_a_stopped_worker_rolls_back(firm: Host) -> None:
+    was = before(firm)
+    with held_back(firm):
+        firm.run(["systemctl", "stop", UNIT])
+    await_worker(firm)
+    assert_rolled_back(firm, outcome(firm), was, "")
+
+
+def test_a_killed_worker_leaves_a_running_engine(firm: Host) -> None:
+    """The safety net: the host's own programs start the engine, however the worker ended."""
+    held = inventory(firm).containers.keys()
+    slow_stop = "[Service]\nExecStop=/bin/sleep 2\n"
+    with broken_unit(firm, slow_stop):
+        assert relocator(firm, TARGET).returncode == 10
+        deadline = time.monotonic() + 60
+        while not firm.path("/run/relocator/hold").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        firm.run(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT])
+        await_worker(firm)
+        firm.wait_docker()
+    assert firm.docker("info", "--format", "{{.DockerRootDir}}") == "/var/lib/docker"
+    assert inventory(firm).containers.keys() == held
+    assert not firm.path("/run/relocator/hold").exists()
+    assert relocator(firm, "status").returncode == 5
+    firm.run(["rm", "-rf", TARGET])
+    firm.run("docker start no on-failure; docker pause paused; docker stop stopped-always")
+
+
+def test_after_all_these_failures_the_move_succeeds(firm: Host) -> None:
+    was = before(firm)
+    assert_committed(firm, move(firm), was)
