@@ -12,7 +12,6 @@ from types import FrameType
 from entrypoint import cli, handover, journal, migration, preflight, relocation, sibling, standing
 from entrypoint import host as hosts
 from entrypoint import log as logging
-from entrypoint import plan as planning
 from entrypoint import status as statuses
 from entrypoint.copying import Copied
 from entrypoint.errors import ExitCode, RelocatorError
@@ -45,13 +44,7 @@ class Application:
         if preflight.is_already_there(survey.facts):
             return ExitCode.DONE
         preflight.require(survey.findings)
-        plan = planning.make(survey.facts)
-        for step in plan.describe():
-            log.info("plan.step", does=step)
-        for edit in (plan.ordering, plan.switch):
-            log.info("plan.edit", path=edit.path, diff=edit.diff())
-        for name, fate in planning.fates(survey.facts.inventory.containers).items():
-            log.info("plan.container", name=name, fate=fate)
+        relocation.make_plan(survey.facts)
         return ExitCode.DONE
 
     def check(self, target: str) -> ExitCode:

@@ -61,8 +61,7 @@ def relocate(host: Host, systemd: Systemd, target: PurePosixPath, bwlimit: str) 
         log.info("already_there", target=str(survey.facts.source.path))
         return ExitCode.DONE
     preflight.require(survey.findings)
-    plan = planning.make(survey.facts, bwlimit)
-    log.info("plan", steps=plan.describe(), containers=planning.fates(survey.facts.inventory.containers))
+    plan = make_plan(survey.facts, bwlimit)
     journal = Journal(host)
     journal.prepare()
     with journal.locked():
@@ -70,6 +69,19 @@ def relocate(host: Host, systemd: Systemd, target: PurePosixPath, bwlimit: str) 
         run = journal.begin()
         run.append(Event.BEGUN, source=plan.source, target=plan.target)
         return attempt(host, systemd, run, plan)
+
+
+def make_plan(facts: HostFacts, bwlimit: str = "") -> Plan:
+    """The plan, shown whole: `plan` ends here, `run` executes the same."""
+    with phase(Phase.PLAN):
+        plan = planning.make(facts, bwlimit)
+        for number, step in enumerate(plan.describe(), 1):
+            log.info("plan.step", number=number, does=step)
+        for edit in (plan.ordering, plan.switch):
+            log.info("plan.edit", path=edit.path, diff=edit.diff())
+        for name, fate in planning.fates(facts.inventory.containers).items():
+            log.info("plan.container", name=name, fate=fate)
+    return plan
 
 
 def require_no_worker(systemd: Systemd) -> None:

@@ -10,8 +10,13 @@ SENTENCES: Mapping[str, str] = {
     "phase.started": "• {phase} …",
     "phase.finished": "✓ {phase}  ({seconds:.1f} s)",
     "finding": "  [{severity}] {title}: {detail}",
+    "plan.step": "  {number}. {does}",
+    "plan.edit": "\n{diff}",
+    "plan.container": "  {name}: {fate}",
+    "check.passed": "Nothing speaks against moving the data root to {target}. Nothing was changed.",
     "already_there": "The engine already keeps its data in {target}. Nothing to do.",
     "layers.copied": "  {layers} immutable layers {how} ({size})",
+    "layers.checked": "  {layers} layers are equal to the source",
     "pass.finished": "  pass {number}: {size} sent, {files} files ({seconds:.1f} s)",
     "handed_over": "The engine is going down now. The unit {unit} on the host carries on.\n"
     "  follow it:    journalctl -fu {unit}\n"

@@ -9,6 +9,9 @@ import pytest
 
 from tests.hosts import Disk, Host, boot
 
+# Its assertions say what differs only if pytest is told before it is imported.
+pytest.register_assert_rewrite("tests.system.moving")
+
 PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter", "losetup", "xfs_io", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat")
 DiskMaker = Callable[..., Disk]
 
