@@ -56,10 +56,10 @@ clean: ## Remove what killed tests left behind, and all that is cached
 
 .PHONY: packages
 packages:
-	@tests/install-packages tests/hosts/packages.txt
+	@tests/install-packages $$(cat tests/hosts/packages.txt)
 
 $(READY): requirements-test.lock
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || tests/install-packages <(echo python3-venv)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || tests/install-packages python3-venv
 	rm -rf $(VENV)
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock

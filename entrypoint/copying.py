@@ -177,7 +177,8 @@ def changed_command(source: Path, instant: float, excludes: Iterable[str]) -> li
 def _path_test(source: Path, pattern: str) -> tuple[str, ...]:
     """find's test for one rsync pattern: `*` is one name there, and any number of names in -path."""
     place = f"{_literal(source)}{pattern}"
-    return ("-path", place, "!", "-path", place.replace("*", "*/*")) if "*" in pattern else ("-path", place)
+    deeper = f"{_literal(source)}{pattern.replace('*', '*/*')}"
+    return ("-path", place, "!", "-path", deeper) if "*" in pattern else ("-path", place)
 
 
 def _literal(path: Path) -> str:

@@ -91,7 +91,7 @@ def parse_target(text: str) -> PurePosixPath:
     if any(ord(char) < 32 or ord(char) == 127 for char in text) or not _is_utf8(text):
         raise UsageError(f"The target `{shown}` holds control characters or is not UTF-8.")
     path = PurePosixPath("/" + text.strip("/"))
-    if text != text.rstrip():
+    if str(path) != str(path).rstrip():
         raise UsageError(
             f"The target `{shown}` ends with white space.",
             resolution="systemd cannot wait for a disk at such a path; name it without.",
