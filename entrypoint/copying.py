@@ -115,14 +115,17 @@ class Copier:
         """Repeat passes until a stop rule holds."""
         before: int | None = None
         copied: Copied | None = None
+        partial = ""
         for number in range(1, MOST_PASSES + 1):
             began = Copied(layers, time.time(), time.monotonic())
             stats = self._pass(copied, live=True) if copied else self._first_pass(layers)
             copied = began
             log.info("pass.finished", number=number, **_told(stats, began.monotonic))
-            if number > 1 and is_enough(stats.size, before):
-                break
-            before = stats.size
+            if number > 1 and is_enough(stats.size, before) and not stats.partial:
+                return copied
+            before, partial = stats.size, stats.partial
+        if partial:
+            raise CopyError("Not every file can be copied.", details=partial[-2000:])
         assert copied is not None
         return copied
 
@@ -137,16 +140,19 @@ class Copier:
         they were. Then everything else, by its attributes; last, because only that sets the times of directories.
         """
         excludes, bwlimit = self.excludes(copied.layers), self.bwlimit if live else ""
-        changed = self._changed_since(copied.racy_since(), excludes)
+        changed = self._changed_since(copied.racy_since(), excludes, live=live)
         forced = rsync.copy(rsync.forced_command(self.source, self.target, live=live), changed, live=live)
         command = rsync.pass_command(self.source, self.target, excludes, bwlimit=bwlimit)
         return forced + rsync.copy(command, live=live)
 
-    def _changed_since(self, instant: float, excludes: Iterable[str]) -> bytes:
-        """The names of regular files whose inode changed after `instant`, each ended by a zero byte."""
-        return run(changed_command(self.source, instant, excludes), timeout=None).stdout.encode(
-            "utf-8", "surrogateescape"
-        )
+    def _changed_since(self, instant: float, excludes: Iterable[str], *, live: bool) -> bytes:
+        """The names of regular files whose inode changed after `instant`, each ended by a zero byte.
+
+        While the engine runs find ends with an error when a file goes before it has looked at it; one that it misses
+        for that is looked at again with the engine down.
+        """
+        result = run(changed_command(self.source, instant, excludes), timeout=None, check=not live)
+        return result.stdout.encode("utf-8", "surrogateescape")
 
 
 def is_enough(sent: int, before: int | None) -> bool:

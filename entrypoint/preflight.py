@@ -256,7 +256,7 @@ def same_disk(facts: HostFacts) -> Iterator[Finding]:
 def at_boot(facts: HostFacts) -> Iterator[Finding]:
     """A disk that was mounted by hand is not there after a reboot."""
     point = facts.target.mount.point
-    fields = (line.split() for line in facts.fstab.splitlines() if not line.lstrip().startswith("#"))
+    fields = (line.split() for line in facts.fstab.split("\n") if not line.startswith("#"))
     listed = any(len(words) > 1 and unescape(words[1]).rstrip("/") == str(point) for words in fields)
     if point != PurePosixPath("/") and not listed and not is_same_file_system(facts):
         yield warning(
@@ -332,7 +332,7 @@ def configuration(facts: HostFacts) -> Iterator[Finding]:
             yield error("config-read-only", f"{file.path} cannot be written", "It is on a read-only file system.")
     if not config.is_file:
         yield error("config-not-file", f"{config.path} is not a file", "The engine's configuration cannot be edited.")
-    elif config.is_file:
+    else:
         try:
             configured_data_root(facts)
         except PreflightError as problem:

@@ -24,7 +24,7 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Plan
 from entrypoint.standing import our_containers
 from entrypoint.steps import remove_empty
-from entrypoint.systemd import Systemd
+from entrypoint.systemd import STOPPED, Systemd
 
 COPY_MODE = 0o700  # until rsync gives the target the data root's own mode: nobody is to look into a half copy
 
@@ -86,7 +86,7 @@ def make_plan(facts: HostFacts, bwlimit: str = "") -> Plan:
 
 def require_no_worker(systemd: Systemd) -> None:
     """Asked again under the lock: between a hand-over and the worker's own lock nobody holds it."""
-    if systemd.unit(handover.UNIT).active_state not in ("inactive", "failed"):
+    if is_at_work(systemd):
         raise PreflightError("Another relocator is at work on this host.",
                              resolution="Wait for it with `relocator status --wait`.")  # fmt: skip
 
@@ -104,15 +104,23 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
         })  # fmt: skip
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
+        run.append(Event.HANDED_OVER, unit=handover.UNIT)
     except BaseException as failure:
+        if is_at_work(systemd):
+            # Interrupted too late: the worker has what it needs, and its copy must not be taken from it.
+            log.warning("handed_over.despite", failure=repr(failure))
+            return ExitCode.HANDED_OVER
         give_up(host, run, plan, failure)
         if isinstance(failure, KeyboardInterrupt):
             raise Interrupted(
                 "Interrupted. Nothing was changed.", resolution="Run the same command again to start anew."
             ) from failure
         raise
-    run.append(Event.HANDED_OVER, unit=handover.UNIT)
     return ExitCode.HANDED_OVER
+
+
+def is_at_work(systemd: Systemd) -> bool:
+    return systemd.unit(handover.UNIT).active_state not in STOPPED
 
 
 def pre_copy(host: Host, plan: Plan) -> Copied:

@@ -1,17 +1,18 @@
 """rsync: its arguments, built purely, and what its exit codes mean to us.
 
-While the engine runs, files may vanish (24) and be read in the middle of a write; a later pass mends that. With the
-engine down nothing but 0 is good: 23 or 24 there means that something changes the source, or cannot be read.
+While the engine runs, files may vanish (24) or turn into something else (23) under its eyes; a later pass mends that,
+and one that is not mended by the last is an error. With the engine down nothing but 0 is good.
 """
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from entrypoint.errors import CopyError
 from entrypoint.host import Result, polite_command, run
 
+PARTIAL = 23
 VANISHED = 24
 NO_SPACE_HINTS = ("No space left on device", "Disk quota exceeded")
 
@@ -42,9 +43,10 @@ class TransferStats:
 
     files: int
     size: int
+    partial: str = ""  # what rsync said of files it could not copy, while the engine runs
 
     def __add__(self, other: "TransferStats") -> "TransferStats":
-        return TransferStats(self.files + other.files, self.size + other.size)
+        return TransferStats(self.files + other.files, self.size + other.size, self.partial + other.partial)
 
     @classmethod
     def parse(cls, output: str) -> "TransferStats":
@@ -82,13 +84,15 @@ def copy(argv: Sequence[str], names: bytes | None = None, *, live: bool) -> Tran
 
     `names` are for standard input. Raises CopyError.
     """
-    command, allowed = (polite_command(argv), (0, VANISHED)) if live else (argv, (0,))
+    command, allowed = (polite_command(argv), (0, PARTIAL, VANISHED)) if live else (argv, (0,))
     return _finished(run(command, timeout=None, check=False, stdin=names), allowed)
 
 
 def _finished(result: Result, allowed: tuple[int, ...]) -> TransferStats:
-    if result.code in allowed:
-        return TransferStats.parse(result.stdout)
+    full = any(hint in result.stderr for hint in NO_SPACE_HINTS)
+    if result.code in allowed and not full:
+        partial = result.stderr if result.code == PARTIAL else ""
+        return replace(TransferStats.parse(result.stdout), partial=partial)
     raise copy_failed(f"rsync ended with code {result.code}.", result)
 
 

@@ -1,0 +1,233 @@
+"""Pre-copy and final sync with the real rsync, cp and find: the target holds all that the source holds, and what
+changes while the passes run is not missed."""
+
+import io
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from entrypoint import copying, log, rsync
+from entrypoint.comparison import Comparison, require_equal
+from entrypoint.copying import Copier
+from entrypoint.errors import RelocatorError
+from entrypoint.host import run
+from tests.hosts.survey import compare
+from tests.unit.data_root import CONTAINER, LAYER, VOLUME, Roots, add_layer, fill, make_roots, unseen_write, write
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes, owners and trusted attributes")
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    return make_roots(tmp_path)
+
+
+def test_a_quiet_root_is_copied_with_everything_it_holds(roots: Roots) -> None:
+    before = roots.look(roots.source)
+    copied = roots.copier.pre_copy()
+    assert copied.layers == {"layer1", "layer2"}
+    roots.require_equal(copied)
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+    assert not compare(before, roots.look(roots.source))
+
+
+def test_what_the_engine_makes_anew_is_not_copied(roots: Roots) -> None:
+    roots.copier.final_sync(roots.copier.pre_copy())
+    places = ("tmp", "runtimes", "overlay2/backingFsBlockDev", "volumes/backingFsBlockDev", "overlay2/container/merged")
+    assert [place for place in places if (roots.target / place).exists()] == []
+
+
+def test_on_the_same_file_system_layers_are_linked_and_nothing_else_is(roots: Roots) -> None:
+    roots = Roots(roots.source, roots.target, same_file_system=True)
+    before = roots.look(roots.source)
+    copied = roots.copier.pre_copy()
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+    assert not compare(before, roots.look(roots.source))
+    assert (roots.source / LAYER / "first").samefile(roots.target / LAYER / "first")
+    for place in (VOLUME, CONTAINER):
+        assert not (roots.source / place / "first").samefile(roots.target / place / "first")
+    assert not (roots.source / "overlay2/layer1/link").samefile(roots.target / "overlay2/layer1/link")
+
+
+def test_an_empty_root_is_copied(tmp_path: Path) -> None:
+    log.configure(io.StringIO())
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(mode=0o711)
+    target.mkdir()
+    copier = Copier(source, target, same_file_system=False)
+    copier.final_sync(copier.pre_copy())
+    assert [place.name for place in target.iterdir()] in ([], ["overlay2"])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o711
+
+
+# --- while the passes run -----------------------------------------------------------------------------------------
+
+Change = Callable[[Path], None]
+
+
+def change_unseen(root: Path) -> None:
+    for name in ("immense", "first", "sparse"):
+        unseen_write(root / VOLUME / name)
+
+
+def append(root: Path) -> None:
+    with (root / VOLUME / "first").open("ab") as file:
+        file.write(b"more")
+
+
+def delete(root: Path) -> None:
+    for name in ("immense", "fifo", "sub/second"):
+        (root / VOLUME / name).unlink()
+
+
+def rename(root: Path) -> None:
+    (root / VOLUME / "immense").rename(root / VOLUME / "sub/immense")
+    (root / VOLUME / "odd").rename(root / VOLUME / "odder")
+
+
+def layer_appears(root: Path) -> None:
+    fill(add_layer(root, "layer3"))
+
+
+class Between(io.StringIO):
+    """A log that does something as soon as it is told that a pass is finished; so it happens between two passes."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        super().__init__()
+        self.acts = [act]
+
+    def write(self, text: str) -> int:
+        if '"pass.finished"' in text and self.acts:
+            self.acts.pop()()
+        return super().write(text)
+
+
+def wait_for_the_clock(probe: Path, seconds: float) -> None:
+    """Until the file system's clock has gone on so far."""
+    probe.touch()
+    began = probe.stat().st_ctime
+    while probe.stat().st_ctime < began + seconds:
+        probe.touch()
+
+
+@pytest.mark.parametrize("change", [append, delete, rename, layer_appears])
+def test_no_change_between_two_passes_is_missed(roots: Roots, change: Change) -> None:
+    log.configure(Between(lambda: change(roots.source)))
+    copied = roots.copier.pre_copy()
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+
+
+def test_no_unseen_change_long_before_the_last_pass_is_missed(
+    roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "RACY", 0.05)  # a pass over a large root takes minutes, one over this root takes none
+
+    def act() -> None:
+        change_unseen(roots.source)
+        wait_for_the_clock(tmp_path / "probe", 0.2)
+
+    log.configure(Between(act))
+    copied = roots.copier.pre_copy()
+    roots.copier.final_sync(copied)
+    roots.require_equal_surveys()
+
+
+@pytest.mark.parametrize("name", ["#hash", ";semi"])
+def test_no_unseen_change_of_a_file_at_the_top_is_missed(roots: Roots, name: str) -> None:
+    place = write(roots.source / name)
+    copied = roots.copier.pre_copy()
+    unseen_write(place)
+    roots.copier.final_sync(copied)
+    roots.require_equal_surveys()
+
+
+def test_no_unseen_change_below_a_directory_called_merged_is_missed(roots: Roots) -> None:
+    place = write(roots.source / CONTAINER / "srv/merged/file")
+    copied = roots.copier.pre_copy()
+    unseen_write(place)
+    roots.copier.final_sync(copied)
+    roots.require_equal_surveys()
+
+
+# --- while names of one file come and go --------------------------------------------------------------------------
+
+CHURN = """
+n=0
+while [ -e go ]; do
+    n=$((n+1))
+    echo $n >>log
+    echo $n >same-$((n%10))
+    mv same-$(((n+3)%10)) renamed-$((n%7))
+    ln -f log link-$((n%3))
+    rm -f link-$(((n+1)%3))
+done
+"""
+PASSES = 60  # without --no-inc-recursive one in seven never ends
+TOO_LONG = 10.0  # seconds; a pass over these few files takes less than a tenth of one
+
+
+@contextmanager
+def churn(folder: Path) -> Iterator[None]:
+    """Files that are written, renamed, linked and removed as fast as a shell can, until the block ends."""
+    (folder / "go").touch()
+    with subprocess.Popen(["sh", "-c", CHURN], cwd=folder, stderr=subprocess.DEVNULL) as shell:
+        try:
+            yield
+            assert shell.poll() is None
+        finally:
+            (folder / "go").unlink()
+
+
+def test_no_pass_hangs_while_names_of_one_file_come_and_go(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+    command = rsync.pass_command(source, target, copying.NEVER_COPIED)
+    with churn(source):
+        codes = {run(command, timeout=TOO_LONG, check=False).code for _ in range(PASSES)}
+    assert codes <= {0, rsync.VANISHED}
+    assert int((source / "log").read_text().split()[-1]) > PASSES
+    rsync.copy(command, live=False)
+    require_equal(Comparison(source, target))
+
+
+@pytest.fixture
+def _racing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """find as it ends when a file goes between its name and its times being read."""
+    real = copying.changed_command
+    script = '"$@"; echo "find: \'/x\': No such file or directory" >&2; exit 1'
+    monkeypatch.setattr(copying, "changed_command", lambda *words: ["sh", "-c", script, "sh", *real(*words)])
+
+
+@pytest.mark.usefixtures("_racing")
+def test_a_file_that_goes_while_changes_are_looked_for_does_not_end_the_pre_copy(roots: Roots) -> None:
+    roots.copier.pre_copy()
+
+
+def test_nothing_may_go_while_changes_are_looked_for_with_the_engine_down(
+    roots: Roots, request: pytest.FixtureRequest
+) -> None:
+    copied = roots.copier.pre_copy()
+    request.getfixturevalue("_racing")
+    with pytest.raises(RelocatorError):
+        roots.copier.final_sync(copied)
+
+
+def test_no_forced_pass_hangs_or_fails_while_names_of_one_file_come_and_go(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+    command = rsync.forced_command(source, target, live=True)
+    with churn(source):
+        for _ in range(PASSES // 2):
+            found = run(copying.changed_command(source, 0.0, copying.NEVER_COPIED), timeout=TOO_LONG, check=False)
+            names = found.stdout.encode()
+            assert run(command, timeout=TOO_LONG, check=False, stdin=names).code in (0, rsync.PARTIAL, rsync.VANISHED)

@@ -1,0 +1,139 @@
+"""A data root that holds everything a data root can hold, its copier, and two opinions on whether the copy is equal.
+
+For the tests with real files; it needs root.
+"""
+
+import io
+import os
+import socket
+import stat
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from entrypoint import log
+from entrypoint.comparison import Comparison, require_equal
+from entrypoint.copying import Copied, Copier
+from tests.hosts.survey import Survey, compare, survey
+
+SECOND = 1_000_000_000
+MIB = 1024 * 1024
+ODD = (b"new\nline", b"\xff\xfe", b"sp ace", b"*?[a]", b"back\\slash", b"-rf", b"#hash", b";semi", "ü\u2028".encode())
+NOT_DATA = {b"tmp", b"runtimes", b"lost+found", b"overlay2/backingFsBlockDev", b"volumes/backingFsBlockDev"}
+CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service=ep
+VOLUME, CONTAINER, LAYER = "volumes/data/_data", "overlay2/container/diff", "overlay2/layer1/diff"
+
+
+def acl(group: int) -> bytes:
+    """What `setfacl -m g:GROUP:rw` stores: version 2, then tag, permissions and id of each entry."""
+    everyone = 0xFFFFFFFF
+    entries = ((0x01, 6, everyone), (0x04, 4, everyone), (0x08, 6, group), (0x10, 6, everyone), (0x20, 4, everyone))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def write(place: Path, content: bytes = b"content") -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    return place
+
+
+def fill(folder: Path) -> None:
+    """Everything that a layer or a volume can hold."""
+    for odd in ODD:
+        write(folder / "odd" / os.fsdecode(odd))
+    write(folder / "first")
+    (folder / "sub").mkdir(mode=0o2751)
+    os.link(folder / "first", folder / "sub/second")
+    with write(folder / "sparse", b"").open("wb") as sparse:
+        sparse.truncate(8 * MIB)
+        sparse.seek(4 * MIB)
+        sparse.write(b"data")
+    os.mkfifo(folder / "fifo", 0o640)
+    os.mknod(folder / "whiteout", stat.S_IFCHR, os.makedev(0, 0))
+    os.mknod(folder / "disk", stat.S_IFBLK | 0o660, os.makedev(7, 99))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+    for link, place in (("symlink", "first"), ("dangling", "/no/where"), ("long", "x" * 200)):
+        (folder / link).symlink_to(place)
+    write(folder / "setuid").chmod(0o4755)
+    write(folder / "owned")
+    os.chown(folder / "owned", 12345, 4_000_000_000)
+    os.lchown(folder / "dangling", 1, 2)
+    write(folder / "immense", os.urandom(3 * MIB))
+    write(folder / "empty", b"")
+    attributes(folder)
+    for name in ("first", "symlink", "fifo", "sub", "."):
+        os.utime(folder / name, ns=(SECOND, SECOND + 123_456_789), follow_symlinks=False)
+
+
+def attributes(folder: Path) -> None:
+    os.setxattr(folder / "first", "user.colour", b"blue\0\xff")
+    os.setxattr(folder / "sub", "trusted.overlay.opaque", b"y")
+    os.setxattr(folder / "symlink", "trusted.mark", b"1", follow_symlinks=False)
+    os.setxattr(folder / "setuid", "security.capability", CAPABILITY)
+    os.setxattr(folder / "owned", "system.posix_acl_access", acl(1000))
+    os.setxattr(folder / "sub", "system.posix_acl_default", acl(1000))
+
+
+def add_layer(root: Path, cache_id: str) -> Path:
+    entry = root / "image/overlay2/layerdb/sha256" / cache_id.ljust(64, "0")
+    write(entry / "cache-id", cache_id.encode())
+    write(entry / "size", b"3145728")
+    write(root / "overlay2" / cache_id / "link", b"ABC")
+    diff = root / "overlay2" / cache_id / "diff"
+    diff.mkdir(mode=0o755)
+    return diff
+
+
+def make_root(root: Path) -> Path:
+    for cache_id in ("layer1", "layer2"):
+        fill(add_layer(root, cache_id))
+    for place in (VOLUME, CONTAINER):
+        (root / place).mkdir(parents=True)
+        fill(root / place)
+    write(root / "containers/abc/config.v2.json")
+    write(root / "tmp/GetImageBlob1")
+    write(root / "runtimes/runc")
+    (root / "overlay2/container/merged").mkdir()
+    for place in ("overlay2", "volumes"):
+        os.mknod(root / place / "backingFsBlockDev", stat.S_IFBLK, os.makedev(7, 98))
+    root.chmod(0o710)
+    return root
+
+
+def unseen_write(place: Path) -> None:
+    """Other content of the same size, with the time put back: rsync's quick check takes it for no change."""
+    status = place.stat()
+    place.write_bytes(bytes(byte ^ 0xFF for byte in place.read_bytes()))
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@dataclass
+class Roots:
+    source: Path
+    target: Path
+    same_file_system: bool = False
+    copier: Copier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copier = Copier(self.source, self.target, self.same_file_system)
+
+    def look(self, root: Path) -> Survey:
+        return survey(root, skip=NOT_DATA | {b"overlay2/container/merged"})
+
+    def require_equal(self, copied: Copied) -> None:
+        """The product's check, of the layers too, and the independent one."""
+        assert require_equal(Comparison(self.source, self.target, self.copier.excludes(copied.layers))) > 40
+        require_equal(Comparison(self.source, self.target, self.copier.excludes(())))
+        self.require_equal_surveys()
+
+    def require_equal_surveys(self) -> None:
+        found = compare(self.look(self.source), self.look(self.target))
+        assert not found, str(found)
+
+
+def make_roots(folder: Path) -> Roots:
+    """A filled source with an awkward name, and an empty target."""
+    log.configure(io.StringIO())
+    (folder / "target").mkdir(mode=0o700)
+    return Roots(make_root(folder / "sou *rce"), folder / "target")

@@ -1,0 +1,263 @@
+"""A host without a host: fakes of systemd, the engine and the copier that keep state and share one list of calls.
+
+The fake engine is up exactly while the fake systemd says that docker.service is active, keeps its root where the
+host's daemon.json says, and treats its containers at a restart as the real one does.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from shutil import copy2, copytree
+from typing import Any
+
+from entrypoint import hold
+from entrypoint.copying import Copied, Copier
+from entrypoint.engine import Engine, EngineInfo
+from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdError
+from entrypoint.host import Host
+from entrypoint.inventory import ALIVE, Container, Inventory, Status
+from entrypoint.steps import Move
+from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
+
+SERVICE = "docker.service"
+SOCKET = "docker.socket"
+CONFIG = "/etc/docker/daemon.json"
+DEFAULT_ROOT = "/srv/default-root"
+GONE_PID = 2**22 + 1  # the kernel gives none above 2**22
+
+Call = tuple[Any, ...]
+INJECTED: dict[str, type[RelocatorError]] = {"engine": EngineError, "final_sync": CopyError}
+
+
+@dataclass
+class Calls:
+    """What was asked of the fakes, in order, and which of it is to fail or to have company.
+
+    `failures` are the numbers of the calls that fail, counted from 0 with the error of their kind;
+    `moments` maps a call's name to what somebody else does just before the first of that name.
+    """
+
+    made: list[Call] = field(default_factory=list)
+    failures: set[int] = field(default_factory=set)
+    moments: dict[str, Callable[[], object]] = field(default_factory=dict)
+
+    def record(self, *call: Any) -> None:
+        self.made.append(call)
+        if moment := self.moments.pop(call[0], None):
+            moment()
+        if len(self.made) - 1 in self.failures:
+            raise INJECTED.get(call[0].partition(".")[0], SystemdError)("injected", details=str(call))
+
+
+@dataclass
+class Box:
+    """A container in the fake engine: how it stands, and what its main process does with the engine's SIGTERM."""
+
+    container: Container
+    exit_code: int = 0
+    code_at_stop: int = 143
+    stopped_by_hand: bool = False
+    starts: bool = True
+    anonymous_volume: str | None = None
+
+
+@dataclass
+class Daemon:
+    """The engine's state on the host, whether a connection is open or not."""
+
+    host: Host
+    calls: Calls
+    up: bool = True
+    root: str = DEFAULT_ROOT
+    boxes: dict[str, Box] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=lambda: {"sha256:1": "app:1"})
+    volumes: dict[str, str] = field(default_factory=lambda: {"data": "local"})
+    forgets_images_on: str | None = None
+    stays_on: str | None = None
+
+    def add(self, name: str, status: Status = Status.RUNNING, policy: str = "no", **facts: Any) -> Box:
+        auto_remove = facts.pop("auto_remove", False)
+        started = f"2024-01-01T00:00:{len(self.boxes):02}Z"
+        anonymous = facts.get("anonymous_volume")
+        volumes = (anonymous,) if anonymous else ()
+        box = Box(Container(name, name, "sha256:1", status, policy, auto_remove, started, volumes), **facts)
+        self.boxes[name] = box
+        self.volumes |= dict.fromkeys(volumes, "local")
+        return box
+
+    def status(self, name: str) -> Status:
+        return self.boxes[name].container.status
+
+    def set_status(self, name: str, status: Status) -> None:
+        self.boxes[name].container = replace(self.boxes[name].container, status=status)
+
+    def stop(self) -> None:
+        self.up = False
+        for name, box in list(self.boxes.items()):
+            if box.container.status in ALIVE:
+                box.exit_code = box.code_at_stop
+                self.set_status(name, Status.EXITED)
+                if box.container.auto_remove:
+                    self.remove(name)
+
+    def remove(self, name: str) -> None:
+        box = self.boxes.pop(name)
+        if box.anonymous_volume:
+            del self.volumes[box.anonymous_volume]
+
+    def start(self) -> None:
+        """The table of restart policies after a start of the engine."""
+        self.up = True
+        self.root = self.stays_on or self.configured_root()
+        if self.root == self.forgets_images_on:
+            self.images = {}
+        for name, box in self.boxes.items():
+            comes_back = {
+                "always": True,
+                "unless-stopped": not box.stopped_by_hand,
+                "on-failure": box.exit_code != 0,
+            }.get(box.container.policy, False)
+            if comes_back and box.container.status is Status.EXITED:
+                self.set_status(name, Status.RUNNING)
+
+    def configured_root(self) -> str:
+        place = self.host.path(CONFIG)
+        configured: dict[str, str] = json.loads(place.read_text() or "{}") if place.exists() else {}
+        return configured.get("data-root", DEFAULT_ROOT)
+
+
+class FakeEngine(Engine):
+    """One connection to a Daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    def info(self) -> EngineInfo:
+        root = PurePosixPath(self.daemon.root)
+        return EngineInfo("ID", root, "overlay2", "graphdriver", "28.5.0", live_restore=False, swarm="inactive",
+                          security=())  # fmt: skip
+
+    def containers(self) -> tuple[Container, ...]:
+        found = (box.container for box in self.daemon.boxes.values())
+        return tuple(sorted(found, key=lambda container: container.started_at))
+
+    def container(self, container_id: str) -> Container | None:
+        box = self.daemon.boxes.get(container_id)
+        return box.container if box else None
+
+    def exit_code(self, container_id: str) -> int:
+        return self.daemon.boxes[container_id].exit_code
+
+    def start(self, container_id: str) -> None:
+        self.daemon.calls.record("engine.start", container_id)
+        if self.daemon.boxes[container_id].starts:
+            self.daemon.set_status(container_id, Status.RUNNING)
+
+    def pause(self, container_id: str) -> None:
+        self.daemon.calls.record("engine.pause", container_id)
+        self.daemon.set_status(container_id, Status.PAUSED)
+
+    def stop(self, container_id: str) -> None:
+        self.daemon.calls.record("engine.stop", container_id)
+        self.daemon.boxes[container_id].stopped_by_hand = True
+        self.daemon.set_status(container_id, Status.EXITED)
+
+    def inventory(self) -> Inventory:
+        daemon = self.daemon
+        daemon.calls.record("engine.inventory")
+        return Inventory("ID", "overlay2", "graphdriver", self.containers(), dict(daemon.images),
+                         dict(daemon.volumes), {"bridge": "bridge"}, {})  # fmt: skip
+
+
+def opener(daemon: Daemon) -> Callable[[Path], Any]:
+    """What stands in for `Engine.opened`: a connection while the engine is up, an EngineError otherwise."""
+
+    @contextmanager
+    def opened(_socket: Path) -> Iterator[Engine]:
+        if not daemon.up:
+            raise EngineError("The Docker engine did not answer as expected.", details="connection refused")
+        yield FakeEngine(daemon)
+
+    return opened
+
+
+class FakeSystemd(Systemd):
+    """Units with states. The hold is honoured: what it asserts away is not started."""
+
+    def __init__(self, host: Host, calls: Calls, daemon: Daemon | None = None) -> None:
+        self.host, self.calls, self.daemon = host, calls, daemon
+        self.states = {SERVICE: UnitState.ACTIVE, SOCKET: UnitState.ACTIVE}
+        self.properties: dict[str, dict[str, tuple[str, Any]]] = {}
+        self.comes_back = False
+
+    def close(self) -> None:
+        pass
+
+    def unit(self, name: str) -> Unit:
+        known = name in self.states
+        state = self.states.get(name, UnitState.INACTIVE)
+        return Unit(name, "loaded" if known else "not-found", state, "success", 0, "", ())
+
+    def stop(self, names: Iterable[str]) -> None:
+        stopped = tuple(names)
+        self.calls.record("stop", *stopped)
+        for name in stopped:
+            self.states[name] = UnitState.ACTIVE if self.comes_back else UnitState.INACTIVE
+        if self.daemon and self.states[SERVICE] in STOPPED and self.daemon.up:
+            self.daemon.stop()
+
+    def start(self, names: Iterable[str]) -> None:
+        started = tuple(names)
+        self.calls.record("start", *started)
+        if self.host.path(hold.HOLD).exists():
+            raise SystemdError(f'StartUnit of {started[0]} ended with "assert".')
+        self.states |= dict.fromkeys(started, UnitState.ACTIVE)
+        if self.daemon and self.states[SERVICE] is UnitState.ACTIVE and not self.daemon.up:
+            self.daemon.start()
+
+    def reset_failed(self, names: Iterable[str]) -> None:
+        with suppress(SystemdError):  # as the real one does
+            self.calls.record("reset_failed", *names)
+
+    def reload(self) -> None:
+        self.calls.record("reload")
+
+    def start_transient(self, name: str, properties: dict[str, tuple[str, Any]]) -> None:
+        self.calls.record("start_transient", name)
+        self.properties[name] = properties
+        self.states[name] = UnitState.ACTIVE
+
+
+@dataclass(frozen=True)
+class FakeCopier(Copier):
+    """A copier whose final sync is Python's own copy: times to the nanosecond, no owners, no links."""
+
+    calls: Calls = field(default_factory=Calls)
+
+    def final_sync(self, copied: Copied) -> None:
+        self.calls.record("final_sync", tuple(sorted(copied.layers)))
+        copytree(self.source, self.target, copy_function=copy2, dirs_exist_ok=True, symlinks=True)
+
+
+@dataclass(frozen=True)
+class FakeMove(Move):
+    """A move that copies with the fake copier."""
+
+    calls: Calls = field(default_factory=Calls)
+
+    @property
+    def copier(self) -> FakeCopier:
+        source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
+        return FakeCopier(source, target, self.plan.same_file_system, self.plan.bwlimit, self.calls)
+
+
+def make_host(root: Path) -> Host:
+    """A host with an empty configuration and the programs that the safety net needs."""
+    for folder in ("etc/docker", "run/systemd/system", "var/lib", "usr/bin", "proc"):
+        (root / folder).mkdir(parents=True)
+    (root / DEFAULT_ROOT.lstrip("/")).mkdir(parents=True)
+    for program in ("rm", "systemctl", "nsenter"):
+        (root / "usr/bin" / program).touch(mode=0o755)
+    return Host(root)

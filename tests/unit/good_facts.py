@@ -1,0 +1,113 @@
+"""Facts without a finding, to be varied with `dataclasses.replace`."""
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from entrypoint.engine import EngineInfo
+from entrypoint.facts import HostFacts, HostFile, Size, Source, Target
+from entrypoint.filesystem import Mount, Space
+from entrypoint.inventory import Container, Inventory, Status
+from entrypoint.systemd import Unit, UnitState
+
+GIB = 1024**3
+RW = frozenset({"rw", "relatime"})
+
+
+def mount(point: str, device: str, kind: str = "ext4", options: frozenset[str] = RW) -> Mount:
+    return Mount(PurePosixPath(point), f"/dev/{device}", kind, device, options)
+
+
+def unit(name: str, state: UnitState = UnitState.ACTIVE, load_state: str = "loaded") -> Unit:
+    return Unit(name, load_state, state, "success", 1, f"/lib/systemd/system/{name}", ())
+
+
+def container(name: str, status: Status = Status.RUNNING, *, auto_remove: bool = False) -> Container:
+    return Container(name, name, "sha256:1", status, "no", auto_remove, "2024-01-01T00:00:00Z")
+
+
+ROOT_MOUNT, DATA_MOUNT = mount("/", "8:1"), mount("/mnt/data", "8:17")
+
+ENGINE = EngineInfo(
+    engine_id="ID",
+    data_root=PurePosixPath("/var/lib/docker"),
+    driver="overlay2",
+    store="graphdriver",
+    version="28.5.0",
+    live_restore=False,
+    swarm="inactive",
+    security=("name=apparmor", "name=seccomp,profile=builtin"),
+)
+INVENTORY = Inventory("ID", "overlay2", "graphdriver", (container("web"),), {"sha256:1": "app:1"}, {}, {}, {})
+SOURCE = Source(
+    path=PurePosixPath("/var/lib/docker"),
+    mount=ROOT_MOUNT,
+    size=Size(allocated=10 * GIB, entries=100_000),
+    layers=7,
+    layer_bytes=8 * GIB,
+    identity=(801, 40),
+    ancestors=((801, 40), (801, 30), (801, 20), (801, 2)),
+)
+TARGET = Target(
+    path=PurePosixPath("/mnt/data/docker"),
+    resolved=PurePosixPath("/mnt/data/docker"),
+    exists=True,
+    is_directory=True,
+    content=(),
+    ancestor=PurePosixPath("/mnt/data/docker"),
+    ancestor_is_directory=True,
+    mount=DATA_MOUNT,
+    space=Space(free=100 * GIB, inodes=1_000_000),
+    identities=((817, 12), (817, 2), (801, 21), (801, 2)),
+)
+CONFIG = HostFile(
+    PurePosixPath("/etc/docker/daemon.json"), b'{"debug": true}\n', True, True, PurePosixPath("/etc/docker")
+)
+DROP_IN = HostFile(
+    PurePosixPath("/etc/systemd/system/docker.service.d/50-relocator.conf"),
+    None,
+    True,
+    True,
+    PurePosixPath("/etc/systemd/system"),
+)
+GOOD = HostFacts(
+    engine=ENGINE,
+    inventory=INVENTORY,
+    source=SOURCE,
+    target=TARGET,
+    service=unit("docker.service"),
+    socket=unit("docker.socket"),
+    arguments=("/usr/bin/dockerd", "-H", "fd://", "--containerd=/run/containerd/containerd.sock"),
+    config=CONFIG,
+    drop_in=DROP_IN,
+    mounts=(ROOT_MOUNT, DATA_MOUNT),
+    fstab="# <file system> <mount point>\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdb1 /mnt/data ext4 defaults 0 2\n",
+    worker=unit("relocator.service", UnitState.INACTIVE, "not-found"),
+)
+
+
+def target(**facts: Any) -> HostFacts:
+    return replace(GOOD, target=replace(TARGET, **facts))
+
+
+def source(**facts: Any) -> HostFacts:
+    return replace(GOOD, source=replace(SOURCE, **facts))
+
+
+def engine(**facts: Any) -> HostFacts:
+    return replace(GOOD, engine=replace(ENGINE, **facts))
+
+
+def config(**facts: Any) -> HostFacts:
+    return replace(GOOD, config=replace(CONFIG, **facts))
+
+
+def target_on(kind: str = "ext4", *options: str) -> HostFacts:
+    return target(mount=mount("/mnt/data", "8:17", kind, RW | set(options)))
+
+
+def missing_target(path: str, ancestor: str = "/mnt/data") -> HostFacts:
+    """A target that is yet to be made below `ancestor`."""
+    place = PurePosixPath(path)
+    return target(path=place, resolved=place, exists=False, is_directory=False, ancestor=PurePosixPath(ancestor),
+                  identities=TARGET.identities[1:])  # fmt: skip

@@ -1,0 +1,127 @@
+"""The worker's unit, to the property: what the host's systemd is asked to start, and what it does afterwards."""
+
+import os
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from entrypoint import handover
+from entrypoint.errors import ContainerError
+from entrypoint.host import Host
+from entrypoint.journal import Run
+from entrypoint.systemd import Command
+from tests.unit.fakes import SERVICE, SOCKET, Calls, FakeSystemd, make_host
+from tests.unit.world import make_plan
+
+HOLD = "/run/relocator/hold"
+DROP_INS = (
+    "/run/systemd/system/docker.socket.d/00-relocator-hold.conf",
+    "/run/systemd/system/docker.service.d/00-relocator-hold.conf",
+)
+NET = (
+    Command(("/usr/bin/rm", "-f", HOLD, *DROP_INS), ignore_failure=True),
+    Command(("/usr/bin/systemctl", "reset-failed", SOCKET, SERVICE), ignore_failure=True),
+    Command(("/usr/bin/systemctl", "start", SOCKET, SERVICE), ignore_failure=True),
+    Command(("/usr/bin/systemctl", "daemon-reload"), ignore_failure=True),
+)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return make_host(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "000042")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "RELOCATOR_IMAGE", "NOTIFY_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_worker_lives_in_this_containers_files_and_the_hosts_systemd(host: Host, run: Run) -> None:
+    assert handover.worker_command(host, run) == Command(
+        ("/usr/bin/nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--wd=/", "--",
+         sys.executable, "-P", "-m", "entrypoint", "worker", "000042")
+    )  # fmt: skip
+
+
+def test_the_safety_net_lifts_the_hold_and_starts_the_engine_with_the_hosts_programs(host: Host) -> None:
+    assert handover.safety_net(host, make_plan()) == NET
+
+
+def test_what_did_not_run_is_not_started_by_the_safety_net(host: Host) -> None:
+    assert handover.safety_net(host, replace(make_plan(), started=())) == (NET[0], NET[1], NET[3])
+    assert handover.safety_net(host, replace(make_plan(), started=(SERVICE,)))[2] == (
+        Command(("/usr/bin/systemctl", "start", SERVICE), ignore_failure=True)
+    )
+
+
+def test_the_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELOCATOR_IMAGE", "relocator:1")
+    monkeypatch.setenv("OTHER", "x")
+    worker = Command(("/usr/bin/nsenter", "python"))
+    assert handover.unit_properties(worker, NET[:2]) == {
+        "Description": ("s", "Moves the Docker engine's data root (relocator)"),
+        "Type": ("s", "notify"),
+        "NotifyAccess": ("s", "main"),
+        "ExecStart": ("a(sasb)", [("/usr/bin/nsenter", ["/usr/bin/nsenter", "python"], False)]),
+        "ExecStopPost": ("a(sasb)", [
+            ("/usr/bin/rm", ["/usr/bin/rm", "-f", HOLD, *DROP_INS], True),
+            ("/usr/bin/systemctl", ["/usr/bin/systemctl", "reset-failed", SOCKET, SERVICE], True),
+        ]),
+        "Environment": ("as", ["RELOCATOR_IMAGE=relocator:1", "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1"]),
+        "KillMode": ("s", "mixed"),
+        "TimeoutStartUSec": ("t", 60_000_000),
+        "TimeoutStopUSec": ("t", 1_800_000_000),
+        "OOMScoreAdjust": ("i", -900),
+        "CollectMode": ("s", "inactive-or-failed"),
+    }  # fmt: skip
+
+
+def test_an_earlier_failure_of_the_unit_is_forgotten_first(host: Host, run: Run) -> None:
+    calls = Calls()
+    systemd = FakeSystemd(host, calls)
+    handover.hand_over(host, systemd, run, make_plan())
+    assert calls.made == [("reset_failed", "relocator.service"), ("start_transient", "relocator.service")]
+    assert systemd.properties["relocator.service"]["ExecStopPost"][1] == [command.to_dbus() for command in NET]
+
+
+@pytest.mark.parametrize("missing", ["rm", "systemctl", "nsenter"])
+def test_a_host_without_a_program_of_the_net_is_not_handed_over_to(host: Host, run: Run, missing: str) -> None:
+    calls = Calls()
+    (host.root / "usr/bin" / missing).unlink()
+    with pytest.raises(ContainerError, match=f"The host has no `{missing}`"):
+        handover.hand_over(host, FakeSystemd(host, calls), run, make_plan())
+    assert ("start_transient", "relocator.service") not in calls.made
+
+
+def test_the_worker_says_ready_on_the_hosts_socket(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (host.root / "run/link").symlink_to("/run/systemd")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        monkeypatch.chdir(host.root)  # the name of a socket must be short
+        listener.bind("run/systemd/notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", "/run/link/notify")
+        handover.say_ready(Host(Path(".")))
+        listener.settimeout(5)
+        assert listener.recv(100) == b"READY=1"
+
+
+def test_the_worker_says_ready_on_an_abstract_socket(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"relocator-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        handover.say_ready(host)
+        listener.settimeout(5)
+        assert listener.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nobody_is_told(host: Host) -> None:
+    handover.say_ready(host)

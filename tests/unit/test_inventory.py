@@ -1,0 +1,125 @@
+"""What an engine holds is read from its answers, survives being stored, and is compared by what must not be lost."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from entrypoint.inventory import Container, Inventory, Status, differences, ephemeral_volumes
+
+ANONYMOUS, ANOTHER = "0123456789abcdef" * 4, "f" * 64
+
+
+def container(name: str, *volumes: str, auto_remove: bool = False, **facts: Any) -> Container:
+    made = Container(name, name, "sha256:1", Status.RUNNING, "no", auto_remove, "2024-01-01T00:00:00Z", volumes)
+    return replace(made, **facts)
+
+
+def inventory(*containers: Container, volumes: tuple[str, ...] = (), **facts: Any) -> Inventory:
+    made = Inventory("ID", "overlay2", "graphdriver", containers, {"sha256:1": "app:1"},
+                     dict.fromkeys(volumes, "local"), {"bridge": "bridge"}, {})  # fmt: skip
+    return replace(made, **facts)
+
+
+ANSWER: dict[str, Any] = {
+    "Id": "abc",
+    "Name": "/web",
+    "Image": "sha256:1",
+    "State": {"Status": "running", "StartedAt": "2024-01-01T00:00:00Z"},
+    "HostConfig": {"RestartPolicy": {"Name": ""}, "AutoRemove": True},
+    "Mounts": [
+        {"Type": "volume", "Name": ANONYMOUS, "Source": "/var/lib/docker/volumes/x/_data", "Destination": "/data"},
+        {"Type": "bind", "Source": "/etc", "Destination": "/etc"},
+        {"Type": "tmpfs", "Source": "", "Destination": "/tmp"},
+        {"Type": "volume", "Name": "data", "Source": "", "Destination": "/more"},
+    ],
+}
+
+
+def test_a_container_is_read_with_its_volumes_and_not_its_other_mounts() -> None:
+    assert Container.from_inspect(ANSWER) == Container(
+        "abc", "web", "sha256:1", Status.RUNNING, "no", True, "2024-01-01T00:00:00Z", (ANONYMOUS, "data")
+    )
+
+
+@pytest.mark.parametrize("mounts", [{"Mounts": None}, {"Mounts": []}, {}])
+def test_a_container_may_have_no_mounts(mounts: dict[str, Any]) -> None:
+    answer = {key: value for key, value in ANSWER.items() if key != "Mounts"} | mounts
+    assert Container.from_inspect(answer).volumes == ()
+
+
+def test_an_inventory_is_read_as_it_was_stored() -> None:
+    before = inventory(container("web", ANONYMOUS, "data"), container("db"), volumes=(ANONYMOUS, "data"))
+    assert Inventory.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+@pytest.mark.parametrize(
+    ("containers", "ephemeral"),
+    [
+        ((container("a", ANONYMOUS, auto_remove=True),), {ANONYMOUS}),
+        ((container("a", ANONYMOUS, ANOTHER, auto_remove=True),), {ANONYMOUS, ANOTHER}),
+        ((container("a", ANONYMOUS, auto_remove=True), container("b", ANONYMOUS, auto_remove=True)), {ANONYMOUS}),
+        ((container("a", ANONYMOUS),), set()),
+        ((container("a", ANONYMOUS, auto_remove=True), container("b", ANONYMOUS)), set()),  # --volumes-from
+        ((container("a", "data", auto_remove=True),), set()),
+        ((container("a", ANONYMOUS[1:], auto_remove=True),), set()),
+        ((container("a", ANONYMOUS.upper(), auto_remove=True),), set()),
+        ((container("a", f"{ANONYMOUS}0", auto_remove=True),), set()),
+        ((), set()),
+    ],
+)
+def test_volumes_without_a_name_that_only_fleeting_containers_use_are_fleeting(
+    containers: tuple[Container, ...], ephemeral: set[str]
+) -> None:
+    assert ephemeral_volumes(inventory(*containers, volumes=(ANONYMOUS, ANOTHER, "data"))) == ephemeral
+
+
+def test_a_fleeting_container_and_its_volume_are_missed_on_neither_side() -> None:
+    there = inventory(container("a", ANONYMOUS, auto_remove=True), volumes=(ANONYMOUS, "data"))
+    gone = inventory(volumes=("data",))
+    assert differences(there, gone) == differences(gone, there) == differences(there, there) == ()
+
+
+@pytest.mark.parametrize(
+    "containers",
+    [
+        (container("a", "data", auto_remove=True),),
+        (container("a", ANONYMOUS),),
+        (container("a", ANONYMOUS, auto_remove=True), container("b", ANONYMOUS)),
+        (),
+    ],
+)
+def test_any_other_volume_is_missed(containers: tuple[Container, ...]) -> None:
+    name = next((one.volumes[0] for one in containers), ANONYMOUS)
+    before = inventory(*containers, volumes=(name,))
+    assert f"volume {name} (local) is missing" in differences(before, replace(before, volumes={}))
+
+
+BEFORE = inventory(container("web"), volumes=("data",))
+WEB = "web, image sha256:1, restart policy"
+CHANGED: dict[str, tuple[Inventory, str]] = {
+    "engine": (replace(BEFORE, engine_id="X"), "the engine's id was 'ID' and is 'X'"),
+    "driver": (replace(BEFORE, driver="vfs"), "the storage driver was 'overlay2' and is 'vfs'"),
+    "store": (replace(BEFORE, store="containerd"), "the image store was 'graphdriver' and is 'containerd'"),
+    "image lost": (replace(BEFORE, images={}), "image sha256:1 (app:1) is missing"),
+    "image renamed": (replace(BEFORE, images={"sha256:1": ""}), "image sha256:1 was 'app:1' and is ''"),
+    "volume new": (replace(BEFORE, volumes={"data": "local", "x": "nfs"}), "volume x (nfs) was not there before"),
+    "network lost": (replace(BEFORE, networks={}), "network bridge (bridge) is missing"),
+    "plugin new": (replace(BEFORE, plugins={"p": "on"}), "plugin p (on) was not there before"),
+    "container lost": (replace(BEFORE, containers=()), f"container web ({WEB} no) is missing"),
+    "policy": (
+        replace(BEFORE, containers=(container("web", policy="always"),)),
+        f"container web was '{WEB} no' and is '{WEB} always'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("after", "difference"), CHANGED.values(), ids=CHANGED.keys())
+def test_a_difference_is_told_in_one_sentence_and_nothing_else_is(after: Inventory, difference: str) -> None:
+    assert differences(BEFORE, after) == (difference,)
+
+
+def test_how_a_container_stands_is_not_asked_here() -> None:
+    stands = replace(BEFORE, containers=(container("web", status=Status.EXITED, started_at="2025-01-01T00:00:00Z"),))
+    assert differences(BEFORE, stands) == ()

@@ -1,0 +1,181 @@
+"""The plan is data: it survives being stored, and it says all that will be written and made."""
+
+import json
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pytest
+
+from entrypoint.inventory import Status
+from entrypoint.plan import (
+    FileEdit,
+    Plan,
+    decode,
+    encode,
+    fates,
+    make,
+    missing_directories,
+    ordering_drop_in,
+    quote_for_unit,
+)
+from entrypoint.systemd import UnitState
+from tests.unit.good_facts import GOOD, ROOT_MOUNT, TARGET, config, container, missing_target, unit
+
+
+def stored(plan: Plan) -> Plan:
+    return Plan.from_json(json.loads(json.dumps(plan.to_json())))
+
+
+def test_a_plan_says_what_follows_from_the_facts() -> None:
+    plan = make(GOOD, "50m")
+    assert plan == Plan(
+        source="/var/lib/docker",
+        target="/mnt/data/docker",
+        same_file_system=False,
+        units=("docker.socket", "docker.service"),
+        started=("docker.socket", "docker.service"),
+        ordering=FileEdit(
+            "/etc/systemd/system/docker.service.d/50-relocator.conf",
+            None,
+            b"# Written by relocator when it moved the data root to /mnt/data/docker\n"
+            b"[Unit]\n"
+            b'RequiresMountsFor="/mnt/data/docker"\n'
+            b"AssertDirectoryNotEmpty=/mnt/data/docker\n",
+            ("/etc/systemd/system/docker.service.d",),
+        ),
+        switch=FileEdit(
+            "/etc/docker/daemon.json", b'{"debug": true}\n', b'{"debug": true, "data-root": "/mnt/data/docker"}\n'
+        ),
+        created=(),
+        size=10 * 1024**3,
+        entries=100_000,
+        layers=7,
+        bwlimit="50m",
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [GOOD, config(content=None), config(content=b"\xef\xbb\xbf{}"), missing_target("/mnt/data/a b/ä")],
+)
+def test_a_stored_plan_is_the_plan(facts: object) -> None:
+    plan = make(facts)  # type: ignore[arg-type]
+    assert stored(plan) == plan
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0\xff\r\n", b"text"])
+def test_any_content_can_be_stored(content: bytes | None) -> None:
+    assert decode(encode(content)) == content
+    edit = FileEdit("/etc/x", content, b"\xff", ("/etc",))
+    assert FileEdit.from_json(json.loads(json.dumps(edit.to_json()))) == edit
+
+
+def test_a_service_without_a_socket_is_stopped_alone() -> None:
+    plan = make(replace(GOOD, socket=unit("docker.socket", UnitState.INACTIVE, "not-found")))
+    assert plan.units == plan.started == ("docker.service",)
+
+
+def test_a_socket_that_is_not_up_is_stopped_but_not_started() -> None:
+    plan = make(replace(GOOD, socket=unit("docker.socket", UnitState.INACTIVE)))
+    assert plan.units == ("docker.socket", "docker.service")
+    assert plan.started == ("docker.service",)
+
+
+def test_the_resolved_path_is_what_is_written() -> None:
+    facts = replace(GOOD, target=replace(TARGET, path=PurePosixPath("/data"), resolved=PurePosixPath("/mnt/data/x")))
+    plan = make(facts)
+    assert plan.target == "/mnt/data/x"
+    assert b"/mnt/data/x" in plan.switch.after
+
+
+@pytest.mark.parametrize(
+    ("path", "quoted"),
+    [
+        ("/plain", b'"/plain"'),
+        ("/my disk", b'"/my disk"'),
+        ("/100%", b'"/100%%"'),
+        ('/a"b', b'"/a\\"b"'),
+        ("/a\\b", b'"/a\\\\b"'),
+        ("/a'b", b'"/a\'b"'),
+        ("/größe", '"/größe"'.encode()),
+        ("/%h $HOME", b'"/%%h $HOME"'),
+    ],
+)
+def test_a_path_is_one_word_of_the_drop_in(path: str, quoted: bytes) -> None:
+    assert quote_for_unit(path).encode() == quoted
+    assert b"\nRequiresMountsFor=" + quoted + b"\n" in ordering_drop_in(PurePosixPath(path))
+
+
+@pytest.mark.parametrize(("path", "written"), [("/my disk", b"/my disk"), ("/100%n", b"/100%%n"), ('/a"b', b'/a"b')])
+def test_an_assertion_takes_the_rest_of_its_line(path: str, written: bytes) -> None:
+    assert ordering_drop_in(PurePosixPath(path)).endswith(b"\nAssertDirectoryNotEmpty=" + written + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "ancestor", "missing"),
+    [
+        ("/mnt/data", "/mnt/data", ()),
+        ("/mnt/data", "/mnt", ("/mnt/data",)),
+        ("/a/b/c", "/", ("/a", "/a/b", "/a/b/c")),
+        ("/", "/", ()),
+    ],
+)
+def test_missing_directories_are_named_outermost_first(target: str, ancestor: str, missing: tuple[str, ...]) -> None:
+    assert missing_directories(PurePosixPath(target), PurePosixPath(ancestor)) == missing
+
+
+def test_a_new_target_and_a_new_configuration_are_made_with_their_directories() -> None:
+    facts = missing_target("/mnt/data/a/b")
+    missing = replace(facts.config, content=None, ancestor=PurePosixPath("/etc"))
+    plan = make(replace(facts, config=missing))
+    assert plan.created == ("/mnt/data/a", "/mnt/data/a/b")
+    assert plan.switch.created == ("/etc/docker",)
+
+
+def test_the_description_names_every_path_and_unit_in_the_order_of_the_steps() -> None:
+    lines = make(GOOD).describe()
+    for line, word in zip(
+        lines,
+        ("10.0 GiB", "docker.socket and docker.service", "check the copy", "50-relocator.conf", "daemon.json",
+         "start docker.socket and docker.service", "go back", "leave /var/lib/docker"),
+        strict=True,
+    ):  # fmt: skip
+        assert word in line
+    assert lines[0].startswith("copy 7 image layers")
+
+
+def test_on_the_same_file_system_layers_are_linked() -> None:
+    plan = make(replace(GOOD, target=replace(TARGET, mount=ROOT_MOUNT)))
+    assert plan.same_file_system
+    assert plan.describe()[0].startswith("hard-link 7 image layers")
+
+
+@pytest.mark.parametrize(
+    ("before", "diff"),
+    [
+        (None, "--- /dev/null\n+++ /f\n@@ -0,0 +1 @@\n+new\n"),
+        (b"old\n", "--- /f\n+++ /f\n@@ -1 +1 @@\n-old\n+new\n"),
+        (b"old", "--- /f\n+++ /f\n@@ -1 +1 @@\n-old\n\\ No newline at end of file\n+new\n"),
+        (b"new\n", ""),
+        (b"\xff\n", "--- /f\n+++ /f\n@@ -1 +1 @@\n-\N{REPLACEMENT CHARACTER}\n+new\n"),
+    ],
+)
+def test_a_diff_is_what_diff_shows(before: bytes | None, diff: str) -> None:
+    assert FileEdit("/f", before, b"new\n").diff() == diff
+
+
+def test_only_ephemeral_containers_are_lost() -> None:
+    boxes = (
+        container("web"),
+        container("paused", Status.PAUSED),
+        container("done", Status.EXITED),
+        container("rm", auto_remove=True),
+        container("rm-done", Status.EXITED, auto_remove=True),
+    )
+    assert fates(boxes) == {
+        "web": "stops and is running again after the move",
+        "paused": "stops and is paused again after the move",
+        "done": "stays exited",
+        "rm": "is removed by the engine when it stops (--rm)",
+        "rm-done": "stays exited",
+    }

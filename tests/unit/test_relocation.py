@@ -1,0 +1,142 @@
+"""An attempt that does not come to the hand-over leaves an empty target and a run with an outcome."""
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint import handover, relocation
+from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, SystemdError
+from entrypoint.host import Host
+from entrypoint.journal import Journal, Run
+from entrypoint.plan import Plan
+from entrypoint.systemd import UnitState
+from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
+from tests.unit.world import TARGET, make_plan, snapshot
+
+
+class Attempt:
+    """A plan that is about to be carried out, with the real copier on a small root."""
+
+    def __init__(self, root: Path) -> None:
+        self.host: Host = make_host(root)
+        self.host.path(DEFAULT_ROOT).joinpath("file").write_text("content")
+        self.calls = Calls()
+        self.systemd = FakeSystemd(self.host, self.calls)
+        self.plan: Plan = make_plan()
+        self.journal = Journal(self.host)
+        self.journal.prepare()
+        self.run: Run = self.journal.begin()
+        self.before = snapshot(root)
+
+    def __call__(self) -> ExitCode:
+        return relocation.attempt(self.host, self.systemd, self.run, self.plan)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        return self.run.outcome() or {}
+
+    def require_untouched(self) -> None:
+        assert snapshot(self.host.root) == self.before
+
+
+FAILURES = (OSError(28, "No space left on device"), BrokenPipeError(), ValueError("a bug"), SystemExit(3))
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Attempt:
+    return Attempt(tmp_path)
+
+
+@pytest.fixture
+def _copies() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("rsync copies owners and trusted attributes")
+
+
+@pytest.mark.usefixtures("_copies")
+def test_a_good_attempt_hands_over_what_the_worker_needs(attempt: Attempt) -> None:
+    assert attempt() is ExitCode.HANDED_OVER
+    assert attempt.host.path(f"{TARGET}/file").read_text() == "content"
+    stored = attempt.run.plan()
+    assert Plan.from_json(stored["plan"]) == attempt.plan
+    assert (stored["front_pid"], stored["copied"]["layers"]) == (os.getpid(), [])
+    assert attempt.run.outcome() is None
+    assert attempt.calls.made[-1] == ("start_transient", handover.UNIT)
+
+
+@pytest.mark.usefixtures("_copies")
+def test_a_worker_that_does_not_start_leaves_nothing(attempt: Attempt) -> None:
+    attempt.calls.failures.add(1)
+    with pytest.raises(SystemdError, match="injected"):
+        attempt()
+    assert attempt.outcome["outcome"] == "rolled-back"
+    attempt.require_untouched()
+
+
+@pytest.mark.usefixtures("_copies")
+def test_an_interrupt_leaves_nothing(attempt: Attempt) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    attempt.calls.moments["reset_failed"] = interrupt
+    with pytest.raises(Interrupted) as interrupted:
+        attempt()
+    assert int(interrupted.value.exit_code) == 130
+    assert attempt.outcome["outcome"] == "interrupted"
+    attempt.require_untouched()
+
+
+@pytest.mark.usefixtures("_copies")
+def test_a_source_that_cannot_be_copied_leaves_nothing(attempt: Attempt) -> None:
+    attempt.plan = replace(attempt.plan, source="/srv/no-such-root")
+    with pytest.raises(CopyError):
+        attempt()
+    assert attempt.outcome["outcome"] == "rolled-back"
+    attempt.require_untouched()
+
+
+@pytest.mark.usefixtures("_copies")
+@pytest.mark.parametrize("error", FAILURES)
+def test_any_failure_leaves_nothing(attempt: Attempt, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    attempt.calls.moments["start_transient"] = fail
+    with pytest.raises(type(error)):
+        attempt()
+    assert (attempt.outcome["outcome"], attempt.outcome["reason"]) == ("rolled-back", repr(error))
+    attempt.require_untouched()
+
+
+class Interrupting(FakeSystemd):
+    """The operator presses Ctrl-C when the worker has just been started."""
+
+    def start_transient(self, name: str, properties: dict[str, tuple[str, Any]]) -> None:
+        super().start_transient(name, properties)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("_copies")
+def test_an_interrupt_after_the_worker_has_started_does_not_take_its_copy(attempt: Attempt) -> None:
+    attempt.systemd = Interrupting(attempt.host, attempt.calls)
+    with suppress(Interrupted):
+        attempt()
+    at_work = attempt.systemd.unit(handover.UNIT).active_state is UnitState.ACTIVE
+    assert at_work is attempt.host.path(f"{TARGET}/file").exists()
+
+
+@pytest.mark.parametrize("state", [UnitState.ACTIVE, UnitState.ACTIVATING, UnitState.DEACTIVATING])
+def test_a_worker_at_work_is_seen_under_the_lock(attempt: Attempt, state: UnitState) -> None:
+    attempt.systemd.states[handover.UNIT] = state
+    with pytest.raises(PreflightError, match="Another relocator"):
+        relocation.require_no_worker(attempt.systemd)
+
+
+@pytest.mark.parametrize("state", [UnitState.INACTIVE, UnitState.FAILED])
+def test_a_worker_that_has_ended_is_in_nobodys_way(attempt: Attempt, state: UnitState) -> None:
+    attempt.systemd.states[handover.UNIT] = state
+    relocation.require_no_worker(attempt.systemd)

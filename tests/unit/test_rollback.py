@@ -1,0 +1,203 @@
+"""Whatever fails, wherever it fails: everything begun is undone in reverse, and one failed undo stops no other."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint import migration
+from entrypoint.errors import CopyError, ExitCode, JournalError
+from entrypoint.journal import Event, Run
+from entrypoint.log import Phase
+from entrypoint.steps import STEPS, Move, Step
+from tests.unit.fakes import CONFIG
+from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
+
+NAMES = [step.name for step in STEPS]
+# The calls of a good move, by number (test_steps_order.py); the fifth, reset_failed, never raises.
+FAILING_CALLS = {0: "freeze", 1: "freeze", 2: "freeze", 3: "final sync", 4: "switch", 6: "start", 7: "verify",
+                 8: "verify", 9: "verify"}  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return make_world(tmp_path, monkeypatch)
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A step that fails, before it has done anything or after it has done everything."""
+
+    real: Step
+    error: BaseException
+    after: bool
+
+    @property
+    def name(self) -> Phase:
+        return self.real.name
+
+    @name.setter
+    def name(self, _name: Phase) -> None:
+        raise AttributeError("name")
+
+    def apply(self, move: Move) -> None:
+        if self.after:
+            self.real.apply(move)
+        raise self.error
+
+    def undo(self, move: Move) -> None:
+        self.real.undo(move)
+
+
+def failing_in(name: str, error: BaseException, *, after: bool = False) -> list[Step]:
+    return [Failing(step, error, after) if step.name == name else step for step in STEPS]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "error", [CopyError("injected"), ValueError("a bug"), OSError(28, "No space"), KeyboardInterrupt()], ids=repr
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_that_fails_is_rolled_back(world: World, name: str, error: BaseException, after: bool) -> None:
+    assert world.work(failing_in(name, error, after=after)) is ExitCode.ROLLED_BACK
+    assert world.outcome["outcome"] == "rolled-back"
+    assert world.outcome["failed_in"] == name
+    begun = NAMES[: NAMES.index(Phase(name)) + 1]
+    assert begun == world.events("intent")
+    assert begun[:-1] == world.events("done")
+    assert begun[::-1] == world.events("undone")
+    world.require_untouched()
+
+
+@pytest.mark.parametrize(("number", "name"), FAILING_CALLS.items())
+def test_a_call_that_fails_is_rolled_back(world: World, number: int, name: str) -> None:
+    world.calls.failures.add(number)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.outcome["failed_in"] == name
+    assert world.outcome["reason"].startswith("injected")
+    assert world.outcome["problems"] == []
+    world.require_untouched()
+    assert {box.container.status for box in world.daemon.boxes.values()} == {"running"}
+
+
+def two_failures(root: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> Iterator[tuple[World, tuple[str, ...]]]:
+    """One world for each call of the rollback after `first` failed, in which that call fails too."""
+    alone = make_world(root / "alone", monkeypatch)
+    alone.calls.failures.add(first)
+    alone.work()
+    for second in range(first + 1, len(alone.calls.made)):
+        call = alone.calls.made[second]
+        if call[0] != "reset_failed":
+            world = make_world(root / str(second), monkeypatch)
+            world.calls.failures |= {first, second}
+            yield world, call
+
+
+@pytest.mark.parametrize("first", FAILING_CALLS)
+def test_an_undo_that_fails_too_is_told_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    for world, call in two_failures(tmp_path, monkeypatch, first):
+        assert world.work() is ExitCode.BROKEN, call
+        assert world.outcome["outcome"] == "rollback-failed"
+        assert world.outcome["reason"].startswith("injected")
+        problems = world.outcome["problems"]
+        assert problems
+        undone, begun = world.events("undone"), world.events("intent")
+        assert undone == [name for name in reversed(begun) if not any(one.startswith(f"{name}: ") for one in problems)]
+        assert world.path(CONFIG).read_bytes() == CONTENT
+        assert not world.path(DROP_IN).exists()
+        assert world.path(TARGET).is_dir()  # nothing more is removed from a host in such a state
+        was_stopped = first > 2
+        assert world.daemon.up is not (was_stopped and call[0] == "start"), call
+
+
+def test_an_interrupt_is_rolled_back_and_told(world: World) -> None:
+    world.work(failing_in("switch", KeyboardInterrupt(), after=True))
+    assert world.outcome["reason"].startswith("KeyboardInterrupt")
+
+
+def test_a_unit_that_something_starts_again_is_rolled_back(world: World) -> None:
+    world.systemd.comes_back = True
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.outcome["reason"].startswith("docker.socket was stopped and is active.")
+    world.require_untouched()
+
+
+def test_a_container_that_never_leaves_ends_the_move_before_anything_was_done(world: World) -> None:
+    assert world.work(front_pid=1) is ExitCode.ROLLED_BACK
+    assert world.outcome["failed_in"] == "hand-over"
+    assert world.calls.made == []
+    world.require_untouched()
+
+
+def test_our_own_container_is_waited_for_and_not_missed(world: World) -> None:
+    world.daemon.add("front", auto_remove=True)
+    assert replace(world, move=replace(world.move, ours=frozenset({"front"}))).work() is ExitCode.ROLLED_BACK
+    assert world.outcome["failed_in"] == "hand-over"
+    assert world.calls.made == []
+
+
+def test_a_configuration_keeps_its_mode_through_a_rollback(world: World) -> None:
+    world.path(CONFIG).chmod(0o640)
+    world.calls.failures.add(8)
+    world.work()
+    assert oct(world.path(CONFIG).stat().st_mode) == "0o100640"
+
+
+def test_a_copy_that_cannot_be_removed_does_not_hide_the_rollback(world: World) -> None:
+    world.calls.moments["final_sync"] = lambda: shutil.rmtree(world.path(TARGET))
+    world.calls.failures.add(3)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.outcome["outcome"] == "rolled-back"
+    assert "No such file or directory" in world.outcome["left"]
+
+
+def test_a_copy_that_was_removed_is_not_called_left(world: World) -> None:
+    world.calls.failures.add(3)
+    world.work()
+    assert world.outcome["left"] == ""
+
+
+def test_a_copy_that_the_engine_is_on_is_not_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration, "engine_root", lambda _host: TARGET)
+    world.calls.failures.add(3)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.path(f"{TARGET}/early").exists()
+    assert world.outcome["left"] == "the engine runs on it"
+
+
+@pytest.mark.parametrize("failing", [(), (6,), (6, 7)], ids=["committed", "rolled back", "not rolled back"])
+def test_nobody_else_gets_the_lock_before_the_outcome_is_written(world: World, failing: tuple[int, ...]) -> None:
+    free: list[str] = []
+    append = Run.append
+
+    def watched(run: Run, event: Event, **facts: Any) -> None:
+        if not world.journal.is_locked():
+            free.append(event)
+        append(run, event, **facts)
+
+    world.calls.failures |= set(failing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "append", watched)
+        world.work()
+    assert free == ["took-over"]
+    assert not world.journal.is_locked()
+
+
+def test_a_record_that_cannot_be_written_makes_nothing_undone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Run.append
+
+    def full(run: Run, event: Event, **facts: Any) -> None:
+        if event == Event.UNDONE:
+            raise JournalError("The journal cannot be written.")
+        append(run, event, **facts)
+
+    monkeypatch.setattr(Run, "append", full)
+    world.calls.failures.add(6)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert (world.outcome["problems"], world.events("undone")) == ([], [])
+    world.require_untouched()

@@ -1,0 +1,195 @@
+"""The status says what the journal and systemd say, in words and in an exit code."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint import handover, status
+from entrypoint.errors import ExitCode
+from entrypoint.journal import Event, Journal, Outcome, Run
+from entrypoint.log import Phase
+from entrypoint.status import State, Status
+from entrypoint.systemd import UnitState
+from tests.unit.fakes import Calls, FakeSystemd, make_host
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(make_host(tmp_path))
+
+
+@pytest.fixture
+def systemd(journal: Journal, tmp_path: Path) -> FakeSystemd:
+    return FakeSystemd(make_host(tmp_path / "other"), Calls())
+
+
+def begun(journal: Journal) -> Run:
+    journal.prepare()
+    run = journal.begin()
+    run.append(Event.BEGUN, source="/old", target="/new")
+    return run
+
+
+def step(run: Run, event: Event, *names: Phase) -> None:
+    for name in names:
+        run.append(event, step=name)
+
+
+def ended(run: Run, outcome: Outcome, **facts: Any) -> None:
+    run.append(Event.OUTCOME, outcome=outcome, **facts)
+
+
+def pre_copying(run: Run) -> None:
+    pass
+
+
+def committed(run: Run) -> None:
+    step(run, Event.INTENT, Phase.FREEZE)
+    step(run, Event.DONE, Phase.VERIFY)
+    ended(run, Outcome.COMMITTED)
+
+
+def rolled_back(run: Run) -> None:
+    step(run, Event.INTENT, Phase.FREEZE, Phase.SWITCH)
+    ended(run, Outcome.ROLLED_BACK, failed_in=Phase.SWITCH, reason="The disk is full.", problems=[])
+
+
+def broken(run: Run) -> None:
+    step(run, Event.INTENT, Phase.FREEZE, Phase.START)
+    ended(run, Outcome.BROKEN, failed_in=Phase.START, reason="It did not start.", problems=["freeze: no", "start: no"])
+
+
+def interrupted(run: Run) -> None:
+    ended(run, Outcome.INTERRUPTED, failed_in=Phase.PRE_COPY, reason="interrupted")
+
+
+def abandoned(run: Run) -> None:
+    """As a container that was killed while it copied leaves it."""
+
+
+def handed_over(run: Run) -> None:
+    run.append(Event.HANDED_OVER, unit=handover.UNIT)
+
+
+def left_behind(run: Run) -> None:
+    ended(run, Outcome.ROLLED_BACK, failed_in=Phase.START, reason="It did not start.", left="Device is busy.")
+
+
+def cut_off(run: Run) -> None:
+    run.append(Event.TOOK_OVER, pid=1)
+    step(run, Event.INTENT, Phase.FREEZE, Phase.FINAL_SYNC)
+
+
+Case = tuple[Callable[[Run], None], UnitState, State, int, tuple[str, ...]]
+CASES: tuple[Case, ...] = (
+    (pre_copying, UnitState.ACTIVE, State.WORKING, 10, ("at work: /old → /new", "pre-copy", "journalctl")),
+    (cut_off, UnitState.ACTIVATING, State.WORKING, 10, ("final sync",)),
+    (committed, UnitState.DEACTIVATING, State.WORKING, 10, ("is at work",)),
+    (committed, UnitState.INACTIVE, State.COMMITTED, 0, ("from /old to /new", "The old root is still in /old")),
+    (rolled_back, UnitState.FAILED, State.ROLLED_BACK, 4,
+     ("failed in the phase `switch`", "Why: The disk is full.", "runs on /old, as before", "run the same command")),
+    (broken, UnitState.FAILED, State.BROKEN, 5,
+     ("failed in the phase `start`", "Why: It did not start.", "  freeze: no\n  start: no",
+      "/old (complete, as it was)", "systemctl start docker")),
+    (left_behind, UnitState.FAILED, State.ROLLED_BACK, 4,
+     ("runs on /old, as before", "The unfinished copy in /new could not be removed: Device is busy.")),
+    (interrupted, UnitState.INACTIVE, State.INTERRUPTED, 130, ("interrupted", "Nothing was changed.")),
+    (cut_off, UnitState.FAILED, State.CUT_OFF, 5,
+     ("cut off in the phase `final sync`", "started again by the host", "docker info", "empty /new")),
+    (handed_over, UnitState.FAILED, State.CUT_OFF, 5, ("cut off in the phase `pre-copy`", "docker info")),
+    (abandoned, UnitState.INACTIVE, State.ABANDONED, 130,
+     ("before the engine was stopped", "not touched", "An unfinished copy is in /new")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("write", "unit", "state", "code", "words"), CASES)
+def test_a_run_is_told_by_its_records_and_the_worker(
+    journal: Journal,
+    systemd: FakeSystemd,
+    write: Callable[[Run], None],
+    unit: UnitState,
+    state: State,
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    write(begun(journal))
+    systemd.states[handover.UNIT] = unit
+    found = status.read(journal, systemd)
+    assert (found.state, int(found.exit_code)) == (state, code)
+    assert (found.run, found.source, found.target) == ("000001", "/old", "/new")
+    for word in words:
+        assert word in found.text()
+    assert found.to_json() | {"version": 1, "state": state, "exit_code": code, "run": "000001"} == found.to_json()
+
+
+def test_a_host_without_a_run_has_no_status(journal: Journal, systemd: FakeSystemd) -> None:
+    found = status.read(journal, systemd)
+    assert found == Status(State.NONE)
+    assert (found.exit_code, found.text()) == (ExitCode.DONE, "No move was ever begun on this host.")
+    assert not journal.exists()
+
+
+def test_the_last_run_counts(journal: Journal, systemd: FakeSystemd) -> None:
+    rolled_back(begun(journal))
+    committed(begun(journal))
+    assert (status.read(journal, systemd).run, status.read(journal, systemd).state) == ("000002", State.COMMITTED)
+
+
+def test_whoever_holds_the_lock_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:
+    begun(journal)
+    with journal.locked():
+        assert status.read(journal, systemd).state is State.WORKING
+    assert status.read(journal, systemd).state is State.ABANDONED
+
+
+def test_a_copy_that_was_removed_is_not_spoken_of(journal: Journal) -> None:
+    run = begun(journal)
+    rolled_back(run)
+    found = status.of_run(run, busy=False)
+    assert found.left == ""
+    assert "unfinished copy" not in found.text()
+
+
+@pytest.mark.parametrize("outcome", [*State])
+def test_every_state_has_words_and_a_code(outcome: State) -> None:
+    assert Status(outcome).text()
+    assert Status(outcome).exit_code in set(ExitCode)
+
+
+def times(run: Run, *records: tuple[Event, Phase, float]) -> None:
+    lines = (f'{{"at": {at}, "event": "{event}", "step": "{name}"}}\n' for event, name, at in records)
+    with (run.place / "journal.jsonl").open("a") as file:
+        file.writelines(lines)
+
+
+@pytest.mark.parametrize(
+    ("records", "downtime"),
+    [
+        ((), None),
+        (((Event.INTENT, Phase.FREEZE, 100.0),), None),
+        (((Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.START, 103.0)), None),
+        (((Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.VERIFY, 104.25)), 4.25),
+        (((Event.INTENT, Phase.FREEZE, 100.0), (Event.UNDONE, Phase.FREEZE, 107.1234)), 7.123),
+        (((Event.INTENT, Phase.SWITCH, 100.0), (Event.UNDONE, Phase.SWITCH, 107.0)), None),
+    ],
+)
+def test_the_downtime_is_from_the_freeze_until_the_engine_was_proven(
+    journal: Journal, records: tuple[tuple[Event, Phase, float], ...], downtime: float | None
+) -> None:
+    run = begun(journal)
+    times(run, *records)
+    assert status.of_run(run, busy=False).downtime == downtime
+
+
+def test_the_downtime_is_told(journal: Journal) -> None:
+    run = begun(journal)
+    times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.VERIFY, 102.345))
+    ended(run, Outcome.COMMITTED)
+    assert "The engine was away for 2.3 s." in status.of_run(run, busy=False).text().splitlines()
+
+
+def test_waiting_ends_at_once_when_nobody_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:
+    committed(begun(journal))
+    assert status.wait(journal, systemd).state is State.COMMITTED

@@ -1,0 +1,124 @@
+"""A whole move over the fakes: planned and pre-copied, ready for the worker."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from shutil import copy2, copytree
+from typing import Any
+
+import pytest
+
+from entrypoint import daemon_config, migration, restart, steps
+from entrypoint.copying import Copied
+from entrypoint.engine import Engine
+from entrypoint.errors import ExitCode
+from entrypoint.host import Host
+from entrypoint.journal import Journal
+from entrypoint.plan import FileEdit, Plan, ordering_drop_in
+from entrypoint.steps import STEPS, Step
+from tests.unit.fakes import (
+    CONFIG,
+    DEFAULT_ROOT,
+    GONE_PID,
+    SERVICE,
+    SOCKET,
+    Calls,
+    Daemon,
+    FakeMove,
+    FakeSystemd,
+    make_host,
+    opener,
+)
+
+TARGET = "/srv/new/root"
+DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
+CONTENT = b'{\n\t"debug": true\n}\n'
+JOURNAL = "var/lib/relocator"
+
+
+def make_plan(content: bytes | None = CONTENT) -> Plan:
+    after = daemon_config.with_data_root(content, TARGET, CONFIG)
+    folder = f"/etc/systemd/system/{SERVICE}.d"
+    made = ("/etc/systemd", "/etc/systemd/system", folder)
+    return Plan(
+        source=DEFAULT_ROOT,
+        target=TARGET,
+        same_file_system=False,
+        units=(SOCKET, SERVICE),
+        started=(SOCKET, SERVICE),
+        ordering=FileEdit(DROP_IN, None, ordering_drop_in(PurePosixPath(TARGET)), made),
+        switch=FileEdit(CONFIG, content, after),
+        created=("/srv/new", TARGET),
+        size=1,
+        entries=1,
+        layers=0,
+        bwlimit="",
+    )
+
+
+def snapshot(root: Path) -> dict[str, Any]:
+    """The host's files and directories, with modes and content, but for the journal."""
+    found: dict[str, Any] = {}
+    for folder, _folders, files in os.walk(root):
+        for name in (*files, "."):
+            place = Path(folder, name)
+            inside = str(place.relative_to(root))
+            if not inside.startswith(JOURNAL):
+                found[inside] = (oct(place.lstat().st_mode), None if place.is_dir() else place.read_bytes())
+    return found
+
+
+@dataclass
+class World:
+    host: Host
+    calls: Calls
+    daemon: Daemon
+    systemd: FakeSystemd
+    journal: Journal
+    move: FakeMove
+    before: dict[str, Any]
+
+    def work(self, use: Sequence[Step] = STEPS, front_pid: int = GONE_PID) -> ExitCode:
+        return migration.work(self.move, self.journal, front_pid, use)
+
+    def path(self, place: str) -> Path:
+        return self.host.path(place)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        return self.move.run.outcome() or {}
+
+    def events(self, event: str) -> list[str]:
+        return [record["step"] for record in self.move.run.records() if record["event"] == event]
+
+    def require_untouched(self) -> None:
+        """Files as before, the engine up on the old root, nothing held."""
+        assert self.before == snapshot(self.host.root)
+        assert self.daemon.up
+        assert self.daemon.root == DEFAULT_ROOT
+
+
+def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None = CONTENT) -> World:
+    """A host whose engine runs three containers; the pre-copy is done, and then one more file appeared."""
+    for module, name in ((steps, "READY"), (steps, "LEFTOVERS"), (restart, "SETTLING"), (migration, "DEPARTURE")):
+        monkeypatch.setattr(module, name, 0.3)
+    calls, host = Calls(), make_host(root)
+    daemon = Daemon(host, calls)
+    monkeypatch.setattr(Engine, "opened", opener(daemon))
+    if content is not None:
+        host.path(CONFIG).write_bytes(content)
+    for policy in ("no", "always", "unless-stopped"):
+        daemon.add(policy, policy=policy)
+    host.path(DEFAULT_ROOT).joinpath("early").write_text("early")
+    before = snapshot(root)
+    copytree(host.path(DEFAULT_ROOT), host.path(TARGET), copy_function=copy2)
+    host.path(DEFAULT_ROOT).joinpath("late").write_text("late")
+    before |= {key: one for key, one in snapshot(host.path(DEFAULT_ROOT)).items() if key == "late"}
+    before[f"{DEFAULT_ROOT[1:]}/late"] = before.pop("late")
+    systemd = FakeSystemd(host, calls, daemon)
+    journal = Journal(host)
+    journal.prepare()
+    move = FakeMove(host, systemd, journal.begin(), make_plan(content), Copied(frozenset(), 0.0, 0.0), frozenset(),
+                    calls)  # fmt: skip
+    return World(host, calls, daemon, systemd, journal, move, before)
