@@ -75,7 +75,7 @@ class Application:
         logging.configure(sys.stdout, logging.open_log(record.log))
         stored = record.plan()
         ended = int(stored["front_pid"])
-        copied = Copied(**{**stored["copied"], "layers": frozenset(stored["copied"]["layers"])})
+        copied = Copied.from_json(stored["copied"])
         with closing(Systemd()) as systemd:
             move = Move(self.host, systemd, record, Plan.from_json(stored["plan"]), copied, frozenset(stored["ours"]))
             handover.say_ready(self.host)

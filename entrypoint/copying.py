@@ -8,10 +8,11 @@ final sync  engine down   what the layer database says now; files changed since 
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from entrypoint import rsync, wording
 from entrypoint.errors import CopyError
@@ -46,12 +47,22 @@ RACY = 2.0
 class Copied:
     """What the pre-copy achieved: layers that need not be looked at again, and since when to look at the rest.
 
-    `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets.
+    `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets; `target`
+    is the device and inode of the directory the copy is in.
     """
 
     layers: frozenset[str]
     since: float
     monotonic: float
+    target: tuple[int, int] = (0, 0)
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self) | {"layers": sorted(self.layers)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Copied":
+        device, inode = stored["target"]
+        return cls(frozenset(stored["layers"]), stored["since"], stored["monotonic"], (device, inode))
 
     def racy_since(self) -> float:
         """Files changed after this instant (seconds since 1970) are copied again; all, if the clock was set."""
@@ -72,7 +83,22 @@ class Copier:
         """Copy all that can be copied with the engine up, and flush it to disk."""
         copied = self._passes(self._copy_layers(immutable_layers(self.source)))
         flush(self.target)
-        return copied
+        return replace(copied, target=identity(self.target))
+
+    def require_target(self, copied: Copied) -> None:
+        """Raises CopyError if the copy is not where it was made, or has lost a layer that is not looked at again."""
+        if not self.target.is_dir() or identity(self.target) != copied.target:
+            raise CopyError(
+                "The target is not the directory that was copied to.",
+                details="Its disk was unmounted, or something else was mounted over it.",
+            )
+        lost = [
+            layer
+            for layer in self.trusted_layers(copied.layers)
+            if not (self.target / DRIVER / layer / "diff").is_dir()
+        ]
+        if lost:
+            raise CopyError("Layers are missing from the copy.", details=", ".join(lost[:5]))
 
     def final_sync(self, copied: Copied) -> None:
         """Copy what can have changed since, with the engine down, and flush it to disk."""
@@ -86,8 +112,13 @@ class Copier:
 
         A layer that has vanished is not among them, so that the pass deletes it.
         """
+        trusted = self.trusted_layers(copied_layers)
+        return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in trusted)
+
+    def trusted_layers(self, copied_layers: Iterable[str]) -> list[str]:
+        """The layers that were copied and that the database still names."""
         listed = {layer.cache_id for layer in immutable_layers(self.source)}
-        return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(listed & set(copied_layers)))
+        return sorted(listed & set(copied_layers))
 
     def _copy_layers(self, layers: frozenset[Layer]) -> frozenset[str]:
         """Copy layers, the largest first, so that no long one is left for the end."""
@@ -153,6 +184,11 @@ class Copier:
         """
         result = run(changed_command(self.source, instant, excludes), timeout=None, check=not live)
         return result.stdout.encode("utf-8", "surrogateescape")
+
+
+def identity(place: Path) -> tuple[int, int]:
+    info = place.stat()
+    return info.st_dev, info.st_ino
 
 
 def is_enough(sent: int, before: int | None) -> bool:

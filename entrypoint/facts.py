@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from entrypoint import daemon_config, layers
 from entrypoint.engine import Engine, EngineInfo, socket_of
+from entrypoint.errors import PreflightError
 from entrypoint.filesystem import Mount, Space, existing_ancestor, mount_of, mounts
 from entrypoint.host import Host, run
 from entrypoint.inventory import Inventory
@@ -14,6 +15,7 @@ from entrypoint.systemd import Systemd, Unit
 SERVICE = "docker.service"
 SOCKET_UNIT = "docker.socket"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
+DEFAULT_ROOT = "/var/lib/docker"
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
 MEASURING = 3600.0  # seconds; `du` over tens of millions of files on a slow disk
 
@@ -83,7 +85,11 @@ class HostFile:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """All of it."""
+    """All of it.
+
+    `configured_root` is what the configuration file names for the next start; `dependents` are the units that stop
+    along with the engine.
+    """
 
     engine: EngineInfo
     inventory: Inventory
@@ -97,6 +103,8 @@ class HostFacts:
     mounts: tuple[Mount, ...]
     fstab: str
     worker: Unit
+    configured_root: PurePosixPath | None = None
+    dependents: tuple[str, ...] = ()
 
 
 def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str, ours: frozenset[str]) -> HostFacts:
@@ -106,6 +114,7 @@ def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str
         info, inventory = engine.info(), engine.inventory().without(ours)
     service = systemd.unit(SERVICE)
     arguments = process_arguments(service.main_pid)
+    config = HostFile.read(host, option(arguments, "--config-file") or DEFAULT_CONFIG, table)
     return HostFacts(
         engine=info,
         inventory=inventory,
@@ -114,12 +123,24 @@ def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str
         service=service,
         socket=systemd.unit(SOCKET_UNIT),
         arguments=arguments,
-        config=HostFile.read(host, option(arguments, "--config-file") or DEFAULT_CONFIG, table),
+        config=config,
         drop_in=HostFile.read(host, DROP_IN, table),
         mounts=table,
         fstab=_read_text(host.path(host.resolve("/etc/fstab"))),
         worker=systemd.unit(worker_unit),
+        configured_root=_configured_root(host, config),
+        dependents=systemd.active_dependents((SOCKET_UNIT, SERVICE)),
     )
+
+
+def _configured_root(host: Host, config: HostFile) -> PurePosixPath | None:
+    """Where the engine would look at its next start, as far as the file says it; nothing if it cannot be read."""
+    try:
+        parsed = daemon_config.parse(config.content, str(config.path))
+    except PreflightError:
+        return None
+    value = parsed.get(daemon_config.KEY, parsed.get(daemon_config.OLD_KEY, DEFAULT_ROOT))
+    return host.resolve(str(value))
 
 
 def process_arguments(pid: int) -> tuple[str, ...]:
@@ -204,10 +225,3 @@ def _read_text(place: Path) -> str:
         return place.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def configured_data_root(facts: HostFacts) -> str | None:
-    """What the configuration file sets, under the current or the old key."""
-    parsed = daemon_config.parse(facts.config.content, str(facts.config.path))
-    value = parsed.get(daemon_config.KEY, parsed.get(daemon_config.OLD_KEY))
-    return str(value) if value is not None else None

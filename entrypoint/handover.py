@@ -48,6 +48,7 @@ def safety_net(host: Host, plan: Plan) -> tuple[Command, ...]:
         (rm, "-f", *files),
         (systemctl, "reset-failed", *plan.units),
         *([(systemctl, "start", *plan.started)] if plan.started else []),
+        *([(systemctl, "start", "--no-block", *plan.dependents)] if plan.dependents else []),
         (systemctl, "daemon-reload"),  # last: nothing above depends on it
     ]
     return tuple(Command(line, ignore_failure=True) for line in lines)

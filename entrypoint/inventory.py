@@ -91,7 +91,9 @@ class Inventory:
 
 
 def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
-    """What `after` lacks, has in addition or has otherwise, one sentence each; empty when nothing was lost.
+    """What `after` lacks or has otherwise, one sentence each; empty when nothing was lost.
+
+    What it has in addition is no loss: a busy host makes containers at any time.
 
     Containers with `--rm` are passed over, and the anonymous volumes that only they use: the engine removes both at
     any restart. Whether what ran runs is not asked here, see `restart.py`.
@@ -135,10 +137,9 @@ def _lasting(inventory: Inventory) -> dict[str, str]:
 
 def _mapping_differences(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     lost = [f"{kind} {key} ({before[key]}) is missing" for key in before if key not in after]
-    new = [f"{kind} {key} ({after[key]}) was not there before" for key in after if key not in before]
     changed = [
         f"{kind} {key} was {before[key]!r} and is {after[key]!r}"
         for key in before
         if key in after and before[key] != after[key]
     ]
-    return lost + new + changed
+    return lost + changed

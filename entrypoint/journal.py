@@ -34,6 +34,8 @@ from entrypoint.host import Host
 
 PLACE = "/var/lib/relocator"
 VERSION = 1
+# Reserved while a run is prepared, and given back when it begins: its records must not be what fills the disk.
+ROOM = 4 * 1024 * 1024
 
 
 class Event(StrEnum):
@@ -154,6 +156,7 @@ class Journal:
         runs = self.runs()
         number = int(runs[-1].number) + 1 if runs else 1
         run = Run(self.place / "runs" / f"{number:06}")
+        (self.place / "room").unlink(missing_ok=True)
         run.place.mkdir(mode=0o700, parents=True)
         fsync_directory(run.place.parent)
         fsync_directory(self.place)
@@ -161,9 +164,17 @@ class Journal:
         return run
 
     def prepare(self) -> None:
-        """Create the journal's own directory."""
-        self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.place.chmod(0o700)
+        """Create the journal's own directory, and see that there is room for a run in it."""
+        try:
+            self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.place.chmod(0o700)
+            atomic_write(self.place / "room", bytes(ROOM), mode=0o600)
+        except OSError as error:
+            raise PreflightError(
+                f"The journal in {PLACE} cannot be written.",
+                details=str(error),
+                resolution="Free a few MiB there (journalctl --vacuum-size=50M, apt-get clean), then run again.",
+            ) from error
 
     def is_locked(self) -> bool:
         """Whether a relocator is at work now."""

@@ -6,8 +6,9 @@ failure ▶ step.undo ▶ journal.undone                  for each step begun, t
 """
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -26,10 +27,10 @@ DEPARTURE = 120.0
 
 def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step] = STEPS) -> ExitCode:
     """Carry the move out; the engine runs when this returns, on the new root or on the old."""
-    move.run.append(Event.TOOK_OVER, pid=os.getpid())
     begun: list[Step] = []
     with structlog.contextvars.bound_contextvars(run=move.run.number), ExitStack() as held:
         try:
+            move.run.append(Event.TOOK_OVER, pid=os.getpid())
             wait_for_departure(move, front_pid)
             held.enter_context(journal.locked(wait=True))
             forward(move, steps, begun)
@@ -38,7 +39,7 @@ def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step] = S
         except Exception as bug:
             log.exception("bug", error=repr(bug))
             return roll_back(move, begun, bug)
-        move.run.append(Event.OUTCOME, outcome=Outcome.COMMITTED, root=move.plan.target)
+        conclude(move, Outcome.COMMITTED, root=move.plan.target)
         log.info("committed", root=move.plan.target, old_root=move.plan.source)
     return ExitCode.DONE
 
@@ -71,7 +72,12 @@ def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> None:
 
 
 def roll_back(move: Move, begun: list[Step], failure: BaseException) -> ExitCode:
-    """Undo every step that was begun; one failed undo never stops the others."""
+    """Undo every step that was begun; one failed undo never stops the others, and no signal stops any."""
+    with ignored_signals():
+        return _roll_back(move, begun, failure)
+
+
+def _roll_back(move: Move, begun: list[Step], failure: BaseException) -> ExitCode:
     reason = failure.text() if isinstance(failure, RelocatorError) else f"{type(failure).__name__}: {failure}"
     failed_in = begun[-1].name if begun else Phase.HAND_OVER
     log.error("failed", step=failed_in, reason=reason)
@@ -81,18 +87,40 @@ def roll_back(move: Move, begun: list[Step], failure: BaseException) -> ExitCode
             problems += undo(move, step)
     outcome = Outcome.BROKEN if problems else Outcome.ROLLED_BACK
     facts = {"failed_in": failed_in, "reason": reason, "problems": problems, "root": move.plan.source}
-    if not problems:
+    if any(step.name is Phase.START for step in begun):
+        facts["left"] = "the engine was started on it; what was written then is only there"
+    elif not problems:
         facts["left"] = discard_copy(move)
-    move.run.append(Event.OUTCOME, outcome=outcome, **facts)
+    conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
     return ExitCode.BROKEN if problems else ExitCode.ROLLED_BACK
+
+
+def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
+    """Write down how the run ended. A record that cannot be written changes nothing of that."""
+    try:
+        move.run.append(Event.OUTCOME, outcome=outcome, **facts)
+    except RelocatorError as error:
+        log.error("outcome.unwritten", outcome=outcome, why=error.text())
+
+
+@contextmanager
+def ignored_signals() -> Iterator[None]:
+    """Going back is not interrupted: half of it is worse than any delay."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def undo(move: Move, step: Step) -> list[str]:
     """Undo one step; what went wrong, if anything."""
     try:
         step.undo(move)
-    except Exception as problem:
+    except BaseException as problem:
         log.exception("undo.failed", step=step.name)
         text = problem.text() if isinstance(problem, RelocatorError) else repr(problem)
         return [f"{step.name}: {text}"]
@@ -107,8 +135,8 @@ def discard_copy(move: Move) -> str:
     The engine is back by now, and that is the outcome: a target that cannot even be emptied is only told.
     """
     try:
-        if engine_root(move.host) == move.plan.target:
-            return "the engine runs on it"
+        if engine_root(move.host) != move.plan.source:
+            return "the engine does not run on the old root"
         remove_copy(move.host.path(move.plan.target))
         remove_empty(move.host, reversed(move.plan.created))
     except (RelocatorError, OSError) as error:

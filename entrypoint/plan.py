@@ -3,7 +3,7 @@
 import base64
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -59,8 +59,9 @@ class Plan:
     """What a move will do. Paths are the host's, free of symlinks.
 
     `units` are started and stopped, the socket first; `started` are those of them that run now and will run again.
-    `switch` is the edit that is the commit point; `ordering` makes the engine wait for the target's disk.
-    `created` are the directories that have to be made for the target, the outermost first.
+    `dependents` are units that stop along with them. `switch` is the edit that is the commit point; `ordering` makes
+    the engine wait for the target's disk. `created` are the directories that have to be made for the target, the
+    outermost first.
     """
 
     source: str
@@ -70,6 +71,7 @@ class Plan:
     started: tuple[str, ...]
     ordering: FileEdit
     switch: FileEdit
+    dependents: tuple[str, ...]
     created: tuple[str, ...]
     size: int
     entries: int
@@ -82,7 +84,7 @@ class Plan:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Plan":
         edits = {name: FileEdit.from_json(stored[name]) for name in ("ordering", "switch")}
-        tuples = {name: tuple(stored[name]) for name in ("units", "started", "created")}
+        tuples = {name: tuple(stored[name]) for name in ("units", "started", "dependents", "created")}
         return cls(**{**stored, **edits, **tuples})
 
     def describe(self) -> tuple[str, ...]:
@@ -112,14 +114,22 @@ def make(facts: HostFacts, bwlimit: str = "") -> Plan:
         same_file_system=is_same_file_system(facts),
         units=tuple(unit.name for unit in units),
         started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
-        ordering=edit(facts.drop_in, ordering_drop_in(target)),
+        ordering=ordering_edit(facts, target),
         switch=edit(facts.config, daemon_config.with_data_root(facts.config.content, str(target), place)),
+        dependents=facts.dependents,
         created=missing_directories(target, facts.target.ancestor),
         size=facts.source.size.allocated,
         entries=facts.source.size.entries,
         layers=facts.source.layers,
         bwlimit=bwlimit,
     )
+
+
+def ordering_edit(facts: HostFacts, target: PurePosixPath) -> FileEdit:
+    """The drop-in is ours alone. Only that for the source is put back by a rollback; any other is a leftover, and its
+    assertion would keep the engine from starting once that target is gone."""
+    made = edit(facts.drop_in, ordering_drop_in(target))
+    return made if made.before == ordering_drop_in(facts.source.path) else replace(made, before=None)
 
 
 def edit(file: HostFile, after: bytes) -> FileEdit:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from entrypoint import layers, wording
+from entrypoint import daemon_config, layers, wording
 from entrypoint.errors import PreflightError, UsageError
-from entrypoint.facts import SERVICE, HostFacts, configured_data_root, option
+from entrypoint.facts import SERVICE, HostFacts, option
 from entrypoint.filesystem import mounts_below, unescape
 from entrypoint.inventory import ALIVE
 from entrypoint.systemd import RUNNING
@@ -334,9 +334,37 @@ def configuration(facts: HostFacts) -> Iterator[Finding]:
         yield error("config-not-file", f"{config.path} is not a file", "The engine's configuration cannot be edited.")
     else:
         try:
-            configured_data_root(facts)
+            daemon_config.parse(config.content, str(config.path))
         except PreflightError as problem:
             yield error("config-invalid", problem.brief, problem.details, problem.resolution)
+
+
+def pending(facts: HostFacts) -> Iterator[Finding]:
+    """What the next start would change by itself: any start during the move would do it, also one that goes back."""
+    if facts.configured_root is not None and facts.configured_root != facts.source.path:
+        yield error(
+            "configured-root-differs",
+            "The engine is configured for another root than the one it runs on",
+            f"It runs on {facts.source.path}; {facts.config.path} names {facts.configured_root}.",
+            "Put the file right and restart the engine, or take the setting out, then run again.",
+        )
+    for unit in (facts.service, facts.socket):
+        if unit.exists and unit.needs_reload:
+            yield error(
+                "unit-needs-reload",
+                f"{unit.name} was changed and not loaded",
+                "The move reloads unit files, which would put that change into force.",
+                "Look at the change, then: systemctl daemon-reload",
+            )
+
+
+def dependents(facts: HostFacts) -> Iterator[Finding]:
+    if facts.dependents:
+        yield warning(
+            "dependent-units",
+            "Other units stop along with the engine",
+            f"systemd stops them with it, and they are started again after the move: {', '.join(facts.dependents)}.",
+        )
 
 
 def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
@@ -389,6 +417,8 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     unsupported,
     unit,
     configuration,
+    pending,
+    dependents,
     sub_mounts,
     ephemeral,
 )

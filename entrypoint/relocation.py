@@ -66,9 +66,17 @@ def relocate(host: Host, systemd: Systemd, target: PurePosixPath, bwlimit: str) 
     journal.prepare()
     with journal.locked():
         require_no_worker(systemd)
+        require_still_empty(host, plan)
         run = journal.begin()
         run.append(Event.BEGUN, source=plan.source, target=plan.target)
         return attempt(host, systemd, run, plan)
+
+
+def require_still_empty(host: Host, plan: Plan) -> None:
+    """Asked again under the lock: what has come into the target since would be taken for ours, and removed."""
+    target = host.path(plan.target)
+    if target.is_dir() and set(os.listdir(target)) - {"lost+found"}:
+        raise PreflightError(f"{plan.target} is not empty any more.", resolution="Run the same command again.")
 
 
 def make_plan(facts: HostFacts, bwlimit: str = "") -> Plan:
@@ -98,7 +106,7 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
             copied = pre_copy(host, plan)
         run.save_plan({
             "plan": plan.to_json(),
-            "copied": stored(copied),
+            "copied": copied.to_json(),
             "ours": sorted(our_containers()),
             "front_pid": os.getpid(),
         })  # fmt: skip
@@ -148,19 +156,20 @@ def check_layers(copier: Copier, copied: Copied) -> frozenset[str]:
         return frozenset(one for one in pool.map(check, sorted(copied.layers)) if one)
 
 
-def stored(copied: Copied) -> dict[str, object]:
-    return asdict(copied) | {"layers": sorted(copied.layers)}
-
-
 def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> None:
     """Empty the target again, and write down how the attempt ended."""
     interrupted = isinstance(failure, KeyboardInterrupt)
     reason = "interrupted" if interrupted else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
     log.warning("giving_up", reason=reason)
     target = host.path(plan.target)
-    if target.is_dir():
-        remove_copy(target)
-        remove_empty(host, reversed(plan.created))
-        log.info("target.removed", target=plan.target)
+    left = ""
+    try:
+        if target.is_dir():
+            remove_copy(target)
+            remove_empty(host, reversed(plan.created))
+            log.info("target.removed", target=plan.target)
+    except (RelocatorError, OSError) as error:
+        left = error.text() if isinstance(error, RelocatorError) else str(error)
     outcome = Outcome.INTERRUPTED if interrupted else Outcome.ROLLED_BACK
-    run.append(Event.OUTCOME, outcome=outcome, reason=reason, failed_in=Phase.PRE_COPY, root=plan.source)
+    facts = {"reason": reason, "failed_in": Phase.PRE_COPY, "root": plan.source, "left": left}
+    run.append(Event.OUTCOME, outcome=outcome, **facts)

@@ -98,6 +98,8 @@ def _state(outcome: Record, records: list[Record], busy: bool) -> State:
         return State.WORKING
     if outcome:
         return State(Outcome(outcome["outcome"]))
+    if any((record["event"], record.get("step")) == (Event.DONE, Phase.VERIFY) for record in records):
+        return State.COMMITTED  # all but the last record, which a full disk may have refused
     handed_over = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
     return State.CUT_OFF if handed_over else State.ABANDONED
 
@@ -156,7 +158,7 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
         f"Why: {status.reason}",
         f"The engine runs on {status.source}, as before.",
         _took(status),
-        f"The unfinished copy in {status.target} could not be removed: {status.left}" if status.left else "",
+        f"The copy in {status.target} is still there: {status.left}" if status.left else "",
         "Mend the cause and run the same command again.",
     )
 

@@ -10,6 +10,7 @@ verify          a fresh connection: root, inventory, what ran runs      nothing
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -18,14 +19,15 @@ from entrypoint import daemon_config, hold, inventory, restart
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
 from entrypoint.engine import READY, Engine, socket_of, until
-from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, VerificationError
+from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, SystemdError, VerificationError
+from entrypoint.facts import SERVICE
 from entrypoint.filesystem import atomic_write, make_directories, mounts, mounts_below, remove_durably
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory
 from entrypoint.journal import Run
 from entrypoint.log import Phase, log
 from entrypoint.plan import FileEdit, Plan
-from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.systemd import RUNNING, STOPPED, Systemd
 
 LEFTOVERS = 15.0  # seconds; the engine detaches its last mounts a moment after it is gone
 
@@ -64,6 +66,7 @@ class Freeze:
     name = Phase.FREEZE
 
     def apply(self, move: Move) -> None:
+        require_as_planned(move)
         hold.prepare(move.host, move.plan.units)
         move.systemd.reload()
         with Engine.opened(socket_of(move.host)) as engine:
@@ -80,6 +83,7 @@ class FinalSync:
     name = Phase.FINAL_SYNC
 
     def apply(self, move: Move) -> None:
+        move.copier.require_target(move.copied)
         move.copier.final_sync(move.copied)
 
     def undo(self, move: Move) -> None:
@@ -91,6 +95,7 @@ class CheckCopy:
 
     def apply(self, move: Move) -> None:
         copier = move.copier
+        copier.require_target(move.copied)
         comparison = Comparison(copier.source, copier.target, copier.excludes(move.copied.layers))
         log.info("copy.checked", entries=require_equal(comparison))
 
@@ -102,16 +107,24 @@ class Switch:
     name = Phase.SWITCH
 
     def apply(self, move: Move) -> None:
-        write(move.host, move.plan.ordering)
+        move.copier.require_target(move.copied)
+        require_unedited(move.host, move.plan.switch)
+        _put(move.host.path(move.plan.ordering.path), move.plan.ordering.after)
         write(move.host, move.plan.switch)
         move.systemd.reload()
 
     def undo(self, move: Move) -> None:
+        """Both files back; but never so that the engine's root and the configured one, or its drop-in, differ."""
+        if runs_on(move, move.plan.target):
+            raise RollbackError(
+                f"The engine could not be stopped and runs on {move.plan.target}.",
+                details="The configuration is left as it is, so that the next start finds the same root.",
+            )
         try:
             restore(move.host, move.plan.switch, move.plan.target)
         finally:
-            # Whatever became of the other file: the engine must not be kept waiting for a disk it does not use.
-            take_back(move.host, move.plan.ordering)
+            if configured(move) != move.plan.target:
+                take_back(move.host, move.plan.ordering)
             move.systemd.reload()
 
 
@@ -130,7 +143,8 @@ class Verify:
 
     def apply(self, move: Move) -> None:
         prove(move, move.plan.target)
-        release(move)
+        with suppress(SystemdError, OSError):  # only tidying, and the unit's end does it again
+            release(move)
 
     def undo(self, move: Move) -> None:
         pass
@@ -146,12 +160,10 @@ def bring_down(move: Move) -> None:
     for name in move.plan.units:
         if (state := move.systemd.unit(name).active_state) not in STOPPED:
             raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
-    until(
-        lambda: not leftovers(move.plan),
-        waiting_for="the engine's mounts to go",
-        seconds=LEFTOVERS,
-        late=(),
-    )
+    try:
+        until(lambda: not leftovers(move.plan), waiting_for="the engine's mounts to go", seconds=LEFTOVERS, late=())
+    except EngineError as error:
+        raise EngineError(error.brief, details="Still mounted: " + ", ".join(leftovers(move.plan))) from error
 
 
 def leftovers(plan: Plan) -> tuple[str, ...]:
@@ -166,6 +178,11 @@ def bring_up(move: Move) -> None:
     hold.lift(move.host)
     move.systemd.reset_failed(move.plan.units)
     move.systemd.start(move.plan.started)
+    for name in move.plan.dependents:
+        try:
+            move.systemd.start([name])
+        except SystemdError as error:
+            log.warning("dependent.failed", unit=name, why=error.text())
 
 
 def release(move: Move) -> None:
@@ -195,6 +212,32 @@ def prove_inventory(move: Move, engine: Engine, before: Inventory) -> None:
              volumes=len(after.volumes), networks=len(after.networks))  # fmt: skip
 
 
+def require_as_planned(move: Move) -> None:
+    """Raises MoveError if somebody has restarted the engine on another root, or edited its configuration meanwhile."""
+    if (now := engine_root(move.host)) != move.plan.source:
+        raise MoveError(f"The engine runs on {now} by now, not on {move.plan.source}.")
+    require_unedited(move.host, move.plan.switch)
+
+
+def runs_on(move: Move, root: str) -> bool:
+    """Whether the engine answers, and from that root; an engine that is down is not asked: that would start it."""
+    if move.systemd.unit(SERVICE).active_state not in RUNNING:
+        return False
+    try:
+        return engine_root(move.host) == root
+    except EngineError:
+        return False
+
+
+def configured(move: Move) -> str | None:
+    """The data root that the configuration names now, if it can be read and names one."""
+    place = move.host.path(move.plan.switch.path)
+    with suppress(PreflightError, OSError):
+        value = daemon_config.parse(content(place), move.plan.switch.path).get(daemon_config.KEY)
+        return str(value) if value is not None else None
+    return None
+
+
 def engine_root(host: Host) -> str:
     """The data root that the engine names on a new connection."""
     with Engine.opened(socket_of(host)) as engine:
@@ -203,18 +246,18 @@ def engine_root(host: Host) -> str:
 
 def write(host: Host, edit: FileEdit) -> None:
     """Make an edit, unless somebody else has changed the file since the plan was made."""
-    place = host.path(edit.path)
-    now = place.read_bytes() if place.exists() else None
-    if now == edit.after:
-        return
-    if now != edit.before:
+    require_unedited(host, edit)
+    _put(host.path(edit.path), edit.after)
+
+
+def require_unedited(host: Host, edit: FileEdit) -> None:
+    now = content(host.path(edit.path))
+    if now not in (edit.before, edit.after):
         raise MoveError(
             f"{edit.path} was changed by somebody else during the move.",
             details="It is left as it is now.",
             resolution="Run the same command again; it takes the new content into account.",
         )
-    make_directories(place.parent)
-    atomic_write(place, edit.after)
 
 
 def restore(host: Host, edit: FileEdit, data_root: str) -> None:
@@ -224,19 +267,27 @@ def restore(host: Host, edit: FileEdit, data_root: str) -> None:
     it was. Raises RollbackError if even that cannot be done.
     """
     place = host.path(edit.path)
-    now = place.read_bytes() if place.exists() else None
+    now = content(place)
     if now == edit.after:
-        _put_back(place, edit.before)
+        _put(place, edit.before)
     elif now is not None and now != edit.before:
         _put_setting_back(place, now, edit, data_root)
     remove_empty(host, reversed(edit.created))
 
 
-def _put_back(place: Path, before: bytes | None) -> None:
-    if before is None:
+def content(place: Path) -> bytes | None:
+    return place.read_bytes() if place.exists() else None
+
+
+def _put(place: Path, wanted: bytes | None) -> None:
+    """Give a file its content, or remove it; one that is right already is not touched: the disk may be full."""
+    if content(place) == wanted:
+        return
+    if wanted is None:
         remove_durably(place)
     else:
-        atomic_write(place, before)
+        make_directories(place.parent)
+        atomic_write(place, wanted)
 
 
 def _put_setting_back(place: Path, now: bytes, edit: FileEdit, data_root: str) -> None:
@@ -252,7 +303,7 @@ def _put_setting_back(place: Path, now: bytes, edit: FileEdit, data_root: str) -
 
 def take_back(host: Host, edit: FileEdit) -> None:
     """Take back a file that is ours alone, whatever it holds now."""
-    _put_back(host.path(edit.path), edit.before)
+    _put(host.path(edit.path), edit.before)
     remove_empty(host, reversed(edit.created))
 
 

@@ -61,7 +61,7 @@ STOPPED = frozenset({UnitState.INACTIVE, UnitState.FAILED})
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit as systemd has it loaded."""
+    """A unit as systemd has it loaded; `dependents` are those that a stop of it stops along."""
 
     name: str
     load_state: str
@@ -70,6 +70,8 @@ class Unit:
     main_pid: int
     fragment: str
     drop_ins: tuple[str, ...]
+    needs_reload: bool = False
+    dependents: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -85,6 +87,10 @@ class Command:
 
     def to_dbus(self) -> tuple[str, list[str], bool]:
         return self.argv[0], list(self.argv), self.ignore_failure
+
+
+# A stop of a unit stops these along; a start does not start them again (systemd.unit(5)).
+STOPPED_ALONG = ("RequiredBy", "BoundBy", "ConsistsOf")
 
 
 class Systemd:
@@ -105,6 +111,18 @@ class Systemd:
     def unit(self, name: str) -> Unit:
         """A unit's state, read now; a unit that does not exist has load_state "not-found"."""
         return self._run(self._unit(name))
+
+    def active_dependents(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The units that run now and that systemd stops along with the named ones, through however many others."""
+        own = tuple(names)
+        found: dict[str, None] = {}
+        todo = list(own)
+        while todo:
+            for name in self.unit(todo.pop()).dependents:
+                if name not in own and name not in found and self.unit(name).active_state in RUNNING:
+                    found[name] = None
+                    todo.append(name)
+        return tuple(found)
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop units as one operation, in the order given, and wait until each is down.
@@ -138,6 +156,10 @@ class Systemd:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._loop.run(work)
+        except KeyboardInterrupt:
+            # What was interrupted must not go on behind the next call: it may still enqueue a job.
+            self._loop.run(_cancel_others())
+            raise
         except (sdbus.SdBusBaseError, OSError) as error:
             raise SystemdError("The host's systemd refused or did not answer.", details=str(error)) from error
 
@@ -168,6 +190,8 @@ class Systemd:
             main_pid=own.get("MainPID", 0),
             fragment=base["FragmentPath"],
             drop_ins=tuple(base["DropInPaths"]),
+            needs_reload=base["NeedDaemonReload"],
+            dependents=tuple(name for kind in STOPPED_ALONG for name in base.get(kind, ())),
         )
 
     async def _properties(self, path: str, interface: str) -> dict[str, Any]:
@@ -212,6 +236,13 @@ class Systemd:
                 log.debug("job.removed", unit=name, method=method, result=result)
                 if result not in GOOD_RESULTS:
                     raise job_failed(name, method, result)
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def job_failed(name: str, method: str, result: str) -> SystemdError:
