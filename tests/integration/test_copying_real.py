@@ -14,7 +14,7 @@ import pytest
 from entrypoint import copying, log, rsync
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copier
-from entrypoint.errors import RelocatorError
+from entrypoint.errors import CopyError, RelocatorError
 from entrypoint.host import run
 from tests.hosts.survey import compare
 from tests.unit.data_root import CONTAINER, LAYER, VOLUME, Roots, add_layer, fill, make_roots, unseen_write, write
@@ -35,6 +35,18 @@ def test_a_quiet_root_is_copied_with_everything_it_holds(roots: Roots) -> None:
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
     assert not compare(before, roots.look(roots.source))
+
+
+def test_the_copy_is_known_by_its_directory_and_its_layers(roots: Roots) -> None:
+    copied = roots.copier.pre_copy()
+    status = roots.target.stat()
+    assert copied.target == (status.st_dev, status.st_ino)
+    roots.copier.require_target(copied)
+    roots.copier.final_sync(copied)
+    roots.copier.require_target(copied)
+    (roots.target / LAYER).rename(roots.target / "elsewhere")
+    with pytest.raises(CopyError, match="Layers are missing"):
+        roots.copier.require_target(copied)
 
 
 def test_what_the_engine_makes_anew_is_not_copied(roots: Roots) -> None:

@@ -189,6 +189,8 @@ class FakeSystemd(Systemd):
     def __init__(self, host: Host, calls: Calls, daemon: Daemon | None = None) -> None:
         self.host, self.calls, self.daemon = host, calls, daemon
         self.states = {SERVICE: UnitState.ACTIVE, SOCKET: UnitState.ACTIVE}
+        self.dependents: dict[str, tuple[str, ...]] = {}
+        self.unwilling: set[str] = set()  # units whose start fails
         self.properties: dict[str, dict[str, tuple[str, Any]]] = {}
         self.comes_back = False
 
@@ -198,11 +200,13 @@ class FakeSystemd(Systemd):
     def unit(self, name: str) -> Unit:
         known = name in self.states
         state = self.states.get(name, UnitState.INACTIVE)
-        return Unit(name, "loaded" if known else "not-found", state, "success", 0, "", ())
+        dependents = self.dependents.get(name, ())
+        return Unit(name, "loaded" if known else "not-found", state, "success", 0, "", (), dependents=dependents)
 
     def stop(self, names: Iterable[str]) -> None:
         stopped = tuple(names)
         self.calls.record("stop", *stopped)
+        self.states |= dict.fromkeys(self.active_dependents(stopped), UnitState.INACTIVE)
         for name in stopped:
             self.states[name] = UnitState.ACTIVE if self.comes_back else UnitState.INACTIVE
         if self.daemon and self.states[SERVICE] in STOPPED and self.daemon.up:
@@ -213,6 +217,8 @@ class FakeSystemd(Systemd):
         self.calls.record("start", *started)
         if self.host.path(hold.HOLD).exists():
             raise SystemdError(f'StartUnit of {started[0]} ended with "assert".')
+        if unwilling := self.unwilling.intersection(started):
+            raise SystemdError(f'StartUnit of {min(unwilling)} ended with "failed".')
         self.states |= dict.fromkeys(started, UnitState.ACTIVE)
         if self.daemon and self.states[SERVICE] is UnitState.ACTIVE and not self.daemon.up:
             self.daemon.start()

@@ -83,6 +83,7 @@ GOOD = HostFacts(
     mounts=(ROOT_MOUNT, DATA_MOUNT),
     fstab="# <file system> <mount point>\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdb1 /mnt/data ext4 defaults 0 2\n",
     worker=unit("relocator.service", UnitState.INACTIVE, "not-found"),
+    configured_root=PurePosixPath("/var/lib/docker"),
 )
 
 

@@ -1,5 +1,6 @@
 """What the copier decides: when to stop, what to look at again, what to leave alone."""
 
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -12,10 +13,12 @@ from entrypoint.copying import (
     Copied,
     Copier,
     changed_command,
+    identity,
     is_enough,
     layer_command,
     remove_copy,
 )
+from entrypoint.errors import CopyError
 
 MIB = 1024 * 1024
 
@@ -125,6 +128,48 @@ def test_only_layers_that_were_copied_and_still_exist_are_left_alone(tmp_path: P
     assert copier.excludes(["b1", "a1", "vanished", "lost"]) == (
         *NEVER_COPIED, "/overlay2/a1/diff", "/overlay2/b1/diff",
     )  # fmt: skip
+
+
+def test_what_was_copied_is_read_as_it_was_stored() -> None:
+    copied = Copied(frozenset({"a", "b"}), 1.5, 2.5, (2**40, 2**60))
+    assert Copied.from_json(json.loads(json.dumps(copied.to_json()))) == copied
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> tuple[Copier, Copied]:
+    """A copy of two layers, one of which the database no longer names."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for root in (source, target):
+        make_layer(root, "a1")
+    make_layer(target, "removed")
+    return Copier(source, target, same_file_system=False), Copied(
+        frozenset({"a1", "removed"}), 0.0, 0.0, identity(target)
+    )
+
+
+def test_a_target_that_is_as_it_was_is_gone_on_with(copy: tuple[Copier, Copied]) -> None:
+    copier, copied = copy
+    copier.require_target(copied)
+    (copier.target / "overlay2/removed/diff").rmdir()  # it is not trusted: the final sync deletes what is left
+    copier.require_target(copied)
+
+
+def test_another_directory_in_the_targets_place_is_not_written_to(copy: tuple[Copier, Copied]) -> None:
+    copier, copied = copy
+    copier.target.rename(copier.target.parent / "elsewhere")
+    with pytest.raises(CopyError, match="not the directory"):
+        copier.require_target(copied)
+    make_layer(copier.target, "a1")
+    with pytest.raises(CopyError, match="not the directory"):
+        copier.require_target(copied)
+
+
+def test_a_layer_that_is_not_looked_at_again_must_still_be_there(copy: tuple[Copier, Copied]) -> None:
+    copier, copied = copy
+    (copier.target / "overlay2/a1/diff").rmdir()
+    with pytest.raises(CopyError, match="Layers are missing") as failed:
+        copier.require_target(copied)
+    assert failed.value.details == "a1"
 
 
 def test_a_removed_copy_leaves_the_directory_and_lost_and_found(tmp_path: Path) -> None:

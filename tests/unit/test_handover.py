@@ -63,6 +63,12 @@ def test_what_did_not_run_is_not_started_by_the_safety_net(host: Host) -> None:
     )
 
 
+def test_what_stops_along_is_started_without_being_waited_for(host: Host) -> None:
+    net = handover.safety_net(host, replace(make_plan(), dependents=("a.service", "b.service")))
+    start = Command(("/usr/bin/systemctl", "start", "--no-block", "a.service", "b.service"), ignore_failure=True)
+    assert net == (*NET[:3], start, NET[3])
+
+
 def test_the_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELOCATOR_IMAGE", "relocator:1")
     monkeypatch.setenv("OTHER", "x")

@@ -7,8 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from entrypoint import facts
 from entrypoint import host as hosts
 from entrypoint.errors import HostCommandError
+from entrypoint.facts import HostFile
 from entrypoint.host import MAX_SYMLINKS, Host, nsenter_command, polite_command, run
 
 
@@ -195,3 +197,27 @@ def test_a_program_that_takes_too_long_is_ended() -> None:
     with pytest.raises(HostCommandError, match=r"`sleep 60` did not end within 0\.1 s\."):
         run(["sleep", "60"], timeout=0.1)
     assert time.monotonic() - began < 10
+
+
+# --- what the engine would be started with --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "root"),
+    [
+        (None, "/var/lib/docker"),
+        (b"", "/var/lib/docker"),
+        (b'{"debug": true}', "/var/lib/docker"),
+        (b'{"data-root": "/srv/root"}', "/srv/root"),
+        (b'{"graph": "/srv/root/"}', "/srv/root"),
+        (b'{"data-root": "/link/root"}', "/mnt/data/root"),
+        (b"{", None),
+    ],
+)
+def test_the_root_of_the_next_start_is_read_from_the_configuration(
+    tmp_path: Path, content: bytes | None, root: str | None
+) -> None:
+    (tmp_path / "link").symlink_to("/mnt/data")
+    config = HostFile(PurePosixPath("/etc/docker/daemon.json"), content, True, True, PurePosixPath("/etc"))
+    found = facts._configured_root(Host(tmp_path), config)
+    assert found == (PurePosixPath(root) if root else None)

@@ -104,9 +104,7 @@ CHANGED: dict[str, tuple[Inventory, str]] = {
     "store": (replace(BEFORE, store="containerd"), "the image store was 'graphdriver' and is 'containerd'"),
     "image lost": (replace(BEFORE, images={}), "image sha256:1 (app:1) is missing"),
     "image renamed": (replace(BEFORE, images={"sha256:1": ""}), "image sha256:1 was 'app:1' and is ''"),
-    "volume new": (replace(BEFORE, volumes={"data": "local", "x": "nfs"}), "volume x (nfs) was not there before"),
     "network lost": (replace(BEFORE, networks={}), "network bridge (bridge) is missing"),
-    "plugin new": (replace(BEFORE, plugins={"p": "on"}), "plugin p (on) was not there before"),
     "container lost": (replace(BEFORE, containers=()), f"container web ({WEB} no) is missing"),
     "policy": (
         replace(BEFORE, containers=(container("web", policy="always"),)),
@@ -118,6 +116,22 @@ CHANGED: dict[str, tuple[Inventory, str]] = {
 @pytest.mark.parametrize(("after", "difference"), CHANGED.values(), ids=CHANGED.keys())
 def test_a_difference_is_told_in_one_sentence_and_nothing_else_is(after: Inventory, difference: str) -> None:
     assert differences(BEFORE, after) == (difference,)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        replace(BEFORE, volumes={"data": "local", "x": "nfs"}),
+        replace(BEFORE, images={"sha256:1": "app:1", "sha256:2": "new:1"}),
+        replace(BEFORE, networks={"bridge": "bridge", "n": "bridge"}),
+        replace(BEFORE, plugins={"p": "on"}),
+        replace(BEFORE, containers=(container("web"), container("new"))),
+    ],
+    ids=["volume", "image", "network", "plugin", "container"],
+)
+def test_what_is_new_is_no_loss_but_its_going_is(after: Inventory) -> None:
+    assert differences(BEFORE, after) == ()
+    assert len(differences(after, BEFORE)) == 1
 
 
 def test_how_a_container_stands_is_not_asked_here() -> None:

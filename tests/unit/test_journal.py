@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import JournalError
+from entrypoint.errors import JournalError, PreflightError
 from entrypoint.host import Host
-from entrypoint.journal import Event, Journal, Outcome, Run
+from entrypoint.journal import ROOM, Event, Journal, Outcome, Run
 
 
 @pytest.fixture
@@ -134,6 +134,29 @@ def test_a_journal_that_cannot_be_opened_is_an_error(run: Run) -> None:
     file_of(run).mkdir()
     with pytest.raises(JournalError):
         run.append(Event.BEGUN)
+
+
+def test_room_is_kept_until_the_run_begins(journal: Journal) -> None:
+    room = journal.place / "room"
+    assert room.stat().st_blocks * 512 >= ROOM
+    journal.begin()
+    assert not room.exists()
+    journal.begin()  # a run that was not prepared for has nothing to give back
+
+
+def test_a_journal_without_room_refuses_the_move(journal: Journal) -> None:
+    journal.begin()
+    with largest_file(ROOM - 1), pytest.raises(PreflightError, match="cannot be written") as refused:
+        journal.prepare()
+    assert os.strerror(errno.EFBIG) in refused.value.details
+    assert [place.name for place in journal.place.iterdir() if place.is_file()] in ([], ["lock"])
+
+
+def test_a_journal_whose_place_is_taken_refuses_the_move(tmp_path: Path) -> None:
+    (tmp_path / "var/lib").mkdir(parents=True)
+    (tmp_path / "var/lib/relocator").touch()
+    with pytest.raises(PreflightError, match="cannot be written"):
+        Journal(Host(tmp_path)).prepare()
 
 
 def test_a_plan_is_read_as_it_was_saved(run: Run) -> None:

@@ -19,7 +19,7 @@ from entrypoint.plan import (
     quote_for_unit,
 )
 from entrypoint.systemd import UnitState
-from tests.unit.good_facts import GOOD, ROOT_MOUNT, TARGET, config, container, missing_target, unit
+from tests.unit.good_facts import DROP_IN, GOOD, ROOT_MOUNT, SOURCE, TARGET, config, container, missing_target, unit
 
 
 def stored(plan: Plan) -> Plan:
@@ -46,6 +46,7 @@ def test_a_plan_says_what_follows_from_the_facts() -> None:
         switch=FileEdit(
             "/etc/docker/daemon.json", b'{"debug": true}\n', b'{"debug": true, "data-root": "/mnt/data/docker"}\n'
         ),
+        dependents=(),
         created=(),
         size=10 * 1024**3,
         entries=100_000,
@@ -61,6 +62,29 @@ def test_a_plan_says_what_follows_from_the_facts() -> None:
 def test_a_stored_plan_is_the_plan(facts: object) -> None:
     plan = make(facts)  # type: ignore[arg-type]
     assert stored(plan) == plan
+
+
+def test_units_that_stop_along_are_in_the_plan_and_in_the_stored_one() -> None:
+    plan = make(replace(GOOD, dependents=("app.service", "web.target")))
+    assert plan.dependents == stored(plan).dependents == ("app.service", "web.target")
+
+
+@pytest.mark.parametrize(
+    ("found", "before"),
+    [
+        (None, None),
+        (ordering_drop_in(SOURCE.path), ordering_drop_in(SOURCE.path)),
+        (ordering_drop_in(SOURCE.path) + b"# edited\n", None),
+        (ordering_drop_in(PurePosixPath("/mnt/elsewhere")), None),
+        (ordering_drop_in(TARGET.resolved), None),
+        (b"", None),
+    ],
+)
+def test_a_drop_in_goes_back_to_what_it_was_only_if_it_was_that_for_the_source(
+    found: bytes | None, before: bytes | None
+) -> None:
+    plan = make(replace(GOOD, drop_in=replace(DROP_IN, content=found)))
+    assert (plan.ordering.before, plan.ordering.after) == (before, ordering_drop_in(TARGET.resolved))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\0\xff\r\n", b"text"])

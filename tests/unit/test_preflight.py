@@ -108,6 +108,11 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("config-invalid", config(content=b"{")),
     ("config-invalid", config(content=b"[]")),
     ("config-invalid", config(content=b'{"a": "\xe4"}')),
+    ("configured-root-differs", replace(GOOD, configured_root=PurePosixPath("/srv/other"))),
+    ("configured-root-differs", replace(GOOD, configured_root=PurePosixPath("/mnt/data/docker"))),
+    ("unit-needs-reload", replace(GOOD, service=replace(unit("docker.service"), needs_reload=True))),
+    ("unit-needs-reload", replace(GOOD, socket=replace(unit("docker.socket"), needs_reload=True))),
+    ("dependent-units", replace(GOOD, dependents=("app.service",))),
     ("sub-mount", with_mounts("/var/lib/docker/volumes")),
     ("sub-mount", with_mounts("/var/lib/docker/overlay2")),
     ("sub-mount", with_mounts("/var/lib/docker/volumes/data")),
@@ -138,6 +143,10 @@ NOT_FOUND: dict[str, HostFacts] = {
     ),
     "the engine reloads": replace(GOOD, service=unit("docker.service", UnitState.RELOADING)),
     "no socket unit": replace(GOOD, socket=unit("docker.socket", UnitState.INACTIVE, "not-found")),
+    "a socket unit that is not there needs no reload": replace(
+        GOOD, socket=replace(unit("docker.socket", UnitState.INACTIVE, "not-found"), needs_reload=True)
+    ),
+    "a configuration whose root is not known": replace(GOOD, configured_root=None),
     "an earlier worker failed": replace(GOOD, worker=unit("relocator.service", UnitState.FAILED)),
     "no swarm state": engine(swarm=""),
     "no configuration": config(content=None),

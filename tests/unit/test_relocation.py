@@ -112,6 +112,48 @@ def test_any_failure_leaves_nothing(attempt: Attempt, error: BaseException) -> N
     attempt.require_untouched()
 
 
+@pytest.mark.usefixtures("_copies")
+@pytest.mark.parametrize("error", [CopyError("It is busy."), OSError(16, "It is busy.")])
+def test_a_copy_that_cannot_be_removed_is_told_and_hides_no_failure(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(_target: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(relocation, "remove_copy", refuse)
+    attempt.calls.failures.add(1)
+    with pytest.raises(SystemdError, match="injected"):
+        attempt()
+    assert attempt.outcome["outcome"] == "rolled-back"
+    assert "It is busy." in attempt.outcome["left"]
+    assert attempt.host.path(f"{TARGET}/file").exists()
+
+
+@pytest.mark.usefixtures("_copies")
+def test_a_copy_that_was_removed_is_not_called_left(attempt: Attempt) -> None:
+    attempt.calls.failures.add(1)
+    with suppress(SystemdError):
+        attempt()
+    assert attempt.outcome["left"] == ""
+
+
+@pytest.mark.parametrize("content", [None, (), ("lost+found",)])
+def test_a_target_that_is_still_empty_is_copied_to(attempt: Attempt, content: tuple[str, ...] | None) -> None:
+    if content is not None:
+        attempt.host.path(TARGET).mkdir(parents=True)
+    for name in content or ():
+        (attempt.host.path(TARGET) / name).mkdir()
+    relocation.require_still_empty(attempt.host, attempt.plan)
+
+
+def test_a_target_that_somebody_has_filled_meanwhile_is_refused(attempt: Attempt) -> None:
+    place = attempt.host.path(TARGET) / "theirs"
+    place.mkdir(parents=True)
+    with pytest.raises(PreflightError, match="not empty any more"):
+        relocation.require_still_empty(attempt.host, attempt.plan)
+    assert place.exists()
+
+
 class Interrupting(FakeSystemd):
     """The operator presses Ctrl-C when the worker has just been started."""
 

@@ -17,9 +17,10 @@ from tests.unit.fakes import CONFIG
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
 NAMES = [step.name for step in STEPS]
-# The calls of a good move, by number (test_steps_order.py); the fifth, reset_failed, never raises.
+# The calls of a good move, by number (test_steps_order.py); the fifth, reset_failed, never raises, and the last only
+# tidies what is proven.
 FAILING_CALLS = {0: "freeze", 1: "freeze", 2: "freeze", 3: "final sync", 4: "switch", 6: "start", 7: "verify",
-                 8: "verify", 9: "verify"}  # fmt: skip
+                 8: "verify"}  # fmt: skip
 
 
 @pytest.fixture
@@ -108,8 +109,11 @@ def test_an_undo_that_fails_too_is_told_and_stops_no_other(
         assert problems
         undone, begun = world.events("undone"), world.events("intent")
         assert undone == [name for name in reversed(begun) if not any(one.startswith(f"{name}: ") for one in problems)]
-        assert world.path(CONFIG).read_bytes() == CONTENT
-        assert not world.path(DROP_IN).exists()
+        stays = (
+            call[0] == "stop" and first > 6
+        )  # then the engine is on the new root, and the files must go on saying so
+        assert world.path(CONFIG).read_bytes() == (world.move.plan.switch.after if stays else CONTENT)
+        assert world.path(DROP_IN).exists() is stays
         assert world.path(TARGET).is_dir()  # nothing more is removed from a host in such a state
         was_stopped = first > 2
         assert world.daemon.up is not (was_stopped and call[0] == "start"), call
@@ -167,7 +171,7 @@ def test_a_copy_that_the_engine_is_on_is_not_removed(world: World, monkeypatch: 
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.path(f"{TARGET}/early").exists()
-    assert world.outcome["left"] == "the engine runs on it"
+    assert world.outcome["left"] == "the engine does not run on the old root"
 
 
 @pytest.mark.parametrize("failing", [(), (6,), (6, 7)], ids=["committed", "rolled back", "not rolled back"])

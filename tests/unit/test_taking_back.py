@@ -111,7 +111,7 @@ def require_rolled_back(world: World, code: ExitCode, configuration: bytes | Non
     assert code is ExitCode.ROLLED_BACK
     assert content(world.host) == configuration
     assert not world.path(DROP_IN).exists()
-    assert not world.path(TARGET).exists()
+    assert world.path(TARGET).exists() is world.was_begun_on
     assert world.daemon.up
     assert world.daemon.root == DEFAULT_ROOT
 

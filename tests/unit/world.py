@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from entrypoint import daemon_config, migration, restart, steps
-from entrypoint.copying import Copied
+from entrypoint.copying import Copied, identity
 from entrypoint.engine import Engine
 from entrypoint.errors import ExitCode
 from entrypoint.host import Host
@@ -49,6 +49,7 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
         started=(SOCKET, SERVICE),
         ordering=FileEdit(DROP_IN, None, ordering_drop_in(PurePosixPath(TARGET)), made),
         switch=FileEdit(CONFIG, content, after),
+        dependents=(),
         created=("/srv/new", TARGET),
         size=1,
         entries=1,
@@ -92,9 +93,18 @@ class World:
     def events(self, event: str) -> list[str]:
         return [record["step"] for record in self.move.run.records() if record["event"] == event]
 
+    @property
+    def was_begun_on(self) -> bool:
+        """Whether the engine was, or may have been, started on the copy."""
+        return "start" in self.events("intent")
+
     def require_untouched(self) -> None:
-        """Files as before, the engine up on the old root, nothing held."""
-        assert self.before == snapshot(self.host.root)
+        """Files as before, the engine up on the old root, nothing held; the copy is there if the engine was on it."""
+        found = snapshot(self.host.root)
+        kept = {place for place in found if place.startswith("srv/new")}
+        assert self.was_begun_on is (f"{TARGET[1:]}/early" in kept)
+        assert self.was_begun_on is ("the engine was started on it" in self.outcome["left"])
+        assert self.before == {place: one for place, one in found.items() if not self.was_begun_on or place not in kept}
         assert self.daemon.up
         assert self.daemon.root == DEFAULT_ROOT
 
@@ -119,6 +129,6 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     systemd = FakeSystemd(host, calls, daemon)
     journal = Journal(host)
     journal.prepare()
-    move = FakeMove(host, systemd, journal.begin(), make_plan(content), Copied(frozenset(), 0.0, 0.0), frozenset(),
-                    calls)  # fmt: skip
+    copied = Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))
+    move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls)
     return World(host, calls, daemon, systemd, journal, move, before)
