@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit system lint format lock shell clean
+.PHONY: help demo test unit system crash-matrix lint format lock shell clean
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
 # One environment per lock file: a changed lock makes a new one, an unchanged one costs nothing.
@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: $(READY) packages ## Move a real engine's data on a disposable host, and show it
 	$(PYTHON) -m tests.demo
@@ -28,6 +28,9 @@ unit: $(READY) ## Run what needs no host (seconds)
 
 system: $(READY) packages ## Run what boots hosts
 	CI=1 $(PYTHON) -m pytest tests/system
+
+crash-matrix: $(READY) packages ## Kill the program at every trace point on booted hosts (10 minutes), and print the table
+	CI=1 $(PYTHON) -m pytest tests/system/test_crash.py -m "matrix or not matrix" -s
 
 lint: $(READY) ## Check style and types
 	$(PYTHON) -m ruff check .

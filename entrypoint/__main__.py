@@ -6,20 +6,29 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from types import FrameType
 
-from entrypoint import cli, handover, journal, migration, preflight, relocation, sibling, standing
+from entrypoint import (
+    cli,
+    handover,
+    journal,
+    keeper,
+    migration,
+    preflight,
+    recovery,
+    relocation,
+    sibling,
+    standing,
+    trace,
+)
 from entrypoint import host as hosts
 from entrypoint import log as logging
 from entrypoint import status as statuses
-from entrypoint.copying import Copied
-from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.errors import ExitCode, RelocatorError, SystemdError
 from entrypoint.host import Host
 from entrypoint.log import log
-from entrypoint.plan import Plan
 from entrypoint.standing import Standing
-from entrypoint.steps import Move
 from entrypoint.systemd import Systemd
 
 BUG = 70  # EX_SOFTWARE: not one of ours
@@ -33,6 +42,7 @@ class Application:
 
     def run(self, target: str, bwlimit: str) -> ExitCode:
         path = preflight.parse_target(target)
+        trace.arm(self.host)
         with closing(Systemd()) as systemd:
             code = relocation.relocate(self.host, systemd, path, bwlimit)
         if code is ExitCode.HANDED_OVER:
@@ -63,23 +73,34 @@ class Application:
         return survey
 
     def status(self, wait: bool, as_json: bool) -> ExitCode:
+        book = journal.Journal(self.host)
         with closing(Systemd()) as systemd:
-            reading = statuses.wait if wait else statuses.read
-            found = reading(journal.Journal(self.host), systemd)
+            if wait:
+                statuses.wait(book, systemd)
+            self._settle(book, systemd)
+            found = statuses.wait(book, systemd) if wait else statuses.read(book, systemd)
         print(json.dumps(found.to_json()) if as_json else found.text())
         return found.exit_code
+
+    def _settle(self, book: journal.Journal, systemd: Systemd) -> None:
+        """Finish what was cut off; one that is at work is left alone."""
+        if statuses.read(book, systemd).state in (statuses.State.CUT_OFF, statuses.State.ABANDONED):
+            logging.configure(sys.stderr, human=sys.stderr.isatty())
+            with book.locked():
+                recovery.settle(self.host, systemd, book)
 
     def worker(self, run: str) -> ExitCode:
         book = journal.Journal(self.host)
         record = book.run(run)
         logging.configure(sys.stdout, logging.open_log(record.log))
-        stored = record.plan()
-        ended = int(stored["front_pid"])
-        copied = Copied.from_json(stored["copied"])
+        trace.arm(self.host)
         with closing(Systemd()) as systemd:
-            move = Move(self.host, systemd, record, Plan.from_json(stored["plan"]), copied, frozenset(stored["ours"]))
-            handover.say_ready(self.host)
-            return migration.work(move, book, ended)
+            move = recovery.load(self.host, systemd, record)
+            keeper.say_ready()
+            code = migration.work(move, book, int(record.plan()["front_pid"]))
+            with suppress(SystemdError):
+                handover.dismiss(systemd)
+        return code
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:

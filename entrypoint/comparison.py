@@ -110,6 +110,10 @@ def show(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace").encode("unicode_escape").decode() or "the data root itself"
 
 
+def is_equal(source: Path, target: Path) -> bool:
+    return next(Comparison(source, target).differences(), None) is None
+
+
 def require_equal(comparison: Comparison) -> int:
     """Raises CopyError when the trees differ; returns how many entries were compared."""
     found = []

@@ -14,12 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from entrypoint import rsync, wording
+from entrypoint import rsync, unfinished, wording
+from entrypoint.comparison import is_equal
 from entrypoint.errors import CopyError
 from entrypoint.filesystem import flush
 from entrypoint.host import polite_command, run
 from entrypoint.layers import DRIVER, Layer, immutable_layers
 from entrypoint.log import log
+from entrypoint.trace import trace
+from entrypoint.unfinished import Unfinished, this_boot
 
 # Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
 # mounted at `merged` is the containers' view of the layers, not data.
@@ -30,6 +33,7 @@ NEVER_COPIED = (
     f"/{DRIVER}/backingFsBlockDev",
     "/volumes/backingFsBlockDev",
     "/lost+found",
+    f"/{unfinished.NAME}",  # the copy's own record, until an engine starts on it
 )
 
 # Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
@@ -37,6 +41,9 @@ NEVER_COPIED = (
 SMALL_ENOUGH = 16 * 1024 * 1024
 SHRINKS_BY = 0.8
 MOST_PASSES = 6
+
+# A power cut during a copy of hours must not cost all of it.
+FLUSH_EVERY = 30.0  # seconds
 
 # A file written in the same clock tick in which a pass read it keeps its size and time. File systems take times from
 # the kernel's coarse clock (a tick is at most 10 ms), ext3 whole seconds.
@@ -79,10 +86,20 @@ class Copier:
     same_file_system: bool
     bwlimit: str = ""
 
-    def pre_copy(self) -> Copied:
-        """Copy all that can be copied with the engine up, and flush it to disk."""
-        copied = self._passes(self._copy_layers(immutable_layers(self.source)))
+    def pre_copy(self, record: Unfinished) -> Copied:
+        """Copy all that can be copied with the engine up, and flush it to disk.
+
+        `record` tells what an earlier attempt has left in the target; it is kept up to date.
+        """
+        trusted = record.passed or record.is_of_this_boot
+        layers = self._copy_layers(immutable_layers(self.source), record)
+        record = replace(record, boot=this_boot(), passed=False).with_layers(layers)
+        record.write(self.target)
+        trace("pre-copy.layers")
+        copied = self._passes(layers, trusted)
         flush(self.target)
+        replace(record, passed=True).write(self.target)
+        trace("pre-copy.passed")
         return replace(copied, target=identity(self.target))
 
     def require_target(self, copied: Copied) -> None:
@@ -105,6 +122,7 @@ class Copier:
         began = time.monotonic()
         stats = self._pass(copied, live=False)
         log.info("final_sync.sent", **_told(stats, began))
+        trace("final sync.copied")
         flush(self.target)
 
     def excludes(self, copied_layers: Iterable[str]) -> tuple[str, ...]:
@@ -120,15 +138,33 @@ class Copier:
         listed = {layer.cache_id for layer in immutable_layers(self.source)}
         return sorted(listed & set(copied_layers))
 
-    def _copy_layers(self, layers: frozenset[Layer]) -> frozenset[str]:
-        """Copy layers, the largest first, so that no long one is left for the end."""
-        ordered = sorted(layers, key=lambda layer: layer.size, reverse=True)
+    def _copy_layers(self, layers: frozenset[Layer], record: Unfinished) -> frozenset[str]:
+        """Copy layers, the largest first, so that no long one is left for the end, and flush them now and then."""
         (self.target / DRIVER).mkdir(mode=0o710, exist_ok=True)
+        there = frozenset(layer for layer in layers if self._is_there(layer, record))
+        ordered = sorted(layers - there, key=lambda layer: layer.size, reverse=True)
+        done = {layer.cache_id for layer in there}
+        flushed = time.monotonic()
         with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
-            copied = [cache_id for cache_id in pool.map(self._copy_layer, ordered) if cache_id]
+            for cache_id in pool.map(self._copy_layer, ordered):
+                done |= {cache_id} if cache_id else set()
+                if time.monotonic() - flushed > FLUSH_EVERY:
+                    flush(self.target)
+                    record.with_layers(frozenset(done)).write(self.target)
+                    flushed = time.monotonic()
+        flush(self.target)
         how = "linked" if self.same_file_system else "copied"
-        log.info("layers.copied", layers=len(copied), how=how, size=wording.size(sum(one.size for one in layers)))
-        return frozenset(copied)
+        size = wording.size(sum(one.size for one in ordered))
+        log.info("layers.copied", layers=len(ordered), how=how, size=size, there=len(there))
+        return frozenset(done)
+
+    def _is_there(self, layer: Layer, record: Unfinished) -> bool:
+        """Whether an earlier attempt has copied a layer whole; its attributes are compared again at the end."""
+        if not (self.target / layer.diff).is_dir():
+            return False
+        if layer.cache_id in record.layers:
+            return True
+        return record.is_of_this_boot and is_equal(self.source / layer.diff, self.target / layer.diff)
 
     def _copy_layer(self, layer: Layer) -> str | None:
         """Copy one layer's `diff`; nothing if it vanished meanwhile."""
@@ -142,14 +178,14 @@ class Copier:
             return None
         raise rsync.copy_failed(f"Layer {layer.cache_id} cannot be copied.", result)
 
-    def _passes(self, layers: frozenset[str]) -> Copied:
-        """Repeat passes until a stop rule holds."""
+    def _passes(self, layers: frozenset[str], trusted: bool) -> Copied:
+        """Repeat passes until a stop rule holds; the first copies everything anew if what is there is not trusted."""
         before: int | None = None
         copied: Copied | None = None
         partial = ""
         for number in range(1, MOST_PASSES + 1):
             began = Copied(layers, time.time(), time.monotonic())
-            stats = self._pass(copied, live=True) if copied else self._first_pass(layers)
+            stats = self._pass(copied, live=True) if copied else self._first_pass(layers, trusted)
             copied = began
             log.info("pass.finished", number=number, **_told(stats, began.monotonic))
             if number > 1 and is_enough(stats.size, before) and not stats.partial:
@@ -160,8 +196,9 @@ class Copier:
         assert copied is not None
         return copied
 
-    def _first_pass(self, layers: frozenset[str]) -> rsync.TransferStats:
-        command = rsync.pass_command(self.source, self.target, self.excludes(layers), bwlimit=self.bwlimit)
+    def _first_pass(self, layers: frozenset[str], trusted: bool) -> rsync.TransferStats:
+        excludes = self.excludes(layers)
+        command = rsync.pass_command(self.source, self.target, excludes, bwlimit=self.bwlimit, anew=not trusted)
         return rsync.copy(command, live=True)
 
     def _pass(self, copied: Copied, *, live: bool) -> rsync.TransferStats:

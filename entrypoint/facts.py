@@ -11,6 +11,7 @@ from entrypoint.filesystem import Mount, Space, existing_ancestor, mount_of, mou
 from entrypoint.host import Host, run
 from entrypoint.inventory import Inventory
 from entrypoint.systemd import Systemd, Unit
+from entrypoint.unfinished import Unfinished
 
 SERVICE = "docker.service"
 SOCKET_UNIT = "docker.socket"
@@ -33,7 +34,7 @@ class Target:
     """The path the operator named, and what is there now.
 
     `path` is as named, `resolved` with the host's symlinks followed. `content` are up to a few names found in it;
-    `ancestor` is the nearest directory that exists.
+    `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off.
     """
 
     path: PurePosixPath
@@ -46,6 +47,7 @@ class Target:
     mount: Mount
     space: Space
     identities: tuple[tuple[int, int], ...]
+    unfinished: Unfinished | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def _target(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Target
         mount=mount_of(ancestor, table),
         space=Space.at(host.path(ancestor)),
         identities=_identities(host, ancestor),
+        unfinished=Unfinished.read(place),
     )
 
 

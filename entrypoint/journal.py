@@ -34,7 +34,7 @@ from entrypoint.host import Host
 
 PLACE = "/var/lib/relocator"
 VERSION = 1
-# Reserved while a run is prepared, and given back when it begins: its records must not be what fills the disk.
+# What must be free when a run begins: its records must not be what fills the disk.
 ROOM = 4 * 1024 * 1024
 
 
@@ -45,6 +45,7 @@ class Event(StrEnum):
     INTENT = "intent"
     DONE = "done"
     UNDONE = "undone"
+    ROLLBACK = "rollback"
     OUTCOME = "outcome"
 
 
@@ -152,29 +153,24 @@ class Journal:
         return Run(self.place / "runs" / number)
 
     def begin(self) -> Run:
-        """A new run's directory, durable."""
+        """A new run's directory, durable, on a disk that has room for its records; the lock is held."""
         runs = self.runs()
         number = int(runs[-1].number) + 1 if runs else 1
         run = Run(self.place / "runs" / f"{number:06}")
-        (self.place / "room").unlink(missing_ok=True)
-        run.place.mkdir(mode=0o700, parents=True)
-        fsync_directory(run.place.parent)
-        fsync_directory(self.place)
-        fsync_directory(self.place.parent)
+        room = self.place / "room"
+        with _writing():
+            atomic_write(room, bytes(ROOM), mode=0o600)
+            room.unlink()
+            run.place.mkdir(mode=0o700, parents=True)
+            for directory in (run.place.parent, self.place, self.place.parent):
+                fsync_directory(directory)
         return run
 
     def prepare(self) -> None:
-        """Create the journal's own directory, and see that there is room for a run in it."""
-        try:
+        """Create the journal's own directory."""
+        with _writing():
             self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.place.chmod(0o700)
-            atomic_write(self.place / "room", bytes(ROOM), mode=0o600)
-        except OSError as error:
-            raise PreflightError(
-                f"The journal in {PLACE} cannot be written.",
-                details=str(error),
-                resolution="Free a few MiB there (journalctl --vacuum-size=50M, apt-get clean), then run again.",
-            ) from error
 
     def is_locked(self) -> bool:
         """Whether a relocator is at work now."""
@@ -201,6 +197,19 @@ class Journal:
             yield
         finally:
             os.close(handle)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Whatever cannot be written here refuses the move, before anything was changed."""
+    try:
+        yield
+    except OSError as error:
+        raise PreflightError(
+            f"The journal in {PLACE} cannot be written.",
+            details=str(error),
+            resolution="Free a few MiB there (journalctl --vacuum-size=50M, apt-get clean), then run again.",
+        ) from error
 
 
 def _lock(handle: int, attempts: int) -> None:

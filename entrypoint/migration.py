@@ -1,8 +1,11 @@
-"""The worker's driver: wait until the container has left, do the steps in order, go back in reverse if one fails.
+"""The worker's driver: the steps in order, back in reverse if one fails, and where a dead worker left off.
 
-journal.intent ▶ step.apply ▶ journal.done            for each step
-failure ▶ step.undo ▶ journal.undone                  for each step begun, the last first
-▶ outcome: committed, rolled-back, or rollback-failed
+    journal.intent ▶ step.apply ▶ journal.done            for each step
+    failure ▶ journal.rollback ▶ step.undo ▶ journal.undone    for each step begun, the last first
+    ▶ outcome: committed, rolled-back, or rollback-failed
+
+A worker that takes over from a dead one goes forward if the configuration already names the target, which is the
+commit point, and no rollback had begun; else it goes back. Steps and undos are right when they are repeated.
 """
 
 import os
@@ -16,32 +19,67 @@ import structlog
 from entrypoint.copying import remove_copy
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.facts import SERVICE
 from entrypoint.inventory import ALIVE
-from entrypoint.journal import Event, Journal, Outcome
+from entrypoint.journal import Event, Journal, Outcome, Record
 from entrypoint.log import Phase, log, phase
-from entrypoint.steps import STEPS, Move, Step, engine_root, remove_empty
+from entrypoint.steps import STEPS, Move, Step, configured, engine_root, remove_empty
+from entrypoint.systemd import RUNNING
+from entrypoint.trace import trace
+from entrypoint.unfinished import KEPT
 
 # The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
 DEPARTURE = 120.0
+CUT_OFF = "The relocator that did the work was cut off."
 
 
 def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step] = STEPS) -> ExitCode:
     """Carry the move out; the engine runs when this returns, on the new root or on the old."""
-    begun: list[Step] = []
+    records = move.run.records()
     with structlog.contextvars.bound_contextvars(run=move.run.number), ExitStack() as held:
+        begun: list[Step] = []
         try:
             move.run.append(Event.TOOK_OVER, pid=os.getpid())
             wait_for_departure(move, front_pid)
             held.enter_context(journal.locked(wait=True))
-            forward(move, steps, begun)
+            if took_over(records):
+                return recover(move, records, steps)
+            return forward(move, steps, begun)
         except (RelocatorError, KeyboardInterrupt) as failure:
             return roll_back(move, begun, failure)
         except Exception as bug:
             log.exception("bug", error=repr(bug))
             return roll_back(move, begun, bug)
-        conclude(move, Outcome.COMMITTED, root=move.plan.target)
-        log.info("committed", root=move.plan.target, old_root=move.plan.source)
-    return ExitCode.DONE
+
+
+def took_over(records: Sequence[Record]) -> bool:
+    """Whether a worker was at work on this run before."""
+    return any(record["event"] == Event.TOOK_OVER for record in records)
+
+
+def recover(move: Move, records: Sequence[Record], steps: Sequence[Step] = STEPS) -> ExitCode:
+    """Finish or undo what a dead worker left; the lock is held. Never raises for a step that fails."""
+    begun = unfinished(records, steps)
+    going_back = any(record["event"] == Event.ROLLBACK for record in records)
+    log.warning("recovering", begun=[step.name for step in begun], going_back=going_back)
+    switched = configured(move) == move.plan.target
+    if switched:  # then the safety net has started the engine on the target, whether we had come to that or not
+        move.run.append(Event.INTENT, step=Phase.START)
+        begun = [step for step in steps if step in begun or step.name is Phase.START]
+    if going_back or not switched:
+        return roll_back(move, begun, None, keep_copy=not going_back)
+    remaining = [step for step in steps if step.name in (Phase.START, Phase.VERIFY)]
+    try:
+        return forward(move, remaining, begun)
+    except Exception as failure:
+        return roll_back(move, begun, failure)
+
+
+def unfinished(records: Sequence[Record], steps: Sequence[Step]) -> list[Step]:
+    """The steps that were begun and not undone, in their order."""
+    names = {str(one["step"]) for one in records if one["event"] == Event.INTENT}
+    names -= {str(one["step"]) for one in records if one["event"] == Event.UNDONE}
+    return [step for step in steps if step.name in names]
 
 
 def wait_for_departure(move: Move, front_pid: int) -> None:
@@ -56,41 +94,61 @@ def has_left(move: Move, front_pid: int) -> bool:
     """Whether the process is gone and the engine lists none of our containers as alive."""
     if Path(f"/proc/{front_pid}").exists():
         return False
+    if move.systemd.unit(SERVICE).active_state not in RUNNING:
+        return True  # asking would start it, and with the engine down no container is up
     with Engine.opened(socket_of(move.host)) as engine:
         ours = [engine.container(container_id) for container_id in move.ours]
     # a container started with --rm has left when it is removed: its client waits for that
     return all(one is None or (one.status not in ALIVE and not one.auto_remove) for one in ours)
 
 
-def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> None:
+def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
+    """Do steps, and commit; `begun` grows by each before it acts."""
     for step in steps:
+        trace(f"{step.name}.intent")
         move.run.append(Event.INTENT, step=step.name)
-        begun.append(step)
+        if step not in begun:
+            begun.append(step)
+        trace(f"{step.name}.intended")
         with phase(step.name):
             step.apply(move)
+        trace(f"{step.name}.done")
         move.run.append(Event.DONE, step=step.name)
+        trace(f"{step.name}.recorded")
+    conclude(move, Outcome.COMMITTED, root=move.plan.target)
+    trace("commit.recorded")
+    log.info("committed", root=move.plan.target, old_root=move.plan.source)
+    return ExitCode.DONE
 
 
-def roll_back(move: Move, begun: list[Step], failure: BaseException) -> ExitCode:
-    """Undo every step that was begun; one failed undo never stops the others, and no signal stops any."""
+def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None, *, keep_copy: bool = False) -> ExitCode:
+    """Undo every step that was begun; one failed undo never stops the others, and no signal stops any.
+
+    Without a `failure` it was a dead worker; `keep_copy` if no engine was started on its copy.
+    """
     with ignored_signals():
-        return _roll_back(move, begun, failure)
+        return _roll_back(move, begun, told(failure), keep_copy)
 
 
-def _roll_back(move: Move, begun: list[Step], failure: BaseException) -> ExitCode:
-    reason = failure.text() if isinstance(failure, RelocatorError) else f"{type(failure).__name__}: {failure}"
+def _roll_back(move: Move, begun: Sequence[Step], reason: str, keep_copy: bool) -> ExitCode:
     failed_in = begun[-1].name if begun else Phase.HAND_OVER
     log.error("failed", step=failed_in, reason=reason)
+    with suppress(RelocatorError):
+        move.run.append(Event.ROLLBACK, failed_in=failed_in, reason=reason)
+    trace("rollback.recorded")
     problems: list[str] = []
     with phase(Phase.ROLLBACK):
         for step in reversed(begun):
             problems += undo(move, step)
     outcome = Outcome.BROKEN if problems else Outcome.ROLLED_BACK
-    facts = {"failed_in": failed_in, "reason": reason, "problems": problems, "root": move.plan.source}
-    if any(step.name is Phase.START for step in begun):
-        facts["left"] = "the engine was started on it; what was written then is only there"
-    elif not problems:
-        facts["left"] = discard_copy(move)
+    if was_started(move, begun):
+        left = "the engine was started on it; what was written then is only there"
+    elif keep_copy:
+        left = KEPT
+    else:
+        left = "" if problems else discard_copy(move)
+    facts = {"failed_in": failed_in, "reason": reason, "problems": problems, "root": move.plan.source, "left": left}
+    trace("rollback.outcome")
     conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
     return ExitCode.BROKEN if problems else ExitCode.ROLLED_BACK
@@ -116,14 +174,29 @@ def ignored_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def was_started(move: Move, begun: Sequence[Step]) -> bool:
+    """Whether an engine may ever have run on the copy, in this process's life or before it."""
+    if any(step.name is Phase.START for step in begun):
+        return True
+    records = move.run.records()
+    return any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in records)
+
+
+def told(failure: BaseException | None) -> str:
+    if failure is None:
+        return CUT_OFF
+    return failure.text() if isinstance(failure, RelocatorError) else f"{type(failure).__name__}: {failure}"
+
+
 def undo(move: Move, step: Step) -> list[str]:
     """Undo one step; what went wrong, if anything."""
+    trace(f"{step.name}.undo")
     try:
         step.undo(move)
     except BaseException as problem:
         log.exception("undo.failed", step=step.name)
-        text = problem.text() if isinstance(problem, RelocatorError) else repr(problem)
-        return [f"{step.name}: {text}"]
+        return [f"{step.name}: {told(problem)}"]
+    trace(f"{step.name}.undone")
     with suppress(RelocatorError):  # a record that cannot be written makes nothing undone that was done
         move.run.append(Event.UNDONE, step=step.name)
     return []

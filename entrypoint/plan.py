@@ -76,6 +76,7 @@ class Plan:
     size: int
     entries: int
     layers: int
+    engine_id: str
     bwlimit: str
 
     def to_json(self) -> dict[str, Any]:
@@ -121,6 +122,7 @@ def make(facts: HostFacts, bwlimit: str = "") -> Plan:
         size=facts.source.size.allocated,
         entries=facts.source.size.entries,
         layers=facts.source.layers,
+        engine_id=facts.engine.engine_id,
         bwlimit=bwlimit,
     )
 

@@ -168,6 +168,12 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             f"{target.ancestor} is not a directory.",
             "Choose another path.",
         )
+    elif is_unfinished(facts):
+        yield warning(
+            "target-unfinished",
+            "The target holds an unfinished copy of this data root",
+            "An earlier attempt was cut off; what it copied is used. Anything else in there will be removed.",
+        )
     elif strangers := [name for name in target.content if name != "lost+found"]:
         yield error(
             "target-not-empty",
@@ -175,6 +181,12 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             f"{target.path} holds {', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''}.",
             "Choose a new directory, or empty this one after a look at what is in it.",
         )
+
+
+def is_unfinished(facts: HostFacts) -> bool:
+    """Whether what is in the target is an unfinished copy of this engine's data root, made by relocator."""
+    record = facts.target.unfinished
+    return record is not None and record.is_of(str(facts.source.path), facts.engine.engine_id)
 
 
 def characters(facts: HostFacts) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from entrypoint import handover, preflight
 from entrypoint import plan as planning
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier, remove_copy
-from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError
+from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError, SystemdError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import make_directories
 from entrypoint.host import Host
@@ -22,9 +22,12 @@ from entrypoint.journal import Event, Journal, Outcome, Run
 from entrypoint.layers import DRIVER
 from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Plan
+from entrypoint.recovery import settle
 from entrypoint.standing import our_containers
 from entrypoint.steps import remove_empty
 from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.trace import trace
+from entrypoint.unfinished import Unfinished
 
 COPY_MODE = 0o700  # until rsync gives the target the data root's own mode: nobody is to look into a half copy
 
@@ -56,13 +59,18 @@ def look(host: Host, systemd: Systemd, target: PurePosixPath) -> Survey:
 
 def relocate(host: Host, systemd: Systemd, target: PurePosixPath, bwlimit: str) -> ExitCode:
     """Everything up to the hand-over."""
+    journal = Journal(host)
+    if journal.exists():
+        with journal.locked():
+            require_no_worker(systemd)
+            if settle(host, systemd, journal) is ExitCode.HANDED_OVER:
+                return ExitCode.HANDED_OVER
     survey = look(host, systemd, target)
     if preflight.is_already_there(survey.facts):
         log.info("already_there", target=str(survey.facts.source.path))
         return ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey.facts, bwlimit)
-    journal = Journal(host)
     journal.prepare()
     with journal.locked():
         require_no_worker(systemd)
@@ -75,6 +83,9 @@ def relocate(host: Host, systemd: Systemd, target: PurePosixPath, bwlimit: str) 
 def require_still_empty(host: Host, plan: Plan) -> None:
     """Asked again under the lock: what has come into the target since would be taken for ours, and removed."""
     target = host.path(plan.target)
+    record = Unfinished.read(target)
+    if record is not None and record.is_of(plan.source, plan.engine_id):
+        return
     if target.is_dir() and set(os.listdir(target)) - {"lost+found"}:
         raise PreflightError(f"{plan.target} is not empty any more.", resolution="Run the same command again.")
 
@@ -128,14 +139,22 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
 
 
 def is_at_work(systemd: Systemd) -> bool:
-    return systemd.unit(handover.UNIT).active_state not in STOPPED
+    """Whether the worker's unit runs or starts; asked twice, because the connection may have died with a signal."""
+    try:
+        return systemd.unit(handover.UNIT).active_state not in STOPPED
+    except SystemdError:
+        return systemd.unit(handover.UNIT).active_state not in STOPPED
 
 
 def pre_copy(host: Host, plan: Plan) -> Copied:
     """Copy all that can be copied now; what will not be looked at again is compared now."""
-    make_directories(host.path(plan.target), COPY_MODE)
+    target = host.path(plan.target)
+    make_directories(target, COPY_MODE)
+    record = Unfinished.read(target) or Unfinished.begun(plan.source, plan.engine_id)
+    record.write(target)
+    trace("pre-copy.begun")
     copier = Copier(host.path(plan.source), host.path(plan.target), plan.same_file_system, plan.bwlimit)
-    copied = copier.pre_copy()
+    copied = copier.pre_copy(record)
     checked = check_layers(copier, copied)
     log.info("layers.checked", layers=len(checked))
     return replace(copied, layers=checked)

@@ -61,11 +61,17 @@ def _number(text: str) -> int:
     return int(text.split()[0].replace(",", ""))
 
 
-def pass_command(source: Path, target: Path, excludes: Iterable[str], *, bwlimit: str = "") -> list[str]:
-    """The argv that makes `target` equal to `source`, but for what `excludes` names (anchored rsync patterns)."""
+def pass_command(
+    source: Path, target: Path, excludes: Iterable[str], *, bwlimit: str = "", anew: bool = False
+) -> list[str]:
+    """The argv that makes `target` equal to `source`, but for what `excludes` names (anchored rsync patterns).
+
+    With `anew` every file is copied, whatever its size and times in the target say.
+    """
     limit = [f"--bwlimit={bwlimit}"] if bwlimit else []
     left_out = [f"--exclude={pattern}" for pattern in excludes]
-    return ["rsync", *FIDELITY, *limit, *left_out, "--", f"{source}/", f"{target}/"]
+    times = ["--ignore-times"] if anew else []
+    return ["rsync", *FIDELITY, *times, *limit, *left_out, "--", f"{source}/", f"{target}/"]
 
 
 def forced_command(source: Path, target: Path, *, live: bool) -> list[str]:

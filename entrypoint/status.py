@@ -10,6 +10,7 @@ from entrypoint.errors import ExitCode, JournalError
 from entrypoint.journal import Event, Journal, Outcome, Record, Run
 from entrypoint.log import Phase
 from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.unfinished import KEPT
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
 
@@ -159,8 +160,15 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
         f"The engine runs on {status.source}, as before.",
         _took(status),
         f"The copy in {status.target} is still there: {status.left}" if status.left else "",
-        "Mend the cause and run the same command again.",
+        again(status),
     )
+
+
+def again(status: Status) -> str:
+    """What to do next; a copy that an engine was started on is nobody's to remove but the operator's."""
+    if status.left and status.left != KEPT:
+        return f"Mend the cause, look at {status.target} and empty it, then run the same command again."
+    return "Mend the cause and run the same command again."
 
 
 def _broken(status: Status) -> tuple[str, ...]:
@@ -170,6 +178,7 @@ def _broken(status: Status) -> tuple[str, ...]:
         "What could not be undone:",
         *(f"  {problem}" for problem in status.problems),
         f"Both roots are there: {status.source} (complete, as it was) and {status.target}.",
+        f"The copy in {status.target}: {status.left}" if status.left else "",
         "Look at: systemctl status docker.service; journalctl -u docker.service -n 50",
         f"The engine's root is set in /etc/docker/daemon.json; it must name {status.source} or not be set if that is "
         "the default. Then: systemctl start docker",

@@ -28,6 +28,8 @@ from entrypoint.journal import Run
 from entrypoint.log import Phase, log
 from entrypoint.plan import FileEdit, Plan
 from entrypoint.systemd import RUNNING, STOPPED, Systemd
+from entrypoint.trace import trace
+from entrypoint.unfinished import Unfinished
 
 LEFTOVERS = 15.0  # seconds; the engine detaches its last mounts a moment after it is gone
 
@@ -68,15 +70,19 @@ class Freeze:
     def apply(self, move: Move) -> None:
         require_as_planned(move)
         hold.prepare(move.host, move.plan.units)
+        trace("freeze.prepared")
         move.systemd.reload()
         with Engine.opened(socket_of(move.host)) as engine:
             move.run.save_inventory(engine.inventory().without(move.ours).to_json())
+        trace("freeze.inventoried")
         bring_down(move)
 
     def undo(self, move: Move) -> None:
         bring_up(move)
+        trace("freeze.started again")
         release(move)
-        prove(move, move.plan.source)
+        if move.before() is not None:  # else it was never stopped, and there is nothing to prove
+            prove(move, move.plan.source)
 
 
 class FinalSync:
@@ -110,7 +116,9 @@ class Switch:
         move.copier.require_target(move.copied)
         require_unedited(move.host, move.plan.switch)
         _put(move.host.path(move.plan.ordering.path), move.plan.ordering.after)
+        trace("switch.ordered")
         write(move.host, move.plan.switch)
+        trace("switch.written")
         move.systemd.reload()
 
     def undo(self, move: Move) -> None:
@@ -132,17 +140,22 @@ class Start:
     name = Phase.START
 
     def apply(self, move: Move) -> None:
+        Unfinished.end(move.host.path(move.plan.target))
         bring_up(move)
 
     def undo(self, move: Move) -> None:
-        bring_down(move)
+        """Stop the engine, unless it runs on the old root: then it was started again by what brings it back."""
+        if not runs_on(move, move.plan.source):
+            bring_down(move)
 
 
 class Verify:
     name = Phase.VERIFY
 
     def apply(self, move: Move) -> None:
+        Unfinished.end(move.host.path(move.plan.target))  # the safety net may have started the engine, not we
         prove(move, move.plan.target)
+        trace("verify.proven")
         with suppress(SystemdError, OSError):  # only tidying, and the unit's end does it again
             release(move)
 
@@ -156,7 +169,9 @@ STEPS: tuple[Step, ...] = (Freeze(), FinalSync(), CheckCopy(), Switch(), Start()
 def bring_down(move: Move) -> None:
     """Stop the engine's units, and see that nothing of it is left on either root."""
     hold.take(move.host)
+    trace("freeze.held")
     move.systemd.stop(move.plan.units)
+    trace("freeze.stopped")
     for name in move.plan.units:
         if (state := move.systemd.unit(name).active_state) not in STOPPED:
             raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
@@ -176,6 +191,7 @@ def leftovers(plan: Plan) -> tuple[str, ...]:
 def bring_up(move: Move) -> None:
     """Start what was started before the move."""
     hold.lift(move.host)
+    trace("start.lifted")
     move.systemd.reset_failed(move.plan.units)
     move.systemd.start(move.plan.started)
     for name in move.plan.dependents:
@@ -207,6 +223,7 @@ def prove_inventory(move: Move, engine: Engine, before: Inventory) -> None:
     after = engine.inventory()
     if found := inventory.differences(before, after.without(move.ours)):
         raise VerificationError("The engine does not hold what it held before.", details="\n".join(found[:20]))
+    trace("verify.restored")
     restart.require(engine, before)
     log.info("engine.proven", containers=len(after.containers), images=len(after.images),
              volumes=len(after.volumes), networks=len(after.networks))  # fmt: skip

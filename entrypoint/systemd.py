@@ -25,13 +25,11 @@ from entrypoint.log import log
 SERVICE = "org.freedesktop.systemd1"
 MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 PROPERTIES = "org.freedesktop.DBus.Properties"
-BRIDGE = ",".join(
-    f"argv{number}={word}"
-    for number, word in enumerate(
-        ["--target", str(HOST_PID), "--mount", "--ipc", "--net", "--wd=/", "--", "systemd-stdio-bridge"], start=1
-    )
-).replace("/", "%2f")
-ADDRESS = f"unixexec:path=/usr/bin/nsenter,{BRIDGE}"
+BRIDGE = ("nsenter", "--target", str(HOST_PID), "--mount", "--ipc", "--net", "--wd=/", "--", "systemd-stdio-bridge")
+# setsid: Ctrl-C goes to every program of a terminal's foreground, and must not take the bridge from under us.
+ADDRESS = "unixexec:path=/usr/bin/setsid," + ",".join(
+    f"argv{number}={word.replace('/', '%2f')}" for number, word in enumerate(BRIDGE, start=1)
+)
 
 # A job must be given longer than the longest stop that systemd itself allows (DefaultTimeoutStopSec is 90 s, some
 # distributions ship docker.service with no limit at all), or we would call failed what is only slow.
@@ -161,6 +159,7 @@ class Systemd:
             self._loop.run(_cancel_others())
             raise
         except (sdbus.SdBusBaseError, OSError) as error:
+            self._bus, self._subscribed = None, False  # the next call opens a new connection: this one may be dead
             raise SystemdError("The host's systemd refused or did not answer.", details=str(error)) from error
 
     def _connection(self) -> sdbus.SdBus:

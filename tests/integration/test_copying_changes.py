@@ -170,7 +170,7 @@ CHANGES: tuple[Change, ...] = (
 def test_no_change_after_the_pre_copy_is_missed(roots: Roots, change: Change, tmp_path: Path) -> None:
     canary = write(tmp_path / "canary/file", b"canary")
     (roots.source / VOLUME / "to-canary").symlink_to(canary.parent)
-    copied = roots.copier.pre_copy()
+    copied = roots.pre_copy()
     change(roots.source)
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
@@ -183,7 +183,7 @@ def roots(tmp_path: Path) -> Roots:
 
 
 def test_all_changes_together_are_not_missed_either(roots: Roots) -> None:
-    copied = roots.copier.pre_copy()
+    copied = roots.pre_copy()
     for change in (write_into_a_hole_unseen, change_attributes_alone, make_hard_links, rename, layer_appears):
         change(roots.source)
     roots.copier.final_sync(copied)
@@ -192,7 +192,7 @@ def test_all_changes_together_are_not_missed_either(roots: Roots) -> None:
 
 def test_a_layer_that_is_linked_is_not_written_to_by_the_final_sync(roots: Roots) -> None:
     roots = Roots(roots.source, roots.target, same_file_system=True)
-    copied = roots.copier.pre_copy()
+    copied = roots.pre_copy()
     layer_vanishes(roots.source)
     before = roots.look(roots.source)
     roots.copier.final_sync(copied)

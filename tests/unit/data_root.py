@@ -14,6 +14,7 @@ from pathlib import Path
 from entrypoint import log
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
+from entrypoint.unfinished import NAME, Unfinished
 from tests.hosts.survey import Survey, compare, survey
 
 SECOND = 1_000_000_000
@@ -108,6 +109,11 @@ def unseen_write(place: Path) -> None:
     os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def begun() -> Unfinished:
+    """The record of an attempt that has copied nothing yet."""
+    return Unfinished.begun("/source", "ID")
+
+
 @dataclass
 class Roots:
     source: Path
@@ -118,8 +124,12 @@ class Roots:
     def __post_init__(self) -> None:
         self.copier = Copier(self.source, self.target, self.same_file_system)
 
+    def pre_copy(self) -> Copied:
+        """Of a target in which nothing was copied before."""
+        return self.copier.pre_copy(begun())
+
     def look(self, root: Path) -> Survey:
-        return survey(root, skip=NOT_DATA | {b"overlay2/container/merged"})
+        return survey(root, skip=NOT_DATA | {b"overlay2/container/merged", NAME.encode()})
 
     def require_equal(self, copied: Copied) -> None:
         """The product's check, of the layers too, and the independent one."""

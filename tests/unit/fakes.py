@@ -20,12 +20,14 @@ from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
 from entrypoint.steps import Move
 from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
+from entrypoint.trace import trace
 
 SERVICE = "docker.service"
 SOCKET = "docker.socket"
 CONFIG = "/etc/docker/daemon.json"
 DEFAULT_ROOT = "/srv/default-root"
 GONE_PID = 2**22 + 1  # the kernel gives none above 2**22
+MAIN_PID = GONE_PID + 1  # of every transient unit
 
 Call = tuple[Any, ...]
 INJECTED: dict[str, type[RelocatorError]] = {"engine": EngineError, "final_sync": CopyError}
@@ -193,6 +195,7 @@ class FakeSystemd(Systemd):
         self.unwilling: set[str] = set()  # units whose start fails
         self.properties: dict[str, dict[str, tuple[str, Any]]] = {}
         self.comes_back = False
+        self.stillborn: set[str] = set()  # transient units whose process ends at once
 
     def close(self) -> None:
         pass
@@ -201,7 +204,9 @@ class FakeSystemd(Systemd):
         known = name in self.states
         state = self.states.get(name, UnitState.INACTIVE)
         dependents = self.dependents.get(name, ())
-        return Unit(name, "loaded" if known else "not-found", state, "success", 0, "", (), dependents=dependents)
+        pid = MAIN_PID if name in self.properties and name not in self.stillborn else 0
+        load_state = "loaded" if known else "not-found"
+        return Unit(name, load_state, state, "success", pid, "", (), dependents=dependents)
 
     def stop(self, names: Iterable[str]) -> None:
         stopped = tuple(names)
@@ -245,6 +250,7 @@ class FakeCopier(Copier):
     def final_sync(self, copied: Copied) -> None:
         self.calls.record("final_sync", tuple(sorted(copied.layers)))
         copytree(self.source, self.target, copy_function=copy2, dirs_exist_ok=True, symlinks=True)
+        trace("final sync.copied")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from entrypoint.facts import HostFacts, HostFile, Size, Source, Target
 from entrypoint.filesystem import Mount, Space
 from entrypoint.inventory import Container, Inventory, Status
 from entrypoint.systemd import Unit, UnitState
+from entrypoint.unfinished import Unfinished
 
 GIB = 1024**3
 RW = frozenset({"rw", "relatime"})
@@ -60,6 +61,7 @@ TARGET = Target(
     space=Space(free=100 * GIB, inodes=1_000_000),
     identities=((817, 12), (817, 2), (801, 21), (801, 2)),
 )
+UNFINISHED = Unfinished("/var/lib/docker", "ID", "some boot")
 CONFIG = HostFile(
     PurePosixPath("/etc/docker/daemon.json"), b'{"debug": true}\n', True, True, PurePosixPath("/etc/docker")
 )

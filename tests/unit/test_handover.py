@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import handover
-from entrypoint.errors import ContainerError
+from entrypoint import handover, keeper
+from entrypoint.__main__ import BUG
+from entrypoint.errors import ContainerError, ExitCode, SystemdError
 from entrypoint.host import Host
 from entrypoint.journal import Run
-from entrypoint.systemd import Command
-from tests.unit.fakes import SERVICE, SOCKET, Calls, FakeSystemd, make_host
+from entrypoint.systemd import Command, UnitState
+from tests.unit.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 
+WORKER, KEEPER = "relocator.service", "relocator-keeper.service"
+FAILURES = [int(code) for code in ExitCode if code is not ExitCode.DONE]
 HOLD = "/run/relocator/hold"
 DROP_INS = (
     "/run/systemd/system/docker.socket.d/00-relocator-hold.conf",
@@ -45,11 +48,17 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_worker_lives_in_this_containers_files_and_the_hosts_systemd(host: Host, run: Run) -> None:
-    assert handover.worker_command(host, run) == Command(
-        ("/usr/bin/nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--wd=/", "--",
-         sys.executable, "-P", "-m", "entrypoint", "worker", "000042")
-    )  # fmt: skip
+def python(pid: int, *module: str) -> tuple[str, list[str], bool]:
+    """An ExecStart= that starts a module in the mount namespace of a process."""
+    enter = ["/usr/bin/nsenter", f"--mount=/proc/{pid}/ns/mnt", "--wd=/", "--", sys.executable, "-P", "-m", *module]
+    return enter[0], enter, False
+
+
+def test_the_keeper_lives_in_this_containers_files_and_the_worker_in_the_keepers(host: Host, run: Run) -> None:
+    systemd = FakeSystemd(host, Calls())
+    handover.hand_over(host, systemd, run, make_plan())
+    assert systemd.properties[KEEPER]["ExecStart"][1] == [python(os.getpid(), "entrypoint.keeper")]
+    assert systemd.properties[WORKER]["ExecStart"][1] == [python(MAIN_PID, "entrypoint", "worker", "000042")]
 
 
 def test_the_safety_net_lifts_the_hold_and_starts_the_engine_with_the_hosts_programs(host: Host) -> None:
@@ -69,11 +78,11 @@ def test_what_stops_along_is_started_without_being_waited_for(host: Host) -> Non
     assert net == (*NET[:3], start, NET[3])
 
 
-def test_the_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workers_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELOCATOR_IMAGE", "relocator:1")
     monkeypatch.setenv("OTHER", "x")
     worker = Command(("/usr/bin/nsenter", "python"))
-    assert handover.unit_properties(worker, NET[:2]) == {
+    assert handover.worker_properties(worker, NET[:2]) == {
         "Description": ("s", "Moves the Docker engine's data root (relocator)"),
         "Type": ("s", "notify"),
         "NotifyAccess": ("s", "main"),
@@ -86,17 +95,62 @@ def test_the_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
         "KillMode": ("s", "mixed"),
         "TimeoutStartUSec": ("t", 60_000_000),
         "TimeoutStopUSec": ("t", 1_800_000_000),
+        "Restart": ("s", "on-failure"),
+        "RestartUSec": ("t", 500_000),
+        "RestartPreventExitStatus": ("(aiai)", (FAILURES, [])),
         "OOMScoreAdjust": ("i", -900),
         "CollectMode": ("s", "inactive-or-failed"),
     }  # fmt: skip
 
 
-def test_an_earlier_failure_of_the_unit_is_forgotten_first(host: Host, run: Run) -> None:
+def test_the_keepers_unit_is_this() -> None:
+    assert handover.keeper_properties(Command(("/usr/bin/nsenter", "python"))) == {
+        "Description": ("s", "Keeps the image of relocator at hand"),
+        "Type": ("s", "notify"),
+        "NotifyAccess": ("s", "main"),
+        "ExecStart": ("a(sasb)", [("/usr/bin/nsenter", ["/usr/bin/nsenter", "python"], False)]),
+        "Environment": ("as", ["LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1"]),
+        "TimeoutStartUSec": ("t", 60_000_000),
+        "OOMScoreAdjust": ("i", -900),
+        "CollectMode": ("s", "inactive-or-failed"),
+    }
+
+
+def test_only_a_worker_that_died_is_started_again() -> None:
+    prevented = handover.worker_properties(Command(("nsenter",)), ())["RestartPreventExitStatus"][1]
+    assert set(prevented[0]) == set(ExitCode) - {ExitCode.DONE}
+    assert BUG not in prevented[0]
+
+
+def test_an_earlier_failure_of_the_units_is_forgotten_first(host: Host, run: Run) -> None:
     calls = Calls()
     systemd = FakeSystemd(host, calls)
     handover.hand_over(host, systemd, run, make_plan())
-    assert calls.made == [("reset_failed", "relocator.service"), ("start_transient", "relocator.service")]
-    assert systemd.properties["relocator.service"]["ExecStopPost"][1] == [command.to_dbus() for command in NET]
+    assert calls.made == [("reset_failed", WORKER, KEEPER), ("start_transient", KEEPER), ("start_transient", WORKER)]
+    assert systemd.properties[WORKER]["ExecStopPost"][1] == [command.to_dbus() for command in NET]
+
+
+def test_an_earlier_keeper_is_dismissed_before_another_is_started(host: Host, run: Run) -> None:
+    calls = Calls()
+    systemd = FakeSystemd(host, calls)
+    systemd.states[KEEPER] = UnitState.ACTIVE
+    handover.hand_over(host, systemd, run, make_plan())
+    assert calls.made[0] == ("stop", KEEPER)
+    assert calls.made[2] == ("start_transient", KEEPER)
+
+
+def test_a_keeper_that_is_gone_needs_no_dismissal(host: Host) -> None:
+    calls = Calls()
+    handover.dismiss(FakeSystemd(host, calls))
+    assert calls.made == []
+
+
+def test_without_a_keeper_no_worker_is_started(host: Host, run: Run) -> None:
+    systemd = FakeSystemd(host, Calls())
+    systemd.stillborn.add(KEEPER)
+    with pytest.raises(SystemdError, match="ended at once"):
+        handover.hand_over(host, systemd, run, make_plan())
+    assert WORKER not in systemd.properties
 
 
 @pytest.mark.parametrize("missing", ["rm", "systemctl", "nsenter"])
@@ -105,29 +159,30 @@ def test_a_host_without_a_program_of_the_net_is_not_handed_over_to(host: Host, r
     (host.root / "usr/bin" / missing).unlink()
     with pytest.raises(ContainerError, match=f"The host has no `{missing}`"):
         handover.hand_over(host, FakeSystemd(host, calls), run, make_plan())
-    assert ("start_transient", "relocator.service") not in calls.made
+    assert ("start_transient", WORKER) not in calls.made
 
 
 def test_the_worker_says_ready_on_the_hosts_socket(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    (host.root / "run/link").symlink_to("/run/systemd")
+    (host.root / "run/link").symlink_to("systemd")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         monkeypatch.chdir(host.root)  # the name of a socket must be short
         listener.bind("run/systemd/notify")
         monkeypatch.setenv("NOTIFY_SOCKET", "/run/link/notify")
-        handover.say_ready(Host(Path(".")))
+        monkeypatch.setattr(keeper, "HOST_ROOT", ".")
+        keeper.say_ready()
         listener.settimeout(5)
         assert listener.recv(100) == b"READY=1"
 
 
-def test_the_worker_says_ready_on_an_abstract_socket(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_says_ready_on_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"relocator-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
-        handover.say_ready(host)
+        keeper.say_ready()
         listener.settimeout(5)
         assert listener.recv(100) == b"READY=1"
 
 
-def test_without_systemd_nobody_is_told(host: Host) -> None:
-    handover.say_ready(host)
+def test_without_systemd_nobody_is_told() -> None:
+    keeper.say_ready()

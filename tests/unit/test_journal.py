@@ -136,18 +136,16 @@ def test_a_journal_that_cannot_be_opened_is_an_error(run: Run) -> None:
         run.append(Event.BEGUN)
 
 
-def test_room_is_kept_until_the_run_begins(journal: Journal) -> None:
-    room = journal.place / "room"
-    assert room.stat().st_blocks * 512 >= ROOM
+def test_the_room_that_was_looked_for_is_given_back(journal: Journal) -> None:
     journal.begin()
-    assert not room.exists()
-    journal.begin()  # a run that was not prepared for has nothing to give back
+    assert [place.name for place in journal.place.iterdir()] == ["runs"]
 
 
-def test_a_journal_without_room_refuses_the_move(journal: Journal) -> None:
+def test_a_journal_without_room_begins_no_run(journal: Journal) -> None:
     journal.begin()
     with largest_file(ROOM - 1), pytest.raises(PreflightError, match="cannot be written") as refused:
-        journal.prepare()
+        journal.begin()
+    assert [run.number for run in journal.runs()] == ["000001"]
     assert os.strerror(errno.EFBIG) in refused.value.details
     assert [place.name for place in journal.place.iterdir() if place.is_file()] in ([], ["lock"])
 

@@ -51,6 +51,7 @@ def test_a_plan_says_what_follows_from_the_facts() -> None:
         size=10 * 1024**3,
         entries=100_000,
         layers=7,
+        engine_id="ID",
         bwlimit="50m",
     )
 

@@ -12,6 +12,7 @@ from entrypoint.journal import Event, Journal, Outcome, Run
 from entrypoint.log import Phase
 from entrypoint.status import State, Status
 from entrypoint.systemd import UnitState
+from entrypoint.unfinished import KEPT
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 
 
@@ -84,6 +85,10 @@ def left_behind(run: Run) -> None:
     ended(run, Outcome.ROLLED_BACK, failed_in=Phase.START, reason="It did not start.", left="Device is busy.")
 
 
+def kept(run: Run) -> None:
+    ended(run, Outcome.ROLLED_BACK, failed_in=Phase.FREEZE, reason="It was cut off.", left=KEPT)
+
+
 def cut_off(run: Run) -> None:
     run.append(Event.TOOK_OVER, pid=1)
     step(run, Event.INTENT, Phase.FREEZE, Phase.FINAL_SYNC)
@@ -103,7 +108,10 @@ CASES: tuple[Case, ...] = (
      ("failed in the phase `start`", "Why: It did not start.", "  freeze: no\n  start: no",
       "/old (complete, as it was)", "systemctl start docker")),
     (left_behind, UnitState.FAILED, State.ROLLED_BACK, 4,
-     ("runs on /old, as before", "The copy in /new is still there: Device is busy.")),
+     ("runs on /old, as before", "The copy in /new is still there: Device is busy.",
+      "Mend the cause, look at /new and empty it, then run the same command again.")),
+    (kept, UnitState.FAILED, State.ROLLED_BACK, 4,
+     (f"The copy in /new is still there: {KEPT}", "Mend the cause and run the same command again.")),
     (interrupted, UnitState.INACTIVE, State.INTERRUPTED, 130, ("interrupted", "Nothing was changed.")),
     (cut_off, UnitState.FAILED, State.CUT_OFF, 5,
      ("cut off in the phase `final sync`", "started again by the host", "docker info", "empty /new")),

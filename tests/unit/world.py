@@ -17,6 +17,7 @@ from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.plan import FileEdit, Plan, ordering_drop_in
 from entrypoint.steps import STEPS, Step
+from entrypoint.unfinished import Unfinished
 from tests.unit.fakes import (
     CONFIG,
     DEFAULT_ROOT,
@@ -54,6 +55,7 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
         size=1,
         entries=1,
         layers=0,
+        engine_id="ID",
         bwlimit="",
     )
 
@@ -126,6 +128,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     host.path(DEFAULT_ROOT).joinpath("late").write_text("late")
     before |= {key: one for key, one in snapshot(host.path(DEFAULT_ROOT)).items() if key == "late"}
     before[f"{DEFAULT_ROOT[1:]}/late"] = before.pop("late")
+    Unfinished.begun(DEFAULT_ROOT, "ID").write(host.path(TARGET))
     systemd = FakeSystemd(host, calls, daemon)
     journal = Journal(host)
     journal.prepare()

@@ -1,0 +1,73 @@
+"""An unfinished copy knows itself: a record in the target, from the first file copied until an engine starts on it.
+
+It tells the next attempt that what is there is ours and what of it can be relied on. What was copied in this boot of
+the host is in the page cache and whole; after a power cut only what was flushed before it was recorded.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from entrypoint.filesystem import atomic_write, remove_durably
+
+NAME = ".relocator-unfinished"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+VERSION = 1
+KEPT = "the same command goes on with it"
+NOTE = "An unfinished copy made by relocator. Whatever else is put here will be removed."
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Whose copy it is; `layers` and, with `passed`, everything else were on the disk when this was written."""
+
+    source: str
+    engine_id: str
+    boot: str
+    layers: tuple[str, ...] = ()
+    passed: bool = False
+
+    @classmethod
+    def begun(cls, source: str, engine_id: str) -> "Unfinished":
+        return cls(source, engine_id, this_boot())
+
+    @classmethod
+    def read(cls, target: Path) -> "Unfinished | None":
+        """The record in a target; nothing if there is none, or none of ours."""
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            stored: Mapping[str, Any] = json.loads((target / NAME).read_bytes())
+            if stored.get("version") == VERSION:
+                return cls(
+                    str(stored["source"]),
+                    str(stored["engine_id"]),
+                    str(stored["boot"]),
+                    tuple(stored["layers"]),
+                    bool(stored["passed"]),
+                )
+        return None
+
+    def write(self, target: Path) -> None:
+        record = {"note": NOTE, "version": VERSION, **asdict(self)}
+        atomic_write(target / NAME, json.dumps(record).encode(), mode=0o600)
+
+    @staticmethod
+    def end(target: Path) -> None:
+        """From here on it is a data root, and no attempt may take it for a copy."""
+        remove_durably(target / NAME)
+
+    def is_of(self, source: str, engine_id: str) -> bool:
+        return (self.source, self.engine_id) == (source, engine_id)
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        return self.boot == this_boot()
+
+    def with_layers(self, layers: frozenset[str]) -> "Unfinished":
+        return replace(self, layers=tuple(sorted(layers | set(self.layers))))
+
+
+def this_boot() -> str:
+    return BOOT.read_text().strip()

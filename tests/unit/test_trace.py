@@ -1,0 +1,74 @@
+"""A trace point acts only if the host's root has armed it, and once."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from entrypoint import trace as tracing
+from entrypoint.errors import MoveError
+from entrypoint.host import Host
+from entrypoint.trace import PLACE, REACHED, Armed, arm, trace
+from tests.unit.fakes import make_host
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root arms a point")
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(tracing, "_armed", Armed())
+    return make_host(tmp_path)
+
+
+def test_a_point_is_passed_when_nothing_is_armed(host: Host) -> None:
+    arm(host)
+    trace("")
+    trace("freeze.held")
+    assert not host.path(REACHED).exists()
+
+
+@as_root
+def test_an_armed_point_acts_and_no_other(host: Host) -> None:
+    host.path(PLACE).write_text("final sync.copied fail\n")
+    arm(host)
+    trace("freeze.held")
+    assert not host.path(REACHED).exists()
+    with pytest.raises(MoveError, match=r"Stopped at the trace point final sync\.copied"):
+        trace("final sync.copied")
+    assert host.path(REACHED).exists()
+
+
+@as_root
+def test_an_armed_point_acts_once_in_whichever_process(host: Host) -> None:
+    host.path(PLACE).write_text("freeze.held fail")
+    arm(host)
+    with pytest.raises(MoveError):
+        trace("freeze.held")
+    trace("freeze.held")
+    arm(host)
+    trace("freeze.held")
+
+
+@as_root
+def test_a_file_of_another_owner_arms_nothing(host: Host) -> None:
+    host.path(PLACE).write_text("freeze.held fail")
+    os.chown(host.path(PLACE), 12345, 0)
+    arm(host)
+    trace("freeze.held")
+
+
+def test_a_directory_arms_nothing(host: Host) -> None:
+    host.path(PLACE).mkdir()
+    arm(host)
+    trace("freeze.held")
+
+
+@as_root
+def test_an_armed_point_kills(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    host.path(PLACE).write_text("freeze.held kill")
+    arm(host)
+    trace("freeze.held")
+    assert killed == [(os.getpid(), signal.SIGKILL)]

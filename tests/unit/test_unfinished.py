@@ -1,0 +1,83 @@
+"""The record of an unfinished copy is read as it was written, or taken for none of ours."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from entrypoint import unfinished
+from entrypoint.unfinished import NAME, Unfinished
+
+RECORD = Unfinished("/old", "ID", "this boot", ("a", "b"), passed=True)
+
+
+@pytest.fixture(autouse=True)
+def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "boot_id"
+    place.write_text("this boot\n")
+    monkeypatch.setattr(unfinished, "BOOT", place)
+    return place
+
+
+@pytest.mark.parametrize("record", [RECORD, replace(RECORD, layers=(), passed=False), Unfinished("/ä b", "", "")])
+def test_a_record_is_read_as_it_was_written(tmp_path: Path, record: Unfinished) -> None:
+    record.write(tmp_path)
+    assert Unfinished.read(tmp_path) == record
+
+
+def test_a_record_is_for_root_alone_and_says_what_it_is(tmp_path: Path) -> None:
+    RECORD.write(tmp_path)
+    assert oct((tmp_path / NAME).stat().st_mode) == "0o100600"
+    assert "made by relocator" in (tmp_path / NAME).read_text()
+
+
+def test_a_later_record_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
+    RECORD.write(tmp_path)
+    replace(RECORD, passed=False).write(tmp_path)
+    assert Unfinished.read(tmp_path) == replace(RECORD, passed=False)
+
+
+GARBLED = (
+    b"", b"{", b"\xff\xfe", b"null", b"[]", b'"text"', b"1", b"{}",
+    json.dumps({"version": 2, "source": "/old", "engine_id": "ID", "boot": "", "layers": [], "passed": True}).encode(),
+    json.dumps({"version": 1, "source": "/old", "engine_id": "ID", "boot": "", "passed": True}).encode(),
+    json.dumps({"version": 1, "source": "/old", "engine_id": "ID", "boot": "", "layers": 1, "passed": True}).encode(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", GARBLED)
+def test_a_foreign_or_garbled_record_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    assert Unfinished.read(tmp_path) is None
+
+
+def test_no_record_is_none(tmp_path: Path) -> None:
+    assert Unfinished.read(tmp_path) is None
+    assert Unfinished.read(tmp_path / "missing") is None
+    (tmp_path / NAME).mkdir()
+    assert Unfinished.read(tmp_path) is None
+
+
+def test_an_ended_record_is_gone(tmp_path: Path) -> None:
+    RECORD.write(tmp_path)
+    Unfinished.end(tmp_path)
+    assert Unfinished.read(tmp_path) is None
+    Unfinished.end(tmp_path)  # a worker that starts again ends it once more
+
+
+def test_another_boot_is_told_from_this_one(boot: Path) -> None:
+    begun = Unfinished.begun("/old", "ID")
+    assert (begun.boot, begun.is_of_this_boot, begun.layers, begun.passed) == ("this boot", True, (), False)
+    boot.write_text("another boot\n")
+    assert not begun.is_of_this_boot
+
+
+@pytest.mark.parametrize(("source", "engine_id"), [("/other", "ID"), ("/old", "OTHER"), ("", "")])
+def test_a_record_is_of_one_source_and_one_engine(source: str, engine_id: str) -> None:
+    assert RECORD.is_of("/old", "ID")
+    assert not RECORD.is_of(source, engine_id)
+
+
+def test_layers_are_added_and_none_is_forgotten() -> None:
+    assert RECORD.with_layers(frozenset({"c", "a"})).layers == ("a", "b", "c")
