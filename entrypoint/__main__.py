@@ -20,6 +20,7 @@ from entrypoint import (
     relocation,
     sibling,
     standing,
+    target_checks,
     trace,
 )
 from entrypoint import host as hosts
@@ -41,7 +42,7 @@ class Application:
         self.host = Host()
 
     def run(self, target: str, bwlimit: str) -> ExitCode:
-        path = preflight.parse_target(target)
+        path = target_checks.parse_target(target)
         trace.arm(self.host)
         with closing(Systemd()) as systemd:
             code = relocation.relocate(self.host, systemd, path, bwlimit)
@@ -65,7 +66,7 @@ class Application:
         return ExitCode.DONE
 
     def _look(self, target: str) -> relocation.Survey:
-        path = preflight.parse_target(target)
+        path = target_checks.parse_target(target)
         with closing(Systemd()) as systemd:
             survey = relocation.look(self.host, systemd, path)
         if preflight.is_already_there(survey.facts):

@@ -17,13 +17,14 @@ from pathlib import Path
 import structlog
 
 from entrypoint.copying import remove_copy
+from entrypoint.edits import remove_empty
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.facts import SERVICE
 from entrypoint.inventory import ALIVE
 from entrypoint.journal import Event, Journal, Outcome, Record
 from entrypoint.log import Phase, log, phase
-from entrypoint.steps import STEPS, Move, Step, configured, engine_root, remove_empty
+from entrypoint.steps import STEPS, Move, Step, configured, engine_root
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import KEPT

@@ -10,8 +10,8 @@ from typing import Any
 from entrypoint import daemon_config, wording
 from entrypoint.facts import HostFacts, HostFile
 from entrypoint.inventory import ALIVE, Container
-from entrypoint.preflight import is_same_file_system
 from entrypoint.systemd import RUNNING
+from entrypoint.target_checks import is_same_file_system
 
 SPECIAL_IN_UNITS = {"\\": "\\\\", '"': '\\"', "%": "%%"}
 

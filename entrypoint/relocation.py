@@ -14,9 +14,11 @@ from entrypoint import handover, preflight
 from entrypoint import plan as planning
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier, remove_copy
+from entrypoint.edits import remove_empty
 from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError, SystemdError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import make_directories
+from entrypoint.findings import Finding
 from entrypoint.host import Host
 from entrypoint.journal import Event, Journal, Outcome, Run
 from entrypoint.layers import DRIVER
@@ -24,7 +26,6 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Plan
 from entrypoint.recovery import settle
 from entrypoint.standing import our_containers
-from entrypoint.steps import remove_empty
 from entrypoint.systemd import STOPPED, Systemd
 from entrypoint.trace import trace
 from entrypoint.unfinished import Unfinished
@@ -37,7 +38,7 @@ class Survey:
     """What the preflight saw, and what it makes of it."""
 
     facts: HostFacts
-    findings: Sequence[preflight.Finding]
+    findings: Sequence[Finding]
 
 
 def look(host: Host, systemd: Systemd, target: PurePosixPath) -> Survey:

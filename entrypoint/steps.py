@@ -9,24 +9,23 @@ start           lift the hold, start what was started                   hold, st
 verify          a fresh connection: root, inventory, what ran runs      nothing
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Protocol
 
-from entrypoint import daemon_config, hold, inventory, restart
+from entrypoint import daemon_config, edits, hold, inventory, restart
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, SystemdError, VerificationError
 from entrypoint.facts import SERVICE
-from entrypoint.filesystem import atomic_write, make_directories, mounts, mounts_below, remove_durably
+from entrypoint.filesystem import mounts, mounts_below
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory
 from entrypoint.journal import Run
 from entrypoint.log import Phase, log
-from entrypoint.plan import FileEdit, Plan
+from entrypoint.plan import Plan
 from entrypoint.systemd import RUNNING, STOPPED, Systemd
 from entrypoint.trace import trace
 from entrypoint.unfinished import Unfinished
@@ -114,10 +113,10 @@ class Switch:
 
     def apply(self, move: Move) -> None:
         move.copier.require_target(move.copied)
-        require_unedited(move.host, move.plan.switch)
-        _put(move.host.path(move.plan.ordering.path), move.plan.ordering.after)
+        edits.require_unedited(move.host, move.plan.switch)
+        edits.put(move.host.path(move.plan.ordering.path), move.plan.ordering.after)
         trace("switch.ordered")
-        write(move.host, move.plan.switch)
+        edits.write(move.host, move.plan.switch)
         trace("switch.written")
         move.systemd.reload()
 
@@ -129,10 +128,10 @@ class Switch:
                 details="The configuration is left as it is, so that the next start finds the same root.",
             )
         try:
-            restore(move.host, move.plan.switch, move.plan.target)
+            edits.restore(move.host, move.plan.switch, move.plan.target)
         finally:
             if configured(move) != move.plan.target:
-                take_back(move.host, move.plan.ordering)
+                edits.take_back(move.host, move.plan.ordering)
             move.systemd.reload()
 
 
@@ -233,7 +232,7 @@ def require_as_planned(move: Move) -> None:
     """Raises MoveError if somebody has restarted the engine on another root, or edited its configuration meanwhile."""
     if (now := engine_root(move.host)) != move.plan.source:
         raise MoveError(f"The engine runs on {now} by now, not on {move.plan.source}.")
-    require_unedited(move.host, move.plan.switch)
+    edits.require_unedited(move.host, move.plan.switch)
 
 
 def runs_on(move: Move, root: str) -> bool:
@@ -250,7 +249,7 @@ def configured(move: Move) -> str | None:
     """The data root that the configuration names now, if it can be read and names one."""
     place = move.host.path(move.plan.switch.path)
     with suppress(PreflightError, OSError):
-        value = daemon_config.parse(content(place), move.plan.switch.path).get(daemon_config.KEY)
+        value = daemon_config.parse(edits.content(place), move.plan.switch.path).get(daemon_config.KEY)
         return str(value) if value is not None else None
     return None
 
@@ -259,75 +258,3 @@ def engine_root(host: Host) -> str:
     """The data root that the engine names on a new connection."""
     with Engine.opened(socket_of(host)) as engine:
         return str(engine.info().data_root)
-
-
-def write(host: Host, edit: FileEdit) -> None:
-    """Make an edit, unless somebody else has changed the file since the plan was made."""
-    require_unedited(host, edit)
-    _put(host.path(edit.path), edit.after)
-
-
-def require_unedited(host: Host, edit: FileEdit) -> None:
-    now = content(host.path(edit.path))
-    if now not in (edit.before, edit.after):
-        raise MoveError(
-            f"{edit.path} was changed by somebody else during the move.",
-            details="It is left as it is now.",
-            resolution="Run the same command again; it takes the new content into account.",
-        )
-
-
-def restore(host: Host, edit: FileEdit, data_root: str) -> None:
-    """Take an edit back, if it was made.
-
-    If somebody else has changed the file since, all they wrote stays; only a setting of `data_root` goes back to what
-    it was. Raises RollbackError if even that cannot be done.
-    """
-    place = host.path(edit.path)
-    now = content(place)
-    if now == edit.after:
-        _put(place, edit.before)
-    elif now is not None and now != edit.before:
-        _put_setting_back(place, now, edit, data_root)
-    remove_empty(host, reversed(edit.created))
-
-
-def content(place: Path) -> bytes | None:
-    return place.read_bytes() if place.exists() else None
-
-
-def _put(place: Path, wanted: bytes | None) -> None:
-    """Give a file its content, or remove it; one that is right already is not touched: the disk may be full."""
-    if content(place) == wanted:
-        return
-    if wanted is None:
-        remove_durably(place)
-    else:
-        make_directories(place.parent)
-        atomic_write(place, wanted)
-
-
-def _put_setting_back(place: Path, now: bytes, edit: FileEdit, data_root: str) -> None:
-    log.warning("edit.foreign", path=edit.path)
-    try:
-        if daemon_config.parse(now, edit.path).get(daemon_config.KEY) == data_root:
-            atomic_write(place, daemon_config.with_setting_of(now, edit.before, edit.path))
-    except PreflightError as error:
-        raise RollbackError(
-            f"{edit.path} was changed by somebody else and cannot be put back.", details=error.text()
-        ) from error
-
-
-def take_back(host: Host, edit: FileEdit) -> None:
-    """Take back a file that is ours alone, whatever it holds now."""
-    _put(host.path(edit.path), edit.before)
-    remove_empty(host, reversed(edit.created))
-
-
-def remove_empty(host: Host, directories: Iterable[str]) -> None:
-    """Remove directories that were made for the move, the innermost first, if nobody has put anything there."""
-    for directory in directories:
-        place = host.path(directory)
-        if not place.is_dir() or any(place.iterdir()):
-            return
-        place.rmdir()

@@ -5,6 +5,7 @@ the host is in the page cache and whole; after a power cut only what was flushed
 """
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -55,8 +56,12 @@ class Unfinished:
 
     @staticmethod
     def end(target: Path) -> None:
-        """From here on it is a data root, and no attempt may take it for a copy."""
+        """From here on it is a data root that no attempt may take for a copy; its time is the source's, and stays."""
+        if not (target / NAME).exists():
+            return
+        info = target.stat()
         remove_durably(target / NAME)
+        os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
     def is_of(self, source: str, engine_id: str) -> bool:
         return (self.source, self.engine_id) == (source, engine_id)

@@ -138,7 +138,7 @@ def test_a_configuration_that_goes_on_naming_the_target_keeps_its_drop_in(
     def refuse(*_edit: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("entrypoint.steps.restore", refuse)
+    monkeypatch.setattr("entrypoint.edits.restore", refuse)
     world.calls.failures.add(8)
     assert world.work() is ExitCode.BROKEN
     assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
@@ -151,7 +151,7 @@ def test_files_that_are_right_already_are_not_written_when_going_back(
     def full(place: Path, *_content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("entrypoint.steps.atomic_write", full)
+    monkeypatch.setattr("entrypoint.edits.atomic_write", full)
     assert world.work() is ExitCode.ROLLED_BACK
     assert (world.outcome["failed_in"], world.outcome["problems"]) == ("switch", [])
     world.require_untouched()

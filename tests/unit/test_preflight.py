@@ -8,9 +8,11 @@ import pytest
 from entrypoint.errors import PreflightError, UsageError
 from entrypoint.facts import HostFacts, Size
 from entrypoint.filesystem import Space
+from entrypoint.findings import Severity
 from entrypoint.inventory import Status
-from entrypoint.preflight import UNSUITABLE, Severity, check, is_already_there, parse_target, require
+from entrypoint.preflight import check, is_already_there, require
 from entrypoint.systemd import UnitState
+from entrypoint.target_checks import UNSUITABLE, parse_target
 from tests.unit.good_facts import (
     CONFIG,
     DATA_MOUNT,

@@ -1,0 +1,31 @@
+"""What a check found: a record, so that all can be shown together, counted, and tested one by one."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the operator should know: what, how it was seen, what to do."""
+
+    id: str
+    severity: Severity
+    title: str
+    detail: str
+    remedy: str = ""
+
+    def text(self) -> str:
+        return "\n".join(part for part in (f"{self.title} [{self.id}]", self.detail, self.remedy) if part)
+
+
+def error(id: str, title: str, detail: str, remedy: str = "") -> Finding:
+    return Finding(id, Severity.ERROR, title, detail, remedy)
+
+
+def warning(id: str, title: str, detail: str, remedy: str = "") -> Finding:
+    return Finding(id, Severity.WARNING, title, detail, remedy)
