@@ -35,13 +35,13 @@ def hand_over(host: Host, systemd: Systemd, run: Run, plan: Plan) -> None:
     """Start the keeper and the worker, and return when the worker says that it is there."""
     dismiss(systemd)
     systemd.reset_failed([UNIT, KEEPER])
-    nsenter = program(host, "nsenter")
+    nsenter, net = program(host, "nsenter"), safety_net(host, plan)
     systemd.start_transient(KEEPER, keeper_properties(inside(nsenter, os.getpid(), "entrypoint.keeper")))
     keeper = systemd.unit(KEEPER).main_pid
     if not keeper:
         raise SystemdError(f"{KEEPER} ended at once.", details=f"Why: journalctl -u {KEEPER}")
     worker = inside(nsenter, keeper, "entrypoint", "worker", run.number)
-    systemd.start_transient(UNIT, worker_properties(worker, safety_net(host, plan)))
+    systemd.start_transient(UNIT, worker_properties(worker, net))
 
 
 def dismiss(systemd: Systemd) -> None:
