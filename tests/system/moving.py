@@ -35,7 +35,7 @@ HOLDS_WRITTEN = re.compile(
     rb"\.|containers/[^/]+|containers|volumes|overlay2|overlay2/[^/]+(/work|/committed)?|network/files|buildkit"
     rb"|image/overlay2/layerdb/mounts"
 )
-EMPTIED = re.compile(rb"overlay2/[^/]+/work/.*")  # by the kernel, when it mounts the layer
+EMPTIED = re.compile(rb"overlay2/[^/]+/work[/].*")  # by the kernel, when it mounts the layer
 
 
 @dataclass(frozen=True)
