@@ -13,11 +13,11 @@ from typing import Any
 import docker
 import requests
 import tenacity
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import DockerException, NotFound
 
 from entrypoint.errors import EngineError
 from entrypoint.host import Host
-from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory, Status
+from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory
 from entrypoint.log import log
 
 SOCKET = "/run/docker.sock"
@@ -179,6 +179,3 @@ def until(
 
 def _waiting(state: "tenacity.RetryCallState", waiting_for: str) -> None:
     log.debug("retry", waiting_for=waiting_for, attempt=state.attempt_number)
-
-
-__all__ = ["APIError", "Engine", "EngineInfo", "Status", "socket_of", "until"]

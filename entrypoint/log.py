@@ -34,7 +34,6 @@ class Phase(StrEnum):
     SWITCH = "switch"
     START = "start"
     VERIFY = "verify"
-    COMMIT = "commit"
     ROLLBACK = "rollback"
 
 
