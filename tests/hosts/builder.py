@@ -36,17 +36,22 @@ def built(directory: Path = context.CHECKOUT, tag: str = TAG) -> Iterator[Image]
 
 def _build(directory: Path, tag: str, parent: Image, target: Path) -> None:
     with builder(directory) as host:
-        _import(host, parent)
-        host.run(
-            ["docker", "build", "--progress=plain", "--network=host", "--tag", tag, "/srv/context"],
-            timeout=LONGEST,
-        )
-        with target.open("wb") as file:
-            process = host.popen(["docker", "save", tag], stdout=file, stderr=subprocess.PIPE)
-            _, errors = process.communicate(timeout=LONGEST)
-        if process.returncode != 0:
-            raise HostError(f"docker save: {errors.decode(errors='replace')}")
+        build(host, parent, tag, target)
         _trim(host)
+
+
+def build(host: Host, parent: Image, tag: str, target: Path, *options: str) -> None:
+    """Build in a builder, and save the result."""
+    _import(host, parent)
+    host.run(
+        ["docker", "build", "--progress=plain", "--network=host", *options, "--tag", tag, "/srv/context"],
+        timeout=LONGEST,
+    )
+    with target.open("wb") as file:
+        process = host.popen(["docker", "save", tag], stdout=file, stderr=subprocess.PIPE)
+        _, errors = process.communicate(timeout=LONGEST)
+    if process.returncode != 0:
+        raise HostError(f"docker save: {errors.decode(errors='replace')}")
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def _make(final: Path, build: Callable[[Path], None]) -> None:
             return
         remove_tree(partial)
         build(partial)
+        os.utime(partial)  # a directory keeps the time of what it was made from, and would be the first to be pruned
         partial.rename(final)
 
 

@@ -30,14 +30,18 @@ def is_known(filesystem: str) -> bool:
 
 
 class Disk:
-    """Sparse: a size costs nothing until it is written. `options` are mkfs's, for instance ("-N", "2000")."""
+    """Sparse: a size costs nothing until it is written. `options` are mkfs's, for instance ("-N", "2000").
+
+    Without a file system it is fresh from the factory, and the kernel looks for partitions on it.
+    """
 
     def __init__(self, size: str = "2G", filesystem: str = "ext4", options: Sequence[str] = ()) -> None:
         self.filesystem = filesystem
         self.image = workspace.current().directory / "disks" / f"disk{next(_numbers)}.img"
         run(["truncate", "--size", size, self.image])
-        run([*MKFS[filesystem], *options, self.image])
-        self.device = loop.connect(self.image)
+        if filesystem:
+            run([*MKFS[filesystem], *options, self.image])
+        self.device = self._connect()
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +63,10 @@ class Disk:
     def reconnect(self) -> None:
         """Forget everything the kernel remembers of it, as a disk does that lost its power."""
         loop.disconnect(self.device)
-        self.device = loop.connect(self.image)
+        self.device = self._connect()
+
+    def _connect(self) -> Path:
+        return loop.connect(self.image, *([] if self.filesystem else ["--partscan"]))
 
     @contextmanager
     def mounted(self, options: str = "") -> Iterator[Path]:
@@ -73,8 +80,9 @@ class Disk:
             workspace.unmount(point)
             point.rmdir()
 
-    def seed(self, source: Path) -> None:
-        """Give an empty disk the content of a directory; one with content keeps its own."""
+    def seed(self, *sources: Path) -> None:
+        """Give an empty disk the content of directories, the later ones over the earlier; one with content keeps it."""
         with self.mounted() as point:
             if {path.name for path in point.iterdir()} <= {"lost+found"}:
-                copy_content(source, point)
+                for source in sources:
+                    copy_content(source, point)

@@ -58,12 +58,15 @@ class Host(Inside):
         self._nspawn = replace(self.machine, volumes=self._volumes()).start()
         try:
             self._leader = nspawn.leader(self._nspawn, deadline)
-            self._await_systemd(deadline)
+            self._await_init(deadline)
         except HostError as error:
             raise HostError(f"{self.name}: {error}\n{self.console()}") from error
 
     def power_off(self, timeout: float = 120) -> None:
-        os.kill(self.leader, POWER_OFF)
+        if self.machine.has_systemd:
+            os.kill(self.leader, POWER_OFF)
+        else:
+            self.run(["telinit", "0"])
         self.wait_off(timeout)
 
     def reboot(self, timeout: float = 120) -> None:
@@ -152,6 +155,16 @@ class Host(Inside):
             staging.mkdir(parents=True, exist_ok=True)
             volumes.append(Volume(attachment.disk.device, staging, target, attachment.options))
         return tuple(volumes)
+
+    def _await_init(self, deadline: float) -> None:
+        if self.machine.has_systemd:
+            self._await_systemd(deadline)
+            return
+        while self.run(["runlevel"], check=False).stdout != "N 2\n":
+            if time.monotonic() > deadline:
+                raise HostError("the runlevel was not reached")
+            time.sleep(0.05)
+        self.state = "running"
 
     def _await_systemd(self, deadline: float) -> None:
         while not self.path(PRIVATE_SOCKET).exists():

@@ -33,8 +33,8 @@ def bare(
 ) -> Iterator[Host]:
     """A host whose /var is a copy of `var`, or of the suite's own.
 
-    `disks` (by mount point) are there from the first boot on: one at /var or below is given what the host
-    has there. `files` are written before the first boot.
+    `disks` (by mount point) are there from the first boot on: one at /etc, or at /var or below, is given what the
+    host has there. `files` are written before the first boot.
     """
     chosen = SUITES[suite] if isinstance(suite, str) else suite
     with ExitStack() as stack:
@@ -76,13 +76,25 @@ def _machine(
     # overlay2 cannot live on overlayfs, and the engine's root shall not be a mount point: hence all of /var.
     # The deepest first, which `Host.write` relies on; systemd-nspawn sorts for itself.
     mine = sorted([*binds, (directory / "var", "/var")], key=lambda pair: pair[1], reverse=True)
-    return Machine(full, name, root.path, directory, Cgroup(full), tuple(mine), network=network, extra=tuple(extra))
+    return Machine(
+        full,
+        name,
+        root.path,
+        directory,
+        Cgroup(full),
+        tuple(mine),
+        network=network,
+        extra=tuple(extra),
+        has_systemd=root.suite.has_systemd,
+    )
 
 
 def _give(host: Host, disk: Disk, target: str) -> None:
     inside = Path(target)
     var = host.machine.directory / "var"
-    if inside.is_relative_to("/var"):
+    if target == "/etc":
+        disk.seed(host.machine.base / "etc", host.machine.directory / "up/etc")
+    elif inside.is_relative_to("/var"):
         content = var / inside.relative_to("/var")
         content.mkdir(parents=True, exist_ok=True)
         disk.seed(content)

@@ -14,11 +14,11 @@ MAJOR = 7
 ATTEMPTS = 20
 
 
-def connect(image: Path) -> Path:
+def connect(image: Path, *options: str) -> Path:
     for _ in range(ATTEMPTS):
         device = _free()
         try:
-            run(["losetup", device, image])
+            run(["losetup", *options, device, image])
         except CommandError:
             # Somebody else was given the same free number and came first.
             continue

@@ -57,6 +57,7 @@ class Machine:
     volumes: tuple[Volume, ...] = ()
     network: bool = False
     extra: tuple[str, ...] = ()
+    has_systemd: bool = True
 
     def argv(self) -> list[str]:
         network = ["--resolv-conf=copy-host"] if self.network else ["--resolv-conf=off", "--private-network"]

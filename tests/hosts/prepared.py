@@ -30,6 +30,7 @@ def boot(
     with_image: bool = True,
     disks: Mapping[str, Disk] | None = None,
     files: Mapping[str, str] | None = None,
+    extra: Sequence[str] = (),
     start: bool = True,
 ) -> Iterator[Host]:
     """A host that has busybox and, unless told otherwise, the product's image."""
@@ -37,7 +38,7 @@ def boot(
     with (
         images(with_image) as wanted,
         prepared(chosen, wanted) as var,
-        bare(chosen, name, var=var, disks=disks, files=files, start=start) as host,
+        bare(chosen, name, var=var, disks=disks, files=files, extra=extra, start=start) as host,
     ):
         if start:
             host.wait_docker()
