@@ -1,108 +1,238 @@
 """Checking the copy: the target holds what the source holds, entry by entry, before anything points at it.
 
 Compared are names, types, modes, owners, sizes, times to the nanosecond, device numbers, symbolic links, extended
-attributes (ACLs, capabilities and the overlay's own among them) and which names are the same file. Content is not read
-again: rsync and cp have their own words for a failed read or write, and the flush after the copy has the disk's.
+attributes (ACLs, capabilities and the overlay's own among them) and which names are the same file. Content is read
+only if that is asked for: cp has its own words for a failed read or write, and the flush after the copy the disk's.
+
+Memory does not grow with the trees, whatever a directory holds: only files of several names are remembered.
 """
 
+import errno
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from entrypoint.errors import CopyError
+from entrypoint.selinux import LABEL
 
 XFS_ACL = "trusted.SGI_ACL_"
 SHOWN = 20  # differences that are shown; more say nothing new
+BLOCK = 1 << 20
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+class Difference(NamedTuple):
+    """One entry, by its name relative to the roots, and what of it differs."""
+
+    name: bytes
+    what: str
+
+    def __str__(self) -> str:
+        return f"{show(self.name)}{self.what}"
+
+
+class LeftOut:
+    """The names that anchored patterns leave out, in which `*` stands for one name."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        named = [os.fsencode(pattern.lstrip("/")) for pattern in patterns]
+        self._names = frozenset(pattern for pattern in named if b"*" not in pattern)
+        stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in named if b"*" in pattern]
+        self._stars = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._names or self._stars.fullmatch(name) is not None
 
 
 @dataclass
 class Comparison:
     """Two trees side by side; `entries` counts what was compared.
 
-    `excludes` are anchored rsync patterns in which `*` stands for one name.
+    `excludes` are anchored patterns in which `*` stands for one name. With `content` files are read as well. While the
+    source is in use (`live`), what goes while it is looked at is no difference. Where the target was `linked` to the
+    source, a name that stands for the same inode in both is the same file, and no more is asked of it.
     """
 
     source: Path
     target: Path
     excludes: Iterable[str] = ()
+    content: bool = False
+    live: bool = False
+    linked: bool = False
     entries: int = 0
-    _twins: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    _origins: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    _twins: dict[int, int] = field(default_factory=dict)
+    _origins: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        patterns = [os.fsencode(pattern.lstrip("/")) for pattern in self.excludes]
-        self._left_out = frozenset(pattern for pattern in patterns if b"*" not in pattern)
-        stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in patterns if b"*" in pattern]
-        self._left_out_by_star = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
+        self._left_out = LeftOut(self.excludes)
+        self._roots = os.fsencode(self.source), os.fsencode(self.target)
 
-    def differences(self) -> Iterator[str]:
-        """What is not equal, one sentence each, as it is found."""
-        self.device = os.lstat(self.source).st_dev
-        yield from self._compare(b"", os.lstat(self.source), os.lstat(self.target))
-        todo = [b""]
+    def differences(self) -> Iterator[Difference]:
+        """What is not equal, as it is found."""
+        yield from self._entry(b"")
+        yield from self.below(b"")
+
+    def below(self, where: bytes) -> Iterator[Difference]:
+        """What is not equal inside one directory, however deep."""
+        todo = [where]
         while todo:
-            yield from self._directory(todo.pop(), todo)
+            yield from self.directory(todo.pop(), todo)
 
-    def _directory(self, where: bytes, todo: list[bytes]) -> Iterator[str]:
-        ours, theirs = self._entries(self.source, where), self._entries(self.target, where)
-        for name in sorted(ours.keys() - theirs.keys()):
-            yield f"{show(name)} is missing"
-        for name in sorted(theirs.keys() - ours.keys()):
-            yield f"{show(name)} is not in the source"
-        for name in ours.keys() & theirs.keys():
-            one, other = ours[name].stat(follow_symlinks=False), theirs[name].stat(follow_symlinks=False)
+    def directory(self, where: bytes, todo: list[bytes] | None = None) -> Iterator[Difference]:
+        """What is not equal among the entries of one directory; those to go on with are added to `todo`.
+
+        Without `todo` only the names are compared, not what they stand for.
+        """
+        common = 0
+        device = os.lstat(self._roots[0]).st_dev
+        files = self._files(where) if self.linked else {}
+        with self._vanishing(), os.scandir(self._place(0, where)) as listing:
+            for entry in listing:
+                name = _join(where, entry.name)
+                if name in self._left_out:
+                    continue
+                if files.get(entry.name) == entry.inode():
+                    self.entries += 1
+                    common += 1
+                    continue
+                with self._vanishing():
+                    one = entry.stat(follow_symlinks=False)
+                    other = self._status(1, name)
+                    if other is None:
+                        yield Difference(name, " is missing")
+                        continue
+                    common += 1
+                    if todo is None:
+                        continue
+                    yield from self._compare(name, one, other)
+                    if stat.S_ISDIR(one.st_mode) and one.st_dev != device and not self.live:
+                        yield Difference(name, " is a file system of its own, and none of it was copied")
+                    elif stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == device:
+                        todo.append(name)
+        yield from self._extra(where, common)
+
+    def _files(self, where: bytes) -> dict[bytes, int]:
+        """The inode of each name in a directory of the target that is no directory itself."""
+        with suppress(FileNotFoundError), os.scandir(self._place(1, where)) as listing:
+            return {entry.name: entry.inode() for entry in listing if not entry.is_dir(follow_symlinks=False)}
+        return {}
+
+    def _extra(self, where: bytes, common: int) -> Iterator[Difference]:
+        """What the target has besides; asked name by name only if it has more than it shares."""
+        with os.scandir(self._place(1, where)) as listing:
+            count = sum(1 for entry in listing if _join(where, entry.name) not in self._left_out)
+        if count == common:
+            return
+        with os.scandir(self._place(1, where)) as listing:
+            for name in (_join(where, entry.name) for entry in listing):
+                if name not in self._left_out and self._status(0, name) is None:
+                    yield Difference(name, " is not in the source")
+
+    def entry(self, name: bytes) -> Iterator[Difference]:
+        """What is not equal of one entry that the source has."""
+        with self._vanishing():
+            yield from self._entry(name)
+
+    def _entry(self, name: bytes) -> Iterator[Difference]:
+        one, other = os.lstat(self._place(0, name)), self._status(1, name)
+        if other is None:
+            yield Difference(name, " is missing")
+        else:
             yield from self._compare(name, one, other)
-            if stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == self.device:
-                todo.append(name)
 
-    def _entries(self, root: Path, where: bytes) -> dict[bytes, "os.DirEntry[bytes]"]:
-        with os.scandir(os.path.join(os.fsencode(root), where)) as listing:
-            named = ((where + b"/" + entry.name if where else entry.name, entry) for entry in listing)
-            return {name: entry for name, entry in named if not self._is_left_out(name)}
-
-    def _is_left_out(self, name: bytes) -> bool:
-        return name in self._left_out or self._left_out_by_star.fullmatch(name) is not None
-
-    def _compare(self, name: bytes, one: os.stat_result, other: os.stat_result) -> Iterator[str]:
+    def _compare(self, name: bytes, one: os.stat_result, other: os.stat_result) -> Iterator[Difference]:
         self.entries += 1
-        for what, ours, theirs in _facts(one, other):
-            if ours != theirs:
-                yield f"{show(name)}: {what} is {theirs}, in the source {ours}"
-        source, target = (os.path.join(os.fsencode(root), name) for root in (self.source, self.target))
+        if (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev):
+            return  # a layer's file on the same file system: it is one
+        equal = _facts(one) == _facts(other)
+        if not equal:
+            told = _told(other)
+            for what, ours in _told(one).items():
+                if ours != told[what]:
+                    yield Difference(name, f": {what} is {told[what]}, in the source {ours}")
+        source, target = self._place(0, name), self._place(1, name)
         if stat.S_ISLNK(one.st_mode) and stat.S_ISLNK(other.st_mode) and os.readlink(source) != os.readlink(target):
-            yield f"{show(name)}: points elsewhere"
-        if attributes(source) != attributes(target):
-            yield f"{show(name)}: extended attributes differ"
-        if max(one.st_nlink, other.st_nlink) > 1 and not stat.S_ISDIR(one.st_mode):
-            yield from self._links(name, one, other)
+            yield Difference(name, ": points elsewhere")
+        if not is_carried(attributes(source), attributes(target)):
+            yield Difference(name, ": extended attributes differ")
+        if (one.st_nlink > 1 or other.st_nlink > 1) and not stat.S_ISDIR(one.st_mode):
+            yield from self._links(name, one.st_ino, other.st_ino)
+        if self.content and equal and stat.S_ISREG(one.st_mode) and not _same_content(source, target):
+            yield Difference(name, ": content differs")
 
-    def _links(self, name: bytes, one: os.stat_result, other: os.stat_result) -> Iterator[str]:
+    def _links(self, name: bytes, ours: int, theirs: int) -> Iterator[Difference]:
         """Names of one file in the source must be names of one file in the target, and of two files names of two."""
-        ours, theirs = (one.st_dev, one.st_ino), (other.st_dev, other.st_ino)
         if self._twins.setdefault(ours, theirs) != theirs:
-            yield f"{show(name)}: is no longer a hard link of its other names"
+            yield Difference(name, ": is no longer a hard link of its other names")
         elif self._origins.setdefault(theirs, ours) != ours:
-            yield f"{show(name)}: is a hard link of what is another file in the source"
+            yield Difference(name, ": is a hard link of what is another file in the source")
+
+    def _place(self, side: int, name: bytes) -> bytes:
+        return self._roots[side] + b"/" + name if name else self._roots[side]
+
+    def _status(self, side: int, name: bytes) -> os.stat_result | None:
+        try:
+            return os.lstat(self._place(side, name))
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            return None
+
+    @contextmanager
+    def _vanishing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self.live or error.errno not in GONE:
+                raise
 
 
-def _facts(one: os.stat_result, other: os.stat_result) -> Iterator[tuple[str, object, object]]:
-    yield "type", stat.S_IFMT(one.st_mode), stat.S_IFMT(other.st_mode)
-    yield "mode", oct(stat.S_IMODE(one.st_mode)), oct(stat.S_IMODE(other.st_mode))
-    yield "owner", f"{one.st_uid}:{one.st_gid}", f"{other.st_uid}:{other.st_gid}"
-    yield "time", one.st_mtime_ns, other.st_mtime_ns
-    if stat.S_ISREG(one.st_mode):
-        yield "size", one.st_size, other.st_size
-    if stat.S_ISCHR(one.st_mode) or stat.S_ISBLK(one.st_mode):
-        yield "device", one.st_rdev, other.st_rdev
+def _facts(status: os.stat_result) -> tuple[int, ...]:
+    """What must be equal, quickly: this is asked for every entry of both trees."""
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, size, status.st_rdev
+
+
+def _told(status: os.stat_result) -> dict[str, object]:
+    """The same in words."""
+    mode, uid, gid, mtime, size, device = _facts(status)
+    return {
+        "type": stat.S_IFMT(mode),
+        "mode": oct(stat.S_IMODE(mode)),
+        "owner": f"{uid}:{gid}",
+        "time": mtime,
+        "size": size,
+        "device": device,
+    }
+
+
+def _join(where: bytes, name: bytes) -> bytes:
+    return where + b"/" + name if where else name
+
+
+def _same_content(source: bytes, target: bytes) -> bool:
+    with open(source, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
+        while piece := one.read(BLOCK):
+            if other.read(BLOCK) != piece:
+                return False
+        return not other.read(1)
 
 
 def attributes(path: bytes) -> dict[str, bytes]:
     """Every extended attribute of an entry, symbolic links included, but for XFS's second name of each ACL."""
     names = [name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(XFS_ACL)]
     return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+
+
+def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:
+    """Whether the copy has the same attributes. Where SELinux is on, what has no label is given one by being made."""
+    given = {LABEL} - ours.keys()
+    return ours == {name: value for name, value in theirs.items() if name not in given}
 
 
 def show(name: bytes) -> str:
@@ -116,12 +246,17 @@ def is_equal(source: Path, target: Path) -> bool:
 
 def require_equal(comparison: Comparison) -> int:
     """Raises CopyError when the trees differ; returns how many entries were compared."""
+    require_none(comparison.differences())
+    return comparison.entries
+
+
+def require_none(differences: Iterable[Difference]) -> None:
+    """Raises CopyError if there is a difference."""
     found = []
-    for difference in comparison.differences():
-        found.append(difference)
+    for difference in differences:
+        found.append(str(difference))
         if len(found) > SHOWN:
             found[-1] = "and more"
             break
     if found:
         raise CopyError("The copy does not hold what the source holds.", details="\n".join(found))
-    return comparison.entries

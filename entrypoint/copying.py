@@ -1,28 +1,34 @@
-"""Making the target hold what the source holds: layers once, the rest in passes, and a last pass that misses nothing.
+"""Making the target hold what the source holds: everything once, what changes in passes, and a last pass.
 
-pre-copy    engine up     each immutable layer once, several at a time; then passes over everything else, until a
-                          pass has little to send or does not shrink any more
-final sync  engine down   what the layer database says now; files changed since the last pass began are copied
-                          whatever their size and times say
+pre-copy    engine up     layers and everything else once, in shards, several at a time (bulk.py); then passes over what
+                          has changed meanwhile, until a pass has little to send or does not shrink any more; then
+                          everything but the layers is compared
+final sync  engine down   what can have changed since the last pass began, and what the layer database says now
+check       engine down   the same places are looked for anew, and compared
 """
 
 import os
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from entrypoint import rsync, unfinished, wording
-from entrypoint.comparison import is_equal
+from entrypoint import finished, unfinished, wording
+from entrypoint.bulk import Bulk
+from entrypoint.changes import DIRECTORY, Look, Places
+from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
 from entrypoint.errors import CopyError
 from entrypoint.filesystem import flush
-from entrypoint.host import polite_command, run
-from entrypoint.layers import DRIVER, Layer, immutable_layers
+from entrypoint.host import run
+from entrypoint.layers import DRIVER, immutable_layers
 from entrypoint.log import log
+from entrypoint.shards import cut
+from entrypoint.throttle import throttled
 from entrypoint.trace import trace
-from entrypoint.unfinished import Unfinished, this_boot
+from entrypoint.transfer import Sent, Transfer
+from entrypoint.unfinished import PLACES, Unfinished, this_boot
+from entrypoint.warming import warm
 
 # Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
 # mounted at `merged` is the containers' view of the layers, not data.
@@ -33,7 +39,9 @@ NEVER_COPIED = (
     f"/{DRIVER}/backingFsBlockDev",
     "/volumes/backingFsBlockDev",
     "/lost+found",
-    f"/{unfinished.NAME}",  # the copy's own record, until an engine starts on it
+    f"/{unfinished.NAME}",  # the copy's own records, until an engine starts on it
+    f"/{PLACES}",
+    f"/{finished.NAME}",  # of the source alone
 )
 
 # Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
@@ -41,9 +49,6 @@ NEVER_COPIED = (
 SMALL_ENOUGH = 16 * 1024 * 1024
 SHRINKS_BY = 0.8
 MOST_PASSES = 6
-
-# A power cut during a copy of hours must not cost all of it.
-FLUSH_EVERY = 30.0  # seconds
 
 # A file written in the same clock tick in which a pass read it keeps its size and time. File systems take times from
 # the kernel's coarse clock (a tick is at most 10 ms), ext3 whole seconds.
@@ -71,10 +76,15 @@ class Copied:
         device, inode = stored["target"]
         return cls(frozenset(stored["layers"]), stored["since"], stored["monotonic"], (device, inode))
 
+    def back_to(self, since: float) -> "Copied":
+        """The same, from an earlier instant on."""
+        return replace(self, since=since, monotonic=self.monotonic - (self.since - since))
+
     def racy_since(self) -> float:
         """Files changed after this instant (seconds since 1970) are copied again; all, if the clock was set."""
         drift = (time.time() - self.since) - (time.monotonic() - self.monotonic)
-        return self.since - RACY if abs(drift) < RACY / 2 else 0.0
+        was_set = abs(drift) >= RACY / 2 or self.since > time.time()
+        return 0.0 if was_set else self.since - RACY
 
 
 @dataclass(frozen=True)
@@ -87,20 +97,46 @@ class Copier:
     bwlimit: str = ""
 
     def pre_copy(self, record: Unfinished) -> Copied:
-        """Copy all that can be copied with the engine up, and flush it to disk.
+        """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
 
         `record` tells what an earlier attempt has left in the target; it is kept up to date.
         """
-        trusted = record.passed or record.is_of_this_boot
-        layers = self._copy_layers(immutable_layers(self.source), record)
-        record = replace(record, boot=this_boot(), passed=False).with_layers(layers)
+        with throttled(self.bwlimit):
+            return self._pre_copy(record)
+
+    def _pre_copy(self, record: Unfinished) -> Copied:
+        if not self.source.is_dir():
+            raise CopyError("The data root cannot be read.", details=str(self.source))
+        began = Copied(frozenset(), time.time(), time.monotonic())
+        self.clean_source()
+        layers = immutable_layers(self.source)
+        excludes = left_out(layer.cache_id for layer in layers)
+        found = cut(self.source, excludes)
+        if record.shards:  # then what has changed since is looked for from where that attempt began
+            began, places = began.back_to(record.since), Places.read(self.target / PLACES)
+        else:
+            places = found.places
+            places.write(self.target / PLACES)
+        record = replace(record, boot=this_boot(), since=began.since)
         record.write(self.target)
+        record = Bulk(self.source, self.target, self.same_file_system, record, layers, excludes, found).copy()
         trace("pre-copy.layers")
-        copied = self._passes(layers, trusted)
+        copied_layers = frozenset(record.layers) & {layer.cache_id for layer in layers}
+        copied = self.passes(replace(began, layers=copied_layers), places)
         flush(self.target)
-        replace(record, passed=True).write(self.target)
+        warm(self.target)
+        replace(record, since=copied.since).write(self.target)
         trace("pre-copy.passed")
         return replace(copied, target=identity(self.target))
+
+    def clean_source(self) -> None:
+        """Write the source's dirty pages to its disk; before anything is read, and after the instant was noted.
+
+        A program that writes to a mapped page gives the file a new ctime only when the page was clean: the kernel sees
+        the first write after each writeback, and none that follows (mm/memory.c, do_page_mkwrite). Without this, what
+        was written to a page that was dirty when a pass read it could not be found by the next.
+        """
+        flush(self.source)
 
     def require_target(self, copied: Copied) -> None:
         """Raises CopyError if the copy is not where it was made, or has lost a layer that is not looked at again."""
@@ -120,107 +156,104 @@ class Copier:
     def final_sync(self, copied: Copied) -> None:
         """Copy what can have changed since, with the engine down, and flush it to disk."""
         began = time.monotonic()
-        stats = self._pass(copied, live=False)
-        log.info("final_sync.sent", **_told(stats, began))
+        look = self.look(copied, Places.read(self.target / PLACES), live=False)
+        sent = self.transfer(look)
+        log.info("final_sync.sent", **_told(sent, began))
         trace("final sync.copied")
         flush(self.target)
+
+    def check(self, copied: Copied, *, content: bool = False) -> int:
+        """Compare what can have changed since with the copy; returns how many entries that were.
+
+        Everything else was compared while the engine ran, and its inodes say that it has not changed. Raises
+        CopyError.
+        """
+        look = self.look(copied, Places.read(self.target / PLACES), live=False)
+        comparison = Comparison(self.source, self.target, self.excludes(copied.layers), content=content)
+        require_none(comparison.differences() if content or not look.since else _looked_at(look, comparison))
+        return comparison.entries
 
     def excludes(self, copied_layers: Iterable[str]) -> tuple[str, ...]:
         """What a pass leaves alone: layers that were copied and that the database still names.
 
         A layer that has vanished is not among them, so that the pass deletes it.
         """
-        trusted = self.trusted_layers(copied_layers)
-        return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in trusted)
+        return left_out(self.trusted_layers(copied_layers))
 
     def trusted_layers(self, copied_layers: Iterable[str]) -> list[str]:
         """The layers that were copied and that the database still names."""
         listed = {layer.cache_id for layer in immutable_layers(self.source)}
         return sorted(listed & set(copied_layers))
 
-    def _copy_layers(self, layers: frozenset[Layer], record: Unfinished) -> frozenset[str]:
-        """Copy layers, the largest first, so that no long one is left for the end, and flush them now and then."""
-        (self.target / DRIVER).mkdir(mode=0o710, exist_ok=True)
-        there = frozenset(layer for layer in layers if self._is_there(layer, record))
-        ordered = sorted(layers - there, key=lambda layer: layer.size, reverse=True)
-        done = {layer.cache_id for layer in there}
-        flushed = time.monotonic()
-        with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
-            for cache_id in pool.map(self._copy_layer, ordered):
-                done |= {cache_id} if cache_id else set()
-                if time.monotonic() - flushed > FLUSH_EVERY:
-                    flush(self.target)
-                    record.with_layers(frozenset(done)).write(self.target)
-                    flushed = time.monotonic()
-        flush(self.target)
-        how = "linked" if self.same_file_system else "copied"
-        size = wording.size(sum(one.size for one in ordered))
-        log.info("layers.copied", layers=len(ordered), how=how, size=size, there=len(there))
-        return frozenset(done)
+    def passes(self, copied: Copied, places: Places) -> Copied:
+        """Repeat passes until a stop rule holds, and compare what they have made equal; returns where the last began.
 
-    def _is_there(self, layer: Layer, record: Unfinished) -> bool:
-        """Whether an earlier attempt has copied a layer whole; its attributes are compared again at the end."""
-        if not (self.target / layer.diff).is_dir():
-            return False
-        if layer.cache_id in record.layers:
-            return True
-        return record.is_of_this_boot and is_equal(self.source / layer.diff, self.target / layer.diff)
-
-    def _copy_layer(self, layer: Layer) -> str | None:
-        """Copy one layer's `diff`; nothing if it vanished meanwhile."""
-        place = self.target / layer.diff
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        result = run(polite_command(layer_command(self.source / layer.diff, place, self.same_file_system)),
-                     timeout=None, check=False)  # fmt: skip
-        if result.code == 0:
-            return layer.cache_id
-        if layer not in immutable_layers(self.source):
-            return None
-        raise rsync.copy_failed(f"Layer {layer.cache_id} cannot be copied.", result)
-
-    def _passes(self, layers: frozenset[str], trusted: bool) -> Copied:
-        """Repeat passes until a stop rule holds; the first copies everything anew if what is there is not trusted."""
+        A pass that could not copy a file has not made the target equal; the next looks as far back as it did.
+        """
         before: int | None = None
-        copied: Copied | None = None
         partial = ""
         for number in range(1, MOST_PASSES + 1):
-            began = Copied(layers, time.time(), time.monotonic())
-            stats = self._pass(copied, live=True) if copied else self._first_pass(layers, trusted)
-            copied = began
-            log.info("pass.finished", number=number, **_told(stats, began.monotonic))
-            if number > 1 and is_enough(stats.size, before) and not stats.partial:
-                return copied
-            before, partial = stats.size, stats.partial
+            began = replace(copied, since=time.time(), monotonic=time.monotonic())
+            self.clean_source()
+            look = self.look(copied, places, live=True)
+            sent = self.transfer(look)
+            log.info("pass.finished", number=number, **_told(sent, began.monotonic))
+            partial = sent.partial
+            if not partial:
+                copied, places = began, Places.of(look.seen)
+                if is_enough(sent.size, before):
+                    break
+            before = sent.size
         if partial:
             raise CopyError("Not every file can be copied.", details=partial[-2000:])
-        assert copied is not None
+        places.write(self.target / PLACES)
+        self._compare(copied, places)
         return copied
 
-    def _first_pass(self, layers: frozenset[str], trusted: bool) -> rsync.TransferStats:
-        excludes = self.excludes(layers)
-        command = rsync.pass_command(self.source, self.target, excludes, bwlimit=self.bwlimit, anew=not trusted)
-        return rsync.copy(command, live=True)
+    def _compare(self, copied: Copied, places: Places) -> None:
+        """Compare everything but the layers; what differs is copied once more.
 
-    def _pass(self, copied: Copied, *, live: bool) -> rsync.TransferStats:
-        """Make the target equal to the source again, whatever happened since the pass before this one began.
-
-        First the files that have changed since, by their ctime, which nobody can set back: size and mtime can be as
-        they were. Then everything else, by its attributes; last, because only that sets the times of directories.
+        With the engine running things differ because they change. What differs and has not changed cannot be copied.
         """
-        excludes, bwlimit = self.excludes(copied.layers), self.bwlimit if live else ""
-        changed = self._changed_since(copied.racy_since(), excludes, live=live)
-        forced = rsync.copy(rsync.forced_command(self.source, self.target, live=live), changed, live=live)
-        command = rsync.pass_command(self.source, self.target, excludes, bwlimit=bwlimit)
-        return forced + rsync.copy(command, live=live)
+        look = self.look(copied, places, live=True)
+        compared = Comparison(self.source, self.target, look.excludes, live=True)
+        names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)
+        log.info("rest.compared", entries=compared.entries, again=len(names))
+        if names:
+            Transfer(self.source, self.target, LeftOut(look.excludes), live=True).apply_names(names, look)
+        again = Comparison(self.source, self.target, look.excludes, live=True)
+        still = (difference for name in names for difference in again.entry(name))
+        require_none(difference for difference in still if not self._changed(difference.name, look.since))
 
-    def _changed_since(self, instant: float, excludes: Iterable[str], *, live: bool) -> bytes:
-        """The names of regular files whose inode changed after `instant`, each ended by a zero byte.
+    def _changed(self, name: bytes, since: float) -> bool:
+        try:
+            return os.lstat(os.path.join(os.fsencode(self.source), name)).st_ctime > since
+        except FileNotFoundError:
+            return True
 
-        While the engine runs find ends with an error when a file goes before it has looked at it; one that it misses
-        for that is looked at again with the engine down.
-        """
-        result = run(changed_command(self.source, instant, excludes), timeout=None, check=not live)
-        return result.stdout.encode("utf-8", "surrogateescape")
+    def look(self, copied: Copied, places: Places, *, live: bool) -> Look:
+        """A walk over what can have changed since a pass began that left the directories at these places."""
+        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live)
+
+    def transfer(self, look: Look) -> Sent:
+        """Make the target equal to the source where it has changed; the root itself holds our own record."""
+        transfer = Transfer(self.source, self.target, LeftOut(look.excludes), look.live)
+        return transfer.apply(look.changes(), look, folders=[b""])
+
+
+def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
+    """The differences where something can have changed: entries, and the names in directories."""
+    yield from comparison.entry(b"")
+    for change in look.changes():
+        if change.name:
+            yield from comparison.entry(change.name)
+        if change.kind == DIRECTORY:
+            yield from comparison.directory(change.name)
+
+
+def left_out(layers: Iterable[str]) -> tuple[str, ...]:
+    """What is never copied, and the content of layers, as anchored patterns."""
+    return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(layers))
 
 
 def identity(place: Path) -> tuple[int, int]:
@@ -233,39 +266,7 @@ def is_enough(sent: int, before: int | None) -> bool:
     return sent <= SMALL_ENOUGH or (before is not None and sent > before * SHRINKS_BY)
 
 
-def layer_command(source: Path, target: Path, link: bool) -> list[str]:
-    """The argv that copies one layer with everything it holds, or hard-links its files on the same file system.
-
-    `--remove-destination`, because an interrupted copy may have left half a file.
-    """
-    how = ["--link"] if link else ["--reflink=auto"]
-    return ["cp", "-a", "--one-file-system", "--remove-destination", *how, "-T", "--", str(source), str(target)]
-
-
-def changed_command(source: Path, instant: float, excludes: Iterable[str]) -> list[str]:
-    """The argv that lists, relative to `source`, regular files with a ctime after `instant`, outside `excludes`."""
-    pruned = [word for pattern in excludes for word in (*_path_test(source, pattern), "-o")][:-1]
-    return [
-        *("find", str(source), "-xdev"),
-        *("(", *pruned, ")", "-prune", "-o"),
-        # "./" because rsync takes a name that begins with "#" or ";" for a comment
-        *("-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "./%P\\0"),
-    ]
-
-
-def _path_test(source: Path, pattern: str) -> tuple[str, ...]:
-    """find's test for one rsync pattern: `*` is one name there, and any number of names in -path."""
-    place = f"{_literal(source)}{pattern}"
-    deeper = f"{_literal(source)}{pattern.replace('*', '*/*')}"
-    return ("-path", place, "!", "-path", deeper) if "*" in pattern else ("-path", place)
-
-
-def _literal(path: Path) -> str:
-    """A path in which find's -path takes no character for a wildcard."""
-    return "".join(f"\\{char}" if char in "\\*?[" else char for char in str(path))
-
-
-def _told(stats: rsync.TransferStats, began: float) -> dict[str, object]:
+def _told(stats: Sent, began: float) -> dict[str, object]:
     seconds = round(time.monotonic() - began, 3)
     return {"size": wording.size(stats.size), "files": stats.files, "seconds": seconds}
 

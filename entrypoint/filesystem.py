@@ -6,20 +6,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint.host import HOST_PID, Host, run
+from entrypoint.host import HOST_PID, QUICK, Host, run
 
+TOP = PurePosixPath("/")
 FLUSH = 3600.0  # seconds; a slow disk may have gigabytes of dirty pages to write
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo (proc_pid_mountinfo(5)), as the host's first process sees it."""
+    """One line of mountinfo (proc_pid_mountinfo(5)), as the host's first process sees it.
+
+    `root` is the directory of the file system that is mounted; of a bind mount it is what was bound.
+    """
 
     point: PurePosixPath
     source: str
     kind: str
     device: str
     options: frozenset[str]
+    root: PurePosixPath = TOP
 
     @classmethod
     def from_mountinfo(cls, line: str) -> "Mount":
@@ -27,7 +32,8 @@ class Mount:
         # Only spaces divide: the kernel escapes those in names, and leaves other blanks of Unicode as they are.
         fields, tail = left.split(" "), right.split(" ")
         options = frozenset(fields[5].split(",")) | frozenset(tail[2].split(",") if len(tail) > 2 else ())
-        return cls(PurePosixPath(unescape(fields[4])), unescape(tail[1]), tail[0], fields[2], options)
+        point, root = PurePosixPath(unescape(fields[4])), PurePosixPath(unescape(fields[3]))
+        return cls(point, unescape(tail[1]), tail[0], fields[2], options, root)
 
 
 def unescape(text: str) -> str:
@@ -80,6 +86,14 @@ def flush(path: Path) -> None:
     run(["sync", "--file-system", os.fspath(path)], timeout=FLUSH)
 
 
+def birth(path: Path) -> str:
+    """When a file or directory was made, to the nanosecond; empty where the file system does not note it (statx(2)).
+
+    With its inode number it tells a directory from another that was given the same number later.
+    """
+    return run(["stat", "--format=%w", "--", os.fspath(path)], timeout=QUICK).stdout.strip().strip("-")
+
+
 def fsync_directory(path: Path) -> None:
     """Make names created, renamed or removed in a directory durable."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -100,6 +114,11 @@ def make_directories(path: Path, mode: int = 0o755) -> tuple[Path, ...]:
         step.chmod(mode)
         fsync_directory(step.parent)
     return tuple(reversed(missing))
+
+
+def is_ours(directory: Path, name: str) -> bool:
+    """Whether a file and its directory belong to us, so that nobody else has put it there."""
+    return {place.lstat().st_uid for place in (directory, directory / name)} == {os.geteuid()}
 
 
 def atomic_write(path: Path, content: bytes, *, mode: int = 0o644) -> None:

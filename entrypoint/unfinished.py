@@ -6,47 +6,57 @@ the host is in the page cache and whole; after a power cut only what was flushed
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from entrypoint.filesystem import atomic_write, remove_durably
+from entrypoint.filesystem import atomic_write, is_ours, remove_durably
 
 NAME = ".relocator-unfinished"
+PLACES = ".relocator-places"  # which directory of the source was at which place, for the look after this (changes.py)
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-VERSION = 1
+VERSION = 2
 KEPT = "the same command goes on with it"
 NOTE = "An unfinished copy made by relocator. Whatever else is put here will be removed."
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Whose copy it is; `layers` and, with `passed`, everything else were on the disk when this was written."""
+    """Whose copy it is; `layers` (by cache id) and `shards` (by key) were on the disk when this was written.
+
+    What changed in the source since `since` (seconds since 1970) may not be in them.
+    """
 
     source: str
     engine_id: str
     boot: str
+    since: float
     layers: tuple[str, ...] = ()
-    passed: bool = False
+    shards: tuple[str, ...] = ()
 
     @classmethod
     def begun(cls, source: str, engine_id: str) -> "Unfinished":
-        return cls(source, engine_id, this_boot())
+        return cls(source, engine_id, this_boot(), time.time())
 
     @classmethod
     def read(cls, target: Path) -> "Unfinished | None":
-        """The record in a target; nothing if there is none, or none of ours."""
+        """The record in a target; nothing if there is none, or none of ours.
+
+        Whoever could write one would have us take for copied what is not, and remove what is not ours.
+        """
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             stored: Mapping[str, Any] = json.loads((target / NAME).read_bytes())
-            if stored.get("version") == VERSION:
+            if stored.get("version") == VERSION and is_ours(target, NAME):
                 return cls(
                     str(stored["source"]),
                     str(stored["engine_id"]),
                     str(stored["boot"]),
+                    float(stored["since"]),
                     tuple(stored["layers"]),
-                    bool(stored["passed"]),
+                    tuple(stored["shards"]),
                 )
         return None
 
@@ -60,8 +70,15 @@ class Unfinished:
         if not (target / NAME).exists():
             return
         info = target.stat()
+        (target / PLACES).unlink(missing_ok=True)
         remove_durably(target / NAME)
         os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+    @classmethod
+    def marks(cls, target: Path, source: str, engine_id: str) -> bool:
+        """Whether a directory says of itself that it is an unfinished copy of this data root, and may be removed."""
+        record = cls.read(target)
+        return record is not None and record.is_of(source, engine_id)
 
     def is_of(self, source: str, engine_id: str) -> bool:
         return (self.source, self.engine_id) == (source, engine_id)
@@ -72,6 +89,9 @@ class Unfinished:
 
     def with_layers(self, layers: frozenset[str]) -> "Unfinished":
         return replace(self, layers=tuple(sorted(layers | set(self.layers))))
+
+    def with_shards(self, shards: frozenset[str]) -> "Unfinished":
+        return replace(self, shards=tuple(sorted(shards | set(self.shards))))
 
 
 def this_boot() -> str:

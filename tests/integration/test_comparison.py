@@ -1,8 +1,10 @@
 """Equal trees have no difference, and each single difference is found and named."""
 
 import os
+import shutil
 import stat
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,17 @@ def add_trusted_attribute(tree: Path) -> None:
 
 def add_attribute_to_a_symlink(tree: Path) -> None:
     os.setxattr(tree / "symlink", "trusted.mark", b"y", follow_symlinks=False)
+
+
+def change_category(tree: Path) -> None:
+    """A label whose other fields stay."""
+    label = b"system_u:object_r:container_file_t:s0:c1,c2\0"
+    assert os.getxattr(tree / "sub", "security.selinux") == label
+    os.setxattr(tree / "sub", "security.selinux", label.replace(b"c2", b"c3"))
+
+
+def drop_label(tree: Path) -> None:
+    os.removexattr(tree / "sub", "security.selinux")
 
 
 def add_capability(tree: Path) -> None:
@@ -119,6 +132,8 @@ CASES: tuple[tuple[Callable[[Path], None], list[str]], ...] = (
     (drop_attribute, ["plain: extended attributes differ"]),
     (add_trusted_attribute, ["sub: extended attributes differ"]),
     (add_attribute_to_a_symlink, ["symlink: extended attributes differ"]),
+    (change_category, ["sub: extended attributes differ"]),
+    (drop_label, ["sub: extended attributes differ"]),
     (add_capability, ["plain: extended attributes differ"]),
     (change_acl, ["plain: extended attributes differ"]),
     (remove, ["new\\nline \\\\xff is missing"]),
@@ -161,6 +176,11 @@ def test_a_difference_is_found_and_nothing_else(
         require_equal(Comparison(source, target))
 
 
+def test_what_has_no_label_may_have_been_given_one_by_the_kernel(source: Path, target: Path) -> None:
+    os.setxattr(target / "plain", "security.selinux", b"system_u:object_r:unlabeled_t:s0\0")
+    assert differences(source, target) == []
+
+
 def test_names_of_one_file_that_became_two_are_found(source: Path, target: Path) -> None:
     break_hard_link(target)
     set_times(target)
@@ -194,3 +214,20 @@ def test_many_differences_are_not_all_shown(source: Path, target: Path) -> None:
     lines = refused.value.details.splitlines()
     assert len(lines) == SHOWN + 1
     assert lines[-1] == "and more"
+
+
+def test_what_is_linked_is_known_by_its_inode_and_what_is_not_is_looked_at(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for place in ("one", "sub/two", "sub/three"):
+        (source / place).parent.mkdir(parents=True, exist_ok=True)
+        (source / place).write_text(place)
+    subprocess.run(["cp", "-a", "--link", "-T", source, target], check=True)
+    assert require_equal(Comparison(source, target, linked=True)) == 5
+    (target / "one").unlink()
+    shutil.copy2(source / "one", target / "one")
+    (target / "one").chmod(0o600)
+    (target / "sub").chmod(0o700)
+    (target / "sub/two").unlink()
+    (target / "sub/more").write_text("")
+    found = {difference.name for difference in Comparison(source, target, linked=True).differences()}
+    assert found == {b"", b"one", b"sub", b"sub/two", b"sub/more"}  # the root has another time

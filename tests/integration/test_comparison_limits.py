@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.comparison import Comparison
 from tests.integration.trees import TIME, build, differences, set_times
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes, owners and trusted attributes")
@@ -82,6 +83,14 @@ def mounted(source: Path) -> Iterator[Path]:
 def test_a_mount_point_is_compared_and_not_crossed(mounted: Path, target: Path) -> None:
     (target / "sub/deep/inner").unlink()
     set_times(target)
-    assert differences(mounted, target) == []
+    live = Comparison(mounted, target, live=True)
+    assert list(live.differences()) == []
     (target / "sub/deep").chmod(0o700)
-    assert differences(mounted, target) == ["sub/deep: mode is 0o700, in the source 0o755"]
+    assert list(map(str, live.differences())) == ["sub/deep: mode is 0o700, in the source 0o755"]
+
+
+def test_a_file_system_of_its_own_is_told_once_nothing_is_mounted_any_more(mounted: Path, target: Path) -> None:
+    """A subvolume of btrfs is in no mount table, and what is in it is not copied."""
+    (target / "sub/deep/inner").unlink()
+    set_times(target)
+    assert differences(mounted, target) == ["sub/deep is a file system of its own, and none of it was copied"]

@@ -157,7 +157,12 @@ PLAIN = "36 35 98:0 /mnt1 /mnt/parent rw,noatime master:1 - ext3 /dev/root rw,er
 @pytest.mark.parametrize("optional", ["", "master:1 ", "shared:1 master:2 propagate_from:3 ", "unbindable "])
 def test_a_line_is_read_whatever_optional_fields_it_has(optional: str) -> None:
     assert Mount.from_mountinfo(PLAIN.replace("master:1 ", optional)) == Mount(
-        PurePosixPath("/mnt/parent"), "/dev/root", "ext3", "98:0", frozenset({"rw", "noatime", "errors=continue"})
+        PurePosixPath("/mnt/parent"),
+        "/dev/root",
+        "ext3",
+        "98:0",
+        frozenset({"rw", "noatime", "errors=continue"}),
+        PurePosixPath("/mnt1"),
     )
 
 

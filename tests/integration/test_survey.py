@@ -1,7 +1,7 @@
 """Every kind of difference between two trees is found, and equal trees have none."""
 
 import os
-import socket
+import stat
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
@@ -39,8 +39,7 @@ def build(tree: Path) -> Path:
         sparse.truncate(8 * MIB)
         sparse.seek(4 * MIB)
         sparse.write(b"data")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tree / "socket"))
+    os.mknod(tree / "socket", stat.S_IFSOCK | 0o755)  # bind(2) takes no path longer than 107 bytes
     if os.geteuid() == 0:
         os.mknod(tree / "device", 0o20600, os.makedev(1, 3))
     os.setxattr(tree / "plain", "user.colour", b"blue")

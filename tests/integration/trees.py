@@ -21,6 +21,7 @@ def build(tree: Path) -> Path:
     os.mkfifo(tree / "fifo")
     os.mknod(tree / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
     os.setxattr(tree / "plain", "user.colour", b"blue")
+    os.setxattr(tree / "sub", "security.selinux", b"system_u:object_r:container_file_t:s0:c1,c2\0")
     os.setxattr(tree / "plain", "system.posix_acl_access", acl(1000))
     set_times(tree)
     return tree
@@ -36,4 +37,4 @@ def set_times(tree: Path) -> None:
 
 
 def differences(source: Path, target: Path, *excludes: str) -> list[str]:
-    return sorted(Comparison(source, target, excludes).differences())
+    return sorted(map(str, Comparison(source, target, excludes).differences()))

@@ -1,15 +1,16 @@
 """The record of an unfinished copy is read as it was written, or taken for none of ours."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from entrypoint import unfinished
-from entrypoint.unfinished import NAME, Unfinished
+from entrypoint.unfinished import NAME, PLACES, Unfinished
 
-RECORD = Unfinished("/old", "ID", "this boot", ("a", "b"), passed=True)
+RECORD = Unfinished("/old", "ID", "this boot", 12.5, ("a", "b"), ("c",))
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-@pytest.mark.parametrize("record", [RECORD, replace(RECORD, layers=(), passed=False), Unfinished("/ä b", "", "")])
+@pytest.mark.parametrize("record", [RECORD, replace(RECORD, layers=(), shards=()), Unfinished("/ä b", "", "", 0.0)])
 def test_a_record_is_read_as_it_was_written(tmp_path: Path, record: Unfinished) -> None:
     record.write(tmp_path)
     assert Unfinished.read(tmp_path) == record
@@ -34,21 +35,31 @@ def test_a_record_is_for_root_alone_and_says_what_it_is(tmp_path: Path) -> None:
 
 def test_a_later_record_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
     RECORD.write(tmp_path)
-    replace(RECORD, passed=False).write(tmp_path)
-    assert Unfinished.read(tmp_path) == replace(RECORD, passed=False)
+    replace(RECORD, shards=()).write(tmp_path)
+    assert Unfinished.read(tmp_path) == replace(RECORD, shards=())
 
 
+GOOD = {"version": 2, "source": "/old", "engine_id": "ID", "boot": "", "since": 1.0, "layers": [], "shards": []}
 GARBLED = (
     b"", b"{", b"\xff\xfe", b"null", b"[]", b'"text"', b"1", b"{}",
-    json.dumps({"version": 2, "source": "/old", "engine_id": "ID", "boot": "", "layers": [], "passed": True}).encode(),
-    json.dumps({"version": 1, "source": "/old", "engine_id": "ID", "boot": "", "passed": True}).encode(),
-    json.dumps({"version": 1, "source": "/old", "engine_id": "ID", "boot": "", "layers": 1, "passed": True}).encode(),
+    json.dumps(GOOD | {"version": 1}).encode(),
+    json.dumps({key: value for key, value in GOOD.items() if key != "layers"}).encode(),
+    json.dumps(GOOD | {"layers": 1}).encode(),
+    json.dumps(GOOD | {"since": "then"}).encode(),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("content", GARBLED)
 def test_a_foreign_or_garbled_record_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
+    assert Unfinished.read(tmp_path) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to somebody else")
+@pytest.mark.parametrize("name", [NAME, "."])
+def test_what_others_can_write_is_no_record(tmp_path: Path, name: str) -> None:
+    RECORD.write(tmp_path)
+    os.chown(tmp_path / name, 1000, 0)
     assert Unfinished.read(tmp_path) is None
 
 
@@ -61,14 +72,15 @@ def test_no_record_is_none(tmp_path: Path) -> None:
 
 def test_an_ended_record_is_gone(tmp_path: Path) -> None:
     RECORD.write(tmp_path)
+    (tmp_path / PLACES).touch()
     Unfinished.end(tmp_path)
-    assert Unfinished.read(tmp_path) is None
+    assert not (tmp_path / PLACES).exists()
     Unfinished.end(tmp_path)  # a worker that starts again ends it once more
 
 
 def test_another_boot_is_told_from_this_one(boot: Path) -> None:
     begun = Unfinished.begun("/old", "ID")
-    assert (begun.boot, begun.is_of_this_boot, begun.layers, begun.passed) == ("this boot", True, (), False)
+    assert (begun.boot, begun.is_of_this_boot, begun.layers, begun.shards) == ("this boot", True, (), ())
     boot.write_text("another boot\n")
     assert not begun.is_of_this_boot
 
@@ -81,3 +93,4 @@ def test_a_record_is_of_one_source_and_one_engine(source: str, engine_id: str) -
 
 def test_layers_are_added_and_none_is_forgotten() -> None:
     assert RECORD.with_layers(frozenset({"c", "a"})).layers == ("a", "b", "c")
+    assert RECORD.with_shards(frozenset({"d", "c"})).shards == ("c", "d")

@@ -1,0 +1,182 @@
+"""The first copy of everything, with the engine running: layers and shards, several at a time, the largest first.
+
+A shard that is finished is written down after it was flushed, and not copied again by a later attempt. A layer is
+compared as soon as it is copied, while others are waited for: it is not looked at again.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from entrypoint import cp
+from entrypoint.changes import Change, Look, Places
+from entrypoint.comparison import Comparison, LeftOut, is_equal, require_equal
+from entrypoint.errors import CopyError
+from entrypoint.filesystem import flush
+from entrypoint.interruption import check, pool
+from entrypoint.layers import Layer, immutable_layers
+from entrypoint.log import log
+from entrypoint.progress import Progress, progress
+from entrypoint.shards import Shard, Shards
+from entrypoint.transfer import Transfer
+from entrypoint.unfinished import Unfinished
+from entrypoint.wording import size as in_words
+
+# A power cut during a copy of hours must not cost all of it; and what is flushed as it goes is not in the way later.
+FLUSH_EVERY = 30.0  # seconds
+TICK = 0.5  # seconds between two looks at the progress
+
+
+@dataclass
+class Bulk:
+    """One bulk copy. `excludes` are the layers' content and what is never copied."""
+
+    source: Path
+    target: Path
+    same_file_system: bool
+    record: Unfinished
+    layers: frozenset[Layer]
+    excludes: tuple[str, ...]
+    found: Shards
+    workers: int = field(default_factory=lambda: min(8, 2 * (os.cpu_count() or 1)))
+    _layers: set[str] = field(default_factory=set)
+    _shards: set[str] = field(default_factory=set)
+
+    def copy(self) -> Unfinished:
+        """Copy what is not there yet, and flush it; returns what is there then."""
+        there = frozenset(layer for layer in self.layers if self._is_there(layer))
+        missing = self.layers - there
+        rest = [shard for shard in self.found.shards if shard.key not in self.record.shards]
+        size = self.found.loose.size + sum(layer.size for layer in missing) + sum(shard.size for shard in rest)
+        count = self.found.loose.count + sum(shard.count for shard in rest)
+        self._make(self.found.cut)
+        with progress(self.target, size, count) as told:
+            self._run([*self._jobs(missing, there, rest)], told)
+        self._finish()
+        self.flush()
+        self._tell(missing, there, rest)
+        return self.record
+
+    def flush(self) -> None:
+        """Flush what is copied, and then write it down."""
+        layers, finished = frozenset(self._layers), frozenset(self._shards)
+        flush(self.target)
+        self.record = self.record.with_layers(layers).with_shards(finished)
+        self.record.write(self.target)
+
+    def _jobs(
+        self, missing: Iterable[Layer], there: Iterable[Layer], rest: Iterable[Shard]
+    ) -> Iterator[Callable[[], int]]:
+        """The largest first, so that no long one is left for the end."""
+        yield self._copy_loose
+        yield from (partial(self._check_layer, layer) for layer in there)
+        jobs = [(layer.size, partial(self._copy_layer, layer)) for layer in missing]
+        jobs += [(shard.size, partial(self._copy_shard, shard)) for shard in rest]
+        yield from (job for _, job in sorted(jobs, key=lambda one: one[0], reverse=True))
+
+    def _run(self, jobs: Iterable[Callable[[], int]], told: Progress) -> None:
+        """Do all; flush and tell now and then. The first that fails ends the rest."""
+        flushed = time.monotonic()
+        with pool(self.workers) as threads:
+            todo: set[Future[int]] = {threads.submit(job) for job in jobs}
+            while todo:
+                check()
+                done, todo = wait(todo, TICK, FIRST_COMPLETED)
+                told.done(sum(job.result() for job in done))
+                told.tell()
+                if time.monotonic() - flushed > FLUSH_EVERY:
+                    self.flush()
+                    flushed = time.monotonic()
+
+    def _make(self, folders: Iterable[bytes]) -> None:
+        """The directories that are cut, for nobody to look into until they are dressed."""
+        for folder in folders:
+            place = os.path.join(os.fsencode(self.target), folder)
+            with suppress(FileNotFoundError):
+                if not stat.S_ISDIR(os.lstat(place).st_mode):
+                    os.unlink(place)
+            with suppress(FileExistsError):
+                os.mkdir(place, 0o700)
+
+    def _is_there(self, layer: Layer) -> bool:
+        """Whether an earlier attempt has copied a layer whole; its attributes are compared again at the end."""
+        if not (self.target / layer.diff).is_dir():
+            return False
+        if layer.cache_id in self.record.layers:
+            return True
+        return self.record.is_of_this_boot and is_equal(self.source / layer.diff, self.target / layer.diff)
+
+    def _copy_layer(self, layer: Layer) -> int:
+        """One layer's `diff`."""
+        place = self.target / layer.diff
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = cp.tree_command(self.source / layer.diff, place, link=self.same_file_system)
+        with self._may_vanish(layer):
+            if said := cp.copy(command, live=True):
+                raise cp.failed(f"Layer {layer.cache_id} cannot be copied.", said)
+        return self._check_layer(layer)
+
+    def _check_layer(self, layer: Layer) -> int:
+        """Nothing looks at it again, so the copy is compared now."""
+        source, target = self.source / layer.diff, self.target / layer.diff
+        with self._may_vanish(layer):
+            require_equal(Comparison(source, target, linked=self.same_file_system))
+            self._layers.add(layer.cache_id)
+        return 0
+
+    @contextmanager
+    def _may_vanish(self, layer: Layer) -> Iterator[None]:
+        """Nothing is wrong with a layer that is gone meanwhile: its name goes first, then its files."""
+        try:
+            yield
+        except (CopyError, OSError):
+            if layer in immutable_layers(self.source):
+                raise
+
+    def _copy_shard(self, shard: Shard) -> int:
+        """What cp could not copy, because it went or changed, is found by the pass after this."""
+        command = cp.names_command(self.target, [b"./" + place for place in shard.places])
+        if not cp.copy(command, live=True, cwd=self.source):
+            self._shards.add(shard.key)
+        return shard.count
+
+    def _copy_loose(self) -> int:
+        """The files directly in the directories that are cut."""
+        self._transfer(self._loose(self.found.cut))
+        return self.found.loose.count
+
+    def _finish(self) -> None:
+        """What nothing may be written into any more: files with names in several shards, and the cut directories."""
+        scattered = self.found.scattered
+        look = self._look()
+        self._transfer(look.names_of(scattered) if scattered else (), self.found.cut)
+
+    def _transfer(self, changes: Iterable[Change], folders: Iterable[bytes] = ()) -> None:
+        transfer = Transfer(self.source, self.target, LeftOut(self.excludes), live=True)
+        transfer.apply(changes, self._look(), folders)
+
+    def _look(self) -> Look:
+        return Look(self.source, 0.0, self.excludes, Places(), live=True)
+
+    def _loose(self, folders: Iterable[bytes]) -> Iterator[Change]:
+        left_out = LeftOut(self.excludes)
+        for folder in folders:
+            with suppress(FileNotFoundError), os.scandir(os.path.join(os.fsencode(self.source), folder)) as listing:
+                for entry in listing:
+                    name = folder + b"/" + entry.name if folder else entry.name
+                    if not entry.is_dir(follow_symlinks=False) and name not in left_out:
+                        status = entry.stat(follow_symlinks=False)
+                        yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
+
+    def _tell(self, layers: Collection[Layer], there: frozenset[Layer], rest: list[Shard]) -> None:
+        how = "linked" if self.same_file_system else "copied"
+        size = in_words(sum(one.size for one in layers))
+        log.info("layers.copied", layers=len(layers), how=how, size=size, there=len(there))
+        log.info("layers.checked", layers=len(self._layers))
+        log.info("shards.copied", shards=len(rest), size=in_words(sum(one.size for one in rest)))

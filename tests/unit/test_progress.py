@@ -1,0 +1,98 @@
+"""What is told of a copy while it goes on: on a terminal line by line, in a pipe once, and never backwards."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from entrypoint import log, progress
+from entrypoint.progress import Progress
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the target's file system holds: the last of a list."""
+    held = [50 * MIB]
+    monkeypatch.setattr(progress, "used", lambda _: held[-1])
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return held
+
+
+def shown(stream: io.StringIO) -> list[int]:
+    return [int(found) for found in re.findall(r"(\d+) %", stream.getvalue())]
+
+
+def test_it_never_goes_back_and_never_beyond_the_end(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    told = Progress(Path(), 100 * MIB, 1000)
+    for held in (60, 90, 70, 100, 500):
+        disk.append(held * MIB)
+        told.tell()
+    assert shown(stream) == [10, 40, 40, 50, 100]
+
+
+def test_entries_count_where_nothing_is_written(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    told = Progress(Path(), 100 * MIB, 1000)
+    for count in (100, 400, 700):
+        told.done(count)
+        told.tell()
+    assert shown(stream) == [10, 50, 100]
+
+
+def test_on_a_terminal_a_line_takes_the_place_of_the_one_before(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    with progress.progress(Path(), 100 * MIB, 10) as told:
+        told.tell()
+        told.tell()
+    log.log.info("check.passed", target="/x")
+    assert stream.getvalue().count("\n") == 2
+    assert stream.getvalue().count(log.CLEAR) == 3
+
+
+@pytest.mark.parametrize("columns", [1, 20, 60, 89, 90, 200])
+def test_a_line_that_is_taken_back_never_wraps(disk: list[int], monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    log.configure(stream := io.StringIO(), human=True)
+    disk.append(100 * MIB)
+    Progress(Path(), 100 * MIB, 1000).tell()
+    told = Progress(Path(), 100 * MIB, 1000)
+    disk.append(150 * MIB)
+    told.tell()
+    lines = stream.getvalue().split(log.CLEAR)[1:]
+    assert all(len(line) <= max(1, columns - 1) for line in lines)
+    assert ("█" * 10 + "░" * 10 in lines[-1]) is (columns >= 90)
+
+
+@pytest.mark.parametrize("term", ["", "dumb", None])
+def test_a_terminal_that_cannot_erase_is_told_once(
+    disk: list[int], monkeypatch: pytest.MonkeyPatch, term: str | None
+) -> None:
+    monkeypatch.setenv("TERM", term) if term is not None else monkeypatch.delenv("TERM")
+    log.configure(stream := io.StringIO(), human=True)
+    with progress.progress(Path(), 100 * MIB, 10) as told:
+        told.tell()
+    assert stream.getvalue().count("\n") == 1
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_in_a_pipe_there_is_one_line(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO())
+    with progress.progress(Path(), 100 * MIB, 10) as told:
+        disk.append(75 * MIB)
+        told.tell()
+        told.tell()
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["percent"] == 25
+
+
+def test_nothing_to_do_is_no_error(disk: list[int]) -> None:
+    log.configure(io.StringIO(), human=True)
+    with progress.progress(Path(), 0, 0) as told:
+        told.tell()
