@@ -48,23 +48,33 @@ def parse(content: bytes | None, place: str) -> dict[str, Any]:
     return value
 
 
-def with_data_root(content: bytes | None, data_root: str, place: str) -> bytes:
-    """The file's new content with `data-root` set, everything else byte for byte as it was."""
+def with_data_root(content: bytes | None, data_root: str, place: str, key: str = KEY) -> bytes:
+    """The file's new content with `data-root` set, everything else byte for byte as it was.
+
+    Where a flag of the other name would be in conflict with it, the key stays the old one.
+    """
     text = _text(content, place)
-    value = json.dumps(data_root, ensure_ascii=False)
-    expected = others(parse(content, place)) | {KEY: data_root}
+    setting = f'"{key}"', json.dumps(data_root, ensure_ascii=False)
+    expected = others(parse(content, place)) | {key: data_root}
     if not text.strip():
-        return f'{{\n{DEFAULT_INDENT}"{KEY}": {value}\n}}\n'.encode()
-    return _checked(content, _edit(text, value), expected, place)
+        mark = BOM if _has_bom(content) else ""
+        return f"{mark}{{\n{DEFAULT_INDENT}{': '.join(setting)}\n}}\n".encode()
+    return _checked(content, _edit(text, *setting), expected, place)
 
 
-def with_setting_of(content: bytes, model: bytes | None, place: str) -> bytes:
+def with_setting_of(content: bytes, model: bytes | None, place: str, key: str = KEY) -> bytes:
     """The file's content with the data root set as in `model`, or not set if it is not set there."""
     before = parse(model, place)
-    key = next((key for key in (KEY, OLD_KEY) if key in before), None)
-    if key is not None:
-        return with_data_root(content, str(before[key]), place)
+    value = next((before[name] for name in (KEY, OLD_KEY) if name in before), None)
+    if value is not None:
+        return with_data_root(content, str(value), place, key)
     return _checked(content, _remove(_text(content, place)), others(parse(content, place)), place)
+
+
+def root_keys(content: bytes | None, place: str) -> dict[str, str]:
+    """The keys that set the data root, under whichever name, and their values."""
+    parsed = parse(content, place)
+    return {key: str(parsed[key]) for key in (KEY, OLD_KEY) if key in parsed}
 
 
 def others(parsed: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +86,11 @@ def _checked(content: bytes | None, edited: str, expected: dict[str, Any], place
     """The edited text as bytes: an edit of text is checked by what it means."""
     if json.loads(edited) != expected:
         raise PreflightError(f"{place} cannot be edited safely.", resolution=f'Set "{KEY}" in it by hand once.')
-    return ((BOM if content is not None and content.startswith(BOM.encode()) else "") + edited).encode()
+    return ((BOM if _has_bom(content) else "") + edited).encode()
+
+
+def _has_bom(content: bytes | None) -> bool:
+    return content is not None and content.startswith(BOM.encode())
 
 
 def _remove(text: str) -> str:
@@ -98,17 +112,17 @@ def _text(content: bytes | None, place: str) -> str:
         raise PreflightError(f"{place} is not UTF-8 text.", details=str(error)) from error
 
 
-def _edit(text: str, value: str) -> str:
+def _edit(text: str, key: str, value: str) -> str:
     members = scan(text)
     for member in members:
         if member.key in (KEY, OLD_KEY):
-            return f'{text[: member.key_start]}"{KEY}"{_between(text, member)}{value}{text[member.value_end :]}'
+            return f"{text[: member.key_start]}{key}{_between(text, member)}{value}{text[member.value_end :]}"
     if not members:
         opening = text.index("{") + 1
-        return f'{text[:opening]}\n{DEFAULT_INDENT}"{KEY}": {value}\n{text[text.rindex("}") :]}'
+        return f"{text[:opening]}\n{DEFAULT_INDENT}{key}: {value}\n{text[text.rindex('}') :]}"
     last = members[-1]
     lead = text[: members[0].key_start][text.index("{") + 1 :]  # what stands before the first key stands before ours
-    return f'{text[: last.value_end]},{lead or " "}"{KEY}": {value}{text[last.value_end :]}'
+    return f"{text[: last.value_end]},{lead or ' '}{key}: {value}{text[last.value_end :]}"
 
 
 def _between(text: str, member: Member) -> str:

@@ -1,9 +1,9 @@
 """Edits of the host's configuration: made, taken back, and never at the cost of what somebody else has written."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from entrypoint import daemon_config
+from entrypoint import settings
 from entrypoint.errors import MoveError, PreflightError, RollbackError
 from entrypoint.filesystem import atomic_write, make_directories, remove_durably
 from entrypoint.host import Host
@@ -14,7 +14,14 @@ from entrypoint.plan import FileEdit
 def write(host: Host, edit: FileEdit) -> None:
     """Make an edit, unless somebody else has changed the file since the plan was made."""
     require_unedited(host, edit)
+    make(host, edit)
+
+
+def make(host: Host, edit: FileEdit) -> None:
+    """Make an edit of a file that is ours, whatever it holds now."""
     put(host.path(edit.path), edit.after)
+    if edit.after is None:
+        remove_empty(host, reversed(edit.created))
 
 
 def require_unedited(host: Host, edit: FileEdit) -> None:
@@ -27,18 +34,18 @@ def require_unedited(host: Host, edit: FileEdit) -> None:
         )
 
 
-def restore(host: Host, edit: FileEdit, data_root: str) -> None:
+def restore(host: Host, edit: FileEdit, is_target: Callable[[str | None], bool]) -> None:
     """Take an edit back, if it was made.
 
-    If somebody else has changed the file since, all they wrote stays; only a setting of `data_root` goes back to what
-    it was. Raises RollbackError if even that cannot be done.
+    If somebody else has changed the file since, all they wrote stays; only the setting of the data root goes back to
+    what it was, if it still leads to the target. Raises RollbackError if even that cannot be done.
     """
     place = host.path(edit.path)
     now = content(place)
     if now == edit.after:
         put(place, edit.before)
     elif now is not None and now != edit.before:
-        _put_setting_back(place, now, edit, data_root)
+        _put_setting_back(place, now, edit, is_target)
     remove_empty(host, reversed(edit.created))
 
 
@@ -57,11 +64,11 @@ def put(place: Path, wanted: bytes | None) -> None:
         atomic_write(place, wanted)
 
 
-def _put_setting_back(place: Path, now: bytes, edit: FileEdit, data_root: str) -> None:
+def _put_setting_back(place: Path, now: bytes, edit: FileEdit, is_target: Callable[[str | None], bool]) -> None:
     log.warning("edit.foreign", path=edit.path)
     try:
-        if daemon_config.parse(now, edit.path).get(daemon_config.KEY) == data_root:
-            atomic_write(place, daemon_config.with_setting_of(now, edit.before, edit.path))
+        if is_target(settings.root_in(now, edit.setting, edit.path)):
+            atomic_write(place, settings.with_old_root(now, edit.before, edit.setting, edit.path))
     except PreflightError as error:
         raise RollbackError(
             f"{edit.path} was changed by somebody else and cannot be put back.", details=error.text()
@@ -72,6 +79,31 @@ def take_back(host: Host, edit: FileEdit) -> None:
     """Take back a file that is ours alone, whatever it holds now."""
     put(host.path(edit.path), edit.before)
     remove_empty(host, reversed(edit.created))
+
+
+def make_lines(host: Host, edit: FileEdit) -> None:
+    """Make an edit of a file of rules, a line each; what others have written into it since the plan stays."""
+    place = host.path(edit.path)
+    put(place, merged(content(place), edit.before, edit.after))
+
+
+def take_lines_back(host: Host, edit: FileEdit) -> None:
+    place = host.path(edit.path)
+    put(place, merged(content(place), edit.after, edit.before))
+
+
+def merged(now: bytes | None, before: bytes | None, after: bytes | None) -> bytes | None:
+    """A file's content after a change of some of its lines, whatever else it holds by now."""
+    if now == before:
+        return after
+    old, new = _lines(before), _lines(after)
+    kept = [line for line in _lines(now) if line in new or line not in old]
+    lines = [*kept, *(line for line in new if line not in (*old, *kept))]
+    return b"".join(line + b"\n" for line in lines) if lines or after is not None else None
+
+
+def _lines(content: bytes | None) -> list[bytes]:
+    return (content or b"").splitlines()
 
 
 def remove_empty(host: Host, directories: Iterable[str]) -> None:
