@@ -1,138 +1,21 @@
-"""The record of every run, on the host, written ahead of each act.
+"""The host's journal: the list of its runs, the next one's number and room, and the lock of whoever is at work."""
 
-    /var/lib/relocator/              0700
-        lock                         flock(2): held by the one relocator that is at work; it dies with its holder
-        runs/
-            000001/                  one directory a run; numbers only grow, so a clock set back does not reorder them
-                plan.json            the plan and what was there before, written before the hand-over
-                inventory.json       what the engine held when it was frozen
-                journal.jsonl        one record a line, appended and fsynced
-                log.jsonl            the worker's events, for people
-
-A record is `{"at": …, "event": …, "step": …, …}`. `intent` stands before an act and holds all that its undo needs,
-`done` after it, `undone` after its undo; `outcome` is the last record of a run. A power cut can tear only the last
-line; a torn last line is taken for not written, which is right, because what it announces had not begun.
-"""
-
-import errno
 import fcntl
-import json
 import os
-import time
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
 import tenacity
 
-from entrypoint.errors import JournalError, PreflightError
+from entrypoint.errors import PreflightError
 from entrypoint.filesystem import atomic_write, fsync_directory
 from entrypoint.host import Host
+from entrypoint.record import PLACE, Run
 
-PLACE = "/var/lib/relocator"
-VERSION = 1
-# What must be free when a run begins: its records must not be what fills the disk.
+NUMBER = re.compile(r"\d{6,}")
+# What must be free when a run begins, and is kept for its records.
 ROOM = 4 * 1024 * 1024
-
-
-class Event(StrEnum):
-    BEGUN = "begun"
-    HANDED_OVER = "handed-over"
-    TOOK_OVER = "took-over"
-    INTENT = "intent"
-    DONE = "done"
-    UNDONE = "undone"
-    ROLLBACK = "rollback"
-    OUTCOME = "outcome"
-
-
-class Outcome(StrEnum):
-    """How a run ended; a run without one is at work or was cut off."""
-
-    COMMITTED = "committed"
-    ROLLED_BACK = "rolled-back"
-    BROKEN = "rollback-failed"
-    INTERRUPTED = "interrupted"
-
-
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run's directory, as seen from here."""
-
-    place: Path
-
-    @property
-    def number(self) -> str:
-        return self.place.name
-
-    @property
-    def log(self) -> Path:
-        return self.place / "log.jsonl"
-
-    def plan(self) -> dict[str, Any]:
-        """What `save_plan` saved. Raises JournalError when it is not there or not readable."""
-        try:
-            stored: dict[str, Any] = json.loads((self.place / "plan.json").read_bytes())
-        except (OSError, ValueError) as error:
-            raise JournalError(f"The plan of run {self.number} cannot be read.", details=str(error)) from error
-        if stored.get("version") != VERSION:
-            raise JournalError(f"Run {self.number} was planned by another version of relocator.")
-        return stored
-
-    def save_plan(self, plan: dict[str, Any]) -> None:
-        atomic_write(self.place / "plan.json", json.dumps({"version": VERSION, **plan}).encode(), mode=0o600)
-
-    def save_inventory(self, inventory: dict[str, Any]) -> None:
-        atomic_write(self.place / "inventory.json", json.dumps(inventory).encode(), mode=0o600)
-
-    def inventory(self) -> dict[str, Any] | None:
-        """What `save_inventory` saved, if it did."""
-        place = self.place / "inventory.json"
-        if not place.exists():
-            return None
-        stored: dict[str, Any] = json.loads(place.read_bytes())
-        return stored
-
-    def append(self, event: Event, **facts: Any) -> None:
-        """Add a record; it is on the disk when this returns."""
-        line = json.dumps({"at": time.time(), "event": event, **facts}) + "\n"
-        try:
-            self._append(line.encode())
-        except OSError as error:
-            raise JournalError("The journal cannot be written.", details=str(error)) from error
-
-    def _append(self, line: bytes) -> None:
-        """Write a whole line or none: on a disk that becomes full, a part can be written without an error."""
-        handle = os.open(self.place / "journal.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(handle).st_size
-            if os.write(handle, line) != len(line):
-                os.ftruncate(handle, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    def records(self) -> list[Record]:
-        """The records, without a torn last one."""
-        path = self.place / "journal.jsonl"
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
-        records: list[Record] = []
-        for line in lines[:-1]:  # what follows the last newline is empty or torn
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
-                raise JournalError(f"The journal {path} is damaged.", details=str(error)) from error
-        return records
-
-    def outcome(self) -> Record | None:
-        return next((record for record in reversed(self.records()) if record["event"] == Event.OUTCOME), None)
 
 
 class Journal:
@@ -147,7 +30,8 @@ class Journal:
     def runs(self) -> list[Run]:
         """Every run, the oldest first."""
         folder = self.place / "runs"
-        return [Run(entry) for entry in sorted(folder.iterdir())] if folder.is_dir() else []
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [Run(entry) for entry in entries if NUMBER.fullmatch(entry.name)]
 
     def run(self, number: str) -> Run:
         return Run(self.place / "runs" / number)
@@ -157,11 +41,13 @@ class Journal:
         runs = self.runs()
         number = int(runs[-1].number) + 1 if runs else 1
         run = Run(self.place / "runs" / f"{number:06}")
-        room = self.place / "room"
         with _writing():
-            atomic_write(room, bytes(ROOM), mode=0o600)
-            room.unlink()
             run.place.mkdir(mode=0o700, parents=True)
+            try:
+                atomic_write(run.room, os.urandom(ROOM), mode=0o600)  # what a file system cannot compress
+            except OSError:
+                run.place.rmdir()
+                raise
             for directory in (run.place.parent, self.place, self.place.parent):
                 fsync_directory(directory)
         return run
@@ -174,13 +60,13 @@ class Journal:
 
     def is_locked(self) -> bool:
         """Whether a relocator is at work now."""
+        if not (self.place / "lock").exists():
+            return False
         try:
             with self.locked(attempts=1):
                 return False
         except PreflightError:
             return True
-        except FileNotFoundError:
-            return False
 
     @contextmanager
     def locked(self, *, wait: bool = False, attempts: int = 5) -> Iterator[None]:
@@ -188,7 +74,8 @@ class Journal:
 
         Several attempts, because a `status` takes it for an instant.
         """
-        handle = os.open(self.place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _writing():
+            handle = os.open(self.place / "lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if wait:
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -207,7 +94,7 @@ def _writing() -> Iterator[None]:
     except OSError as error:
         raise PreflightError(
             f"The journal in {PLACE} cannot be written.",
-            details=str(error),
+            details=f"{error}. Nothing was changed.",
             resolution="Free a few MiB there (journalctl --vacuum-size=50M, apt-get clean), then run again.",
         ) from error
 

@@ -3,10 +3,13 @@
 The sentences are in `wording.py`; the code only states facts. Where events go is chosen once, in `configure`.
 """
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -37,24 +40,72 @@ class Phase(StrEnum):
     ROLLBACK = "rollback"
 
 
+WIDE = 90  # columns, from which there is room for a bar
+CLEAR = "\r\x1b[K"  # to the beginning of the line, and erase to its end
+
+
+def say(text: str, stream: IO[str], end: str = "\n") -> None:
+    """Write at once; one who does not listen any more, or a full disk, changes no outcome and no exit code."""
+    with suppress(OSError, ValueError):
+        print(text, file=stream, end=end, flush=True)
+
+
+def fitted(line: str) -> str:
+    """As much of a line as does not wrap: a wrapped one could not be taken back."""
+    return line[: max(1, shutil.get_terminal_size().columns - 1)]
+
+
+def can_redraw() -> bool:
+    """Whether the terminal knows how to erase; one without a name is taken for one that does not."""
+    return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+
+
 class Sink:
     """Writes each line to every stream it was given, at once: a reader that follows must not wait for a full buffer."""
 
     def __init__(self, *streams: IO[str]) -> None:
         self._streams = streams
+        self._drafted = False
+
+    def draft(self, line: str) -> None:
+        """A line that the next one takes the place of."""
+        for stream in self._streams:
+            say(f"{CLEAR}{fitted(line)}", stream, end="")
+        self._drafted = True
 
     def msg(self, line: str) -> None:
         """A reader that has gone, or a full disk under a log, is no reason to leave a move half done."""
+        start = CLEAR if self._drafted else ""
+        self._drafted = False
         for stream in self._streams:
-            with suppress(OSError, ValueError):
-                print(line, file=stream, flush=True)
+            say(f"{start}{line}", stream)
 
     debug = info = warning = error = critical = msg
+
+
+@dataclass
+class Terminal:
+    """Where people look on, if they do."""
+
+    sink: Sink | None = None
+
+
+_terminal = Terminal()
+
+
+def draft(event: str, **facts: object) -> None:
+    """Show an event on a terminal until the next one; in a pipe it would only be noise."""
+    if _terminal.sink is not None:
+        line = wording.sentence({"event": event, **facts})
+        if isinstance(share := facts.get("percent"), int) and shutil.get_terminal_size().columns >= WIDE:
+            line = f"  {wording.bar(share)}{line}"
+        _terminal.sink.draft(line)
 
 
 def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> None:
     """Send events to `streams` (standard output if none), as sentences or as JSON."""
     sink = Sink(*(streams or (sys.stdout,)))
+    _terminal.sink = sink if human and can_redraw() else None
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

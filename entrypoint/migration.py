@@ -16,29 +16,33 @@ from pathlib import Path
 
 import structlog
 
+from entrypoint import adoption, net
 from entrypoint.copying import remove_copy
 from entrypoint.edits import remove_empty
 from entrypoint.engine import Engine, socket_of, until
-from entrypoint.errors import ExitCode, RelocatorError
-from entrypoint.facts import SERVICE
+from entrypoint.errors import ExitCode, RelocatorError, SystemdError
 from entrypoint.inventory import ALIVE
-from entrypoint.journal import Event, Journal, Outcome, Record
+from entrypoint.journal import Journal
 from entrypoint.log import Phase, log, phase
-from entrypoint.steps import STEPS, Move, Step, configured, engine_root
+from entrypoint.move import Move
+from entrypoint.plan import Direction
+from entrypoint.record import Event, Outcome, Record
+from entrypoint.steps import Step, engine_root, is_switched
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
-from entrypoint.unfinished import KEPT
+from entrypoint.unfinished import KEPT, Unfinished
 
 # The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
 DEPARTURE = 120.0
 CUT_OFF = "The relocator that did the work was cut off."
+STOPPED_BY_SIGNAL = "It was stopped by a signal."
 
 
-def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step] = STEPS) -> ExitCode:
+def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step]) -> ExitCode:
     """Carry the move out; the engine runs when this returns, on the new root or on the old."""
     records = move.run.records()
     with structlog.contextvars.bound_contextvars(run=move.run.number), ExitStack() as held:
-        begun: list[Step] = []
+        begun = unfinished(records, steps)
         try:
             move.run.append(Event.TOOK_OVER, pid=os.getpid())
             wait_for_departure(move, front_pid)
@@ -58,13 +62,14 @@ def took_over(records: Sequence[Record]) -> bool:
     return any(record["event"] == Event.TOOK_OVER for record in records)
 
 
-def recover(move: Move, records: Sequence[Record], steps: Sequence[Step] = STEPS) -> ExitCode:
+def recover(move: Move, records: Sequence[Record], steps: Sequence[Step]) -> ExitCode:
     """Finish or undo what a dead worker left; the lock is held. Never raises for a step that fails."""
     begun = unfinished(records, steps)
     going_back = any(record["event"] == Event.ROLLBACK for record in records)
     log.warning("recovering", begun=[step.name for step in begun], going_back=going_back)
-    switched = configured(move) == move.plan.target
+    switched = is_switched(move)
     if switched:  # then the safety net has started the engine on the target, whether we had come to that or not
+        Unfinished.end(move.host.path(move.plan.target))
         move.run.append(Event.INTENT, step=Phase.START)
         begun = [step for step in steps if step in begun or step.name is Phase.START]
     if going_back or not switched:
@@ -72,7 +77,7 @@ def recover(move: Move, records: Sequence[Record], steps: Sequence[Step] = STEPS
     remaining = [step for step in steps if step.name in (Phase.START, Phase.VERIFY)]
     try:
         return forward(move, remaining, begun)
-    except Exception as failure:
+    except (Exception, KeyboardInterrupt) as failure:
         return roll_back(move, begun, failure)
 
 
@@ -95,7 +100,7 @@ def has_left(move: Move, front_pid: int) -> bool:
     """Whether the process is gone and the engine lists none of our containers as alive."""
     if Path(f"/proc/{front_pid}").exists():
         return False
-    if move.systemd.unit(SERVICE).active_state not in RUNNING:
+    if move.systemd.unit(move.plan.service).active_state not in RUNNING:
         return True  # asking would start it, and with the engine down no container is up
     with Engine.opened(socket_of(move.host)) as engine:
         ours = [engine.container(container_id) for container_id in move.ours]
@@ -116,9 +121,10 @@ def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
         trace(f"{step.name}.done")
         move.run.append(Event.DONE, step=step.name)
         trace(f"{step.name}.recorded")
-    conclude(move, Outcome.COMMITTED, root=move.plan.target)
-    trace("commit.recorded")
-    log.info("committed", root=move.plan.target, old_root=move.plan.source)
+    with ignored_signals():  # what is committed is not taken back
+        conclude(move, Outcome.COMMITTED, root=move.plan.target)
+        trace("commit.recorded")
+        log.info("committed", root=move.plan.target, old_root=move.plan.source)
     return ExitCode.DONE
 
 
@@ -127,40 +133,75 @@ def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None, 
 
     Without a `failure` it was a dead worker; `keep_copy` if no engine was started on its copy.
     """
+    if is_host_stopping(move):
+        return ExitCode.INTERRUPTED
     with ignored_signals():
-        return _roll_back(move, begun, told(failure), keep_copy)
+        return _roll_back(move, begun, cause(move, begun, failure), keep_copy)
 
 
-def _roll_back(move: Move, begun: Sequence[Step], reason: str, keep_copy: bool) -> ExitCode:
-    failed_in = begun[-1].name if begun else Phase.HAND_OVER
-    log.error("failed", step=failed_in, reason=reason)
+def cause(move: Move, begun: Sequence[Step], failure: BaseException | None) -> dict[str, str]:
+    """Where and why the move failed; one that takes over on the way back keeps what the dead one went back for."""
+    if failure is None:
+        for record in move.run.records():
+            if record["event"] == Event.ROLLBACK:
+                return {name: record[name] for name in ("failed_in", "reason")}
+    return {"failed_in": begun[-1].name if begun else Phase.HAND_OVER, "reason": told(failure)}
+
+
+def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keep_copy: bool) -> ExitCode:
+    log.error("failed", **why)
     with suppress(RelocatorError):
-        move.run.append(Event.ROLLBACK, failed_in=failed_in, reason=reason)
+        move.run.append(Event.ROLLBACK, **why)
     trace("rollback.recorded")
     problems: list[str] = []
     with phase(Phase.ROLLBACK):
         for step in reversed(begun):
             problems += undo(move, step)
+    if problems and is_host_stopping(move):
+        return ExitCode.INTERRUPTED
     outcome = Outcome.BROKEN if problems else Outcome.ROLLED_BACK
-    if was_started(move, begun):
+    if move.plan.direction is not Direction.FORTH:
+        left = ""  # it is a root that was whole before, and stays
+    elif was_started(move, begun):
         left = "the engine was started on it; what was written then is only there"
     elif keep_copy:
         left = KEPT
     else:
         left = "" if problems else discard_copy(move)
-    facts = {"failed_in": failed_in, "reason": reason, "problems": problems, "root": move.plan.source, "left": left}
+    facts = {**why, "problems": problems, "root": move.plan.source, "left": left}
     trace("rollback.outcome")
     conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
     return ExitCode.BROKEN if problems else ExitCode.ROLLED_BACK
 
 
+def is_host_stopping(move: Move) -> bool:
+    """Whether the host goes down, and everything is left as it is: systemd refuses to start an engine now.
+
+    The next boot starts it, on whichever root is configured; both are complete. The next command settles the run.
+    """
+    stopping = False
+    try:
+        stopping = move.systemd.is_stopping()
+    except SystemdError:
+        # The bus goes down long before systemd, which still answers the host's own program, on a socket of its own.
+        with suppress(RelocatorError):
+            stopping = move.host.run(["systemctl", "is-system-running"], check=False).stdout.strip() == "stopping"
+    if stopping:
+        log.warning("host.stopping")
+    return stopping
+
+
 def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
     """Write down how the run ended. A record that cannot be written changes nothing of that."""
+    if outcome is not Outcome.BROKEN:
+        net.put_away(move.run)
     try:
         move.run.append(Event.OUTCOME, outcome=outcome, **facts)
     except RelocatorError as error:
         log.error("outcome.unwritten", outcome=outcome, why=error.text())
+    if outcome is Outcome.COMMITTED:  # not before: a root that is rolled back from is not to be adopted later
+        adoption.mark(move.host, move.plan)
 
 
 @contextmanager
@@ -186,6 +227,8 @@ def was_started(move: Move, begun: Sequence[Step]) -> bool:
 def told(failure: BaseException | None) -> str:
     if failure is None:
         return CUT_OFF
+    if isinstance(failure, KeyboardInterrupt):
+        return STOPPED_BY_SIGNAL
     return failure.text() if isinstance(failure, RelocatorError) else f"{type(failure).__name__}: {failure}"
 
 
@@ -211,6 +254,8 @@ def discard_copy(move: Move) -> str:
     try:
         if engine_root(move.host) != move.plan.source:
             return "the engine does not run on the old root"
+        if not Unfinished.marks(move.host.path(move.plan.target), move.plan.source, move.plan.engine_id):
+            return "it does not say of itself that it is an unfinished copy"
         remove_copy(move.host.path(move.plan.target))
         remove_empty(move.host, reversed(move.plan.created))
     except (RelocatorError, OSError) as error:

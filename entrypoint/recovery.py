@@ -5,29 +5,89 @@ before the hand-over                        called interrupted; its copy is used
 before the commit point, or going back      undone
 after it, engine on the new root            finished, if the engine proves what it held
 anything that needs the engine stopped      handed over to a worker again
+long ago, engine on one of the roots        called what it is: nothing is stopped, started or taken back any more
 """
 
 import os
+import time
+from collections.abc import Sequence
 
 from entrypoint import handover
 from entrypoint.copying import Copied
-from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.engine import Engine, socket_of
+from entrypoint.errors import ExitCode, JournalError, PreflightError, RelocatorError, SystemdError
 from entrypoint.host import Host
-from entrypoint.journal import Event, Journal, Outcome, Run
+from entrypoint.inventory import differences
+from entrypoint.journal import Journal
 from entrypoint.log import Phase, log
-from entrypoint.migration import forward, recover, unfinished
-from entrypoint.plan import Plan
+from entrypoint.migration import CUT_OFF, conclude, forward, recover, unfinished
+from entrypoint.move import Move
+from entrypoint.plan import Direction, Plan
+from entrypoint.record import Event, Outcome, Record, Run
+from entrypoint.remains import plan_of
 from entrypoint.standing import our_containers
-from entrypoint.steps import STEPS, Move, configured, runs_on
-from entrypoint.systemd import Systemd
-from entrypoint.unfinished import KEPT
+from entrypoint.standstill import release
+from entrypoint.steps import is_switched, runs_on, steps_of
+from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.unfinished import KEPT, Unfinished
+
+LONG_AGO = 900.0  # seconds since the last record; a worker that could be started again would have been within one
 
 
 def load(host: Host, systemd: Systemd, run: Run) -> Move:
     """A run's move, as its plan was stored. Raises JournalError."""
     stored = run.plan()
-    copied, ours = Copied.from_json(stored["copied"]), frozenset(stored["ours"])
-    return Move(host, systemd, run, Plan.from_json(stored["plan"]), copied, ours | our_containers())
+    try:
+        copied, ours = Copied.from_json(stored["copied"]), frozenset(stored["ours"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise run.unreadable("has a plan of another version", repr(error)) from error
+    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers())
+
+
+def save(run: Run, plan: Plan, copied: Copied) -> None:
+    """Write down what the worker needs; this container is what it waits for."""
+    run.save_plan({
+        "plan": plan.to_json(),
+        "copied": copied.to_json(),
+        "ours": sorted(our_containers()),
+        "front_pid": os.getpid(),
+    })  # fmt: skip
+
+
+def settle_first(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | None:
+    """Before a command of its own does anything: what was cut off is settled, and nobody else is at work.
+
+    Raises PreflightError, also for a record that cannot be read: nothing was changed then.
+    """
+    if not journal.exists():
+        return None
+    with journal.locked():
+        require_no_worker(systemd)
+        try:
+            return settle(host, systemd, journal)
+        except JournalError as error:
+            raise PreflightError(error.brief, error.details, error.resolution) from error
+
+
+def require_no_worker(systemd: Systemd) -> None:
+    """Asked under the lock: between a hand-over and the worker's own lock nobody holds it."""
+    if is_at_work(systemd):
+        raise PreflightError("Another relocator is at work on this host.",
+                             resolution="Wait for it with `relocator status --wait`.")  # fmt: skip
+
+
+def is_at_work(systemd: Systemd) -> bool:
+    """Whether the worker's unit runs or starts; asked twice, because the connection may have died with a signal."""
+    try:
+        return systemd.unit(handover.UNIT).active_state not in STOPPED
+    except SystemdError:
+        return systemd.unit(handover.UNIT).active_state not in STOPPED
+
+
+def unsettled(journal: Journal) -> str:
+    """The number of the last run, if it has no outcome yet."""
+    runs = journal.runs()
+    return "" if not runs or runs[-1].outcome() else runs[-1].number
 
 
 def settle(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | None:
@@ -49,16 +109,68 @@ def settle(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | None:
 def settle_move(move: Move) -> ExitCode:
     records = move.run.records()
     going_back = any(record["event"] == Event.ROLLBACK for record in records)
-    switched = configured(move) == move.plan.target
+    switched = is_switched(move)
+    if switched and runs_on(move, move.plan.target):
+        mark_started(move, records)
+    if is_long_ago(records) or is_proven(records):
+        if switched and runs_on(move, move.plan.target):
+            return accept(move)
+        if not switched and runs_on(move, move.plan.source):
+            return abandon(move)
     if not switched and runs_on(move, move.plan.source):
-        return recover(move, records)
+        return recover(move, records, steps_of(move.plan))
     if switched and not going_back and runs_on(move, move.plan.target):
         try:
-            verify = [step for step in STEPS if step.name is Phase.VERIFY]
-            return forward(move, verify, unfinished(records, STEPS))
+            verify = [step for step in steps_of(move.plan) if step.name is Phase.VERIFY]
+            return forward(move, verify, unfinished(records, steps_of(move.plan)))
         except RelocatorError as error:
             log.warning("not_proven", why=error.text())
     return hand_over_again(move)
+
+
+def mark_started(move: Move, records: Sequence[Record]) -> None:
+    """An engine was started on the target, by whatever: it is no unfinished copy any more."""
+    Unfinished.end(move.host.path(move.plan.target))
+    if not any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in records):
+        move.run.append(Event.INTENT, step=Phase.START)
+
+
+def is_long_ago(records: Sequence[Record]) -> bool:
+    """Whether the engine and its people have had time to go on since; what it held then is no measure any more."""
+    return not 0 <= time.time() - float(records[-1]["at"]) < LONG_AGO
+
+
+def is_proven(records: Sequence[Record]) -> bool:
+    """Whether all was done but the last record."""
+    steps = {(record["event"], record.get("step")) for record in records}
+    return (Event.DONE, Phase.VERIFY) in steps and (Event.ROLLBACK, None) not in steps
+
+
+def accept(move: Move) -> ExitCode:
+    """The engine has been working on the target: that is where it stays, and what differs is only said."""
+    if (before := move.expected()) is not None:
+        with Engine.opened(socket_of(move.host)) as engine:
+            now = engine.inventory()
+        for difference in differences(before, now.without(move.ours)):
+            log.warning("since", difference=difference)
+    conclude(move, Outcome.COMMITTED, root=move.plan.target)
+    return ExitCode.DONE
+
+
+def abandon(move: Move) -> ExitCode:
+    """The engine has been working on the source: only what the move has left in the configuration is taken back."""
+    for step in steps_of(move.plan):
+        if step.name is Phase.SWITCH:
+            step.undo(move)
+    release(move)
+    left = KEPT if move.plan.direction is Direction.FORTH else ""
+    conclude(move, Outcome.ROLLED_BACK, failed_in=unfinished_in(move), reason=CUT_OFF, problems=[], left=left)
+    return ExitCode.ROLLED_BACK
+
+
+def unfinished_in(move: Move) -> str:
+    begun = unfinished(move.run.records(), steps_of(move.plan))
+    return begun[-1].name if begun else Phase.HAND_OVER
 
 
 def hand_over_again(move: Move) -> ExitCode:

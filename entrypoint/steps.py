@@ -4,55 +4,30 @@ step            acts                                                    undo
 freeze          hold, stop socket and service as one operation          lift the hold, start, restore what ran
 final sync      the last pass, flushed                                  nothing: the source was only read
 check the copy  every entry compared                                    nothing
-switch          drop-in, then the configuration file (commit point)     both files as they were
+switch          drop-ins, SELinux's rule, then the configuration file   all files as they were
+                (commit point)
 start           lift the hold, start what was started                   hold, stop
-verify          a fresh connection: root, inventory, what ran runs      nothing
+verify          a fresh connection: root, inventory, what ran, health   nothing
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Protocol
 
-from entrypoint import daemon_config, edits, hold, inventory, restart
-from entrypoint.comparison import Comparison, require_equal
-from entrypoint.copying import Copied, Copier
+from entrypoint import adoption, drivers, edits, hold, inventory, restart, settings
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, SystemdError, VerificationError
-from entrypoint.facts import SERVICE
-from entrypoint.filesystem import mounts, mounts_below
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory
-from entrypoint.journal import Run
 from entrypoint.log import Phase, log
-from entrypoint.plan import Plan
-from entrypoint.systemd import RUNNING, STOPPED, Systemd
+from entrypoint.move import Move
+from entrypoint.plan import Direction, Plan
+from entrypoint.record import Event
+from entrypoint.standstill import bring_down, bring_up, release
+from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import Unfinished
 
-LEFTOVERS = 15.0  # seconds; the engine detaches its last mounts a moment after it is gone
-
-
-@dataclass(frozen=True)
-class Move:
-    """All that a step needs."""
-
-    host: Host
-    systemd: Systemd
-    run: Run
-    plan: Plan
-    copied: Copied
-    ours: frozenset[str]
-
-    @property
-    def copier(self) -> Copier:
-        source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
-        return Copier(source, target, self.plan.same_file_system, self.plan.bwlimit)
-
-    def before(self) -> Inventory | None:
-        """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""
-        stored = self.run.inventory()
-        return Inventory.from_json(stored) if stored is not None else None
+UNREADABLE = ""  # no root is called so
 
 
 class Step(Protocol):
@@ -68,6 +43,7 @@ class Freeze:
 
     def apply(self, move: Move) -> None:
         require_as_planned(move)
+        await_ephemeral(move)
         hold.prepare(move.host, move.plan.units)
         trace("freeze.prepared")
         move.systemd.reload()
@@ -80,8 +56,8 @@ class Freeze:
         bring_up(move)
         trace("freeze.started again")
         release(move)
-        if move.before() is not None:  # else it was never stopped, and there is nothing to prove
-            prove(move, move.plan.source)
+        if (before := move.before()) is not None:  # else it was never stopped, and there is nothing to prove
+            prove(move, move.plan.source, before)
 
 
 class FinalSync:
@@ -101,8 +77,7 @@ class CheckCopy:
     def apply(self, move: Move) -> None:
         copier = move.copier
         copier.require_target(move.copied)
-        comparison = Comparison(copier.source, copier.target, copier.excludes(move.copied.layers))
-        log.info("copy.checked", entries=require_equal(comparison))
+        log.info("copy.checked", entries=copier.check(move.copied, content=move.plan.checksum))
 
     def undo(self, move: Move) -> None:
         pass
@@ -114,7 +89,13 @@ class Switch:
     def apply(self, move: Move) -> None:
         move.copier.require_target(move.copied)
         edits.require_unedited(move.host, move.plan.switch)
-        edits.put(move.host.path(move.plan.ordering.path), move.plan.ordering.after)
+        require_same_driver(move)
+        for edit in move.plan.waking:
+            edits.make(move.host, edit)
+        for rule in move.plan.rules:
+            edits.make_lines(move.host, rule)
+        trace("switch.waking")
+        edits.make(move.host, move.plan.ordering)
         trace("switch.ordered")
         edits.write(move.host, move.plan.switch)
         trace("switch.written")
@@ -128,10 +109,13 @@ class Switch:
                 details="The configuration is left as it is, so that the next start finds the same root.",
             )
         try:
-            edits.restore(move.host, move.plan.switch, move.plan.target)
+            edits.restore(move.host, move.plan.switch, move.plan.is_target)
         finally:
-            if configured(move) != move.plan.target:
-                edits.take_back(move.host, move.plan.ordering)
+            if not is_switched(move):
+                for edit in (move.plan.ordering, *move.plan.waking):
+                    edits.take_back(move.host, edit)
+                for rule in move.plan.rules:
+                    edits.take_lines_back(move.host, rule)
             move.systemd.reload()
 
 
@@ -153,8 +137,11 @@ class Verify:
 
     def apply(self, move: Move) -> None:
         Unfinished.end(move.host.path(move.plan.target))  # the safety net may have started the engine, not we
-        prove(move, move.plan.target)
+        prove(move, move.plan.target, move.expected())
+        adoption.prove(move.host, move.plan)
         trace("verify.proven")
+        move.run.append(Event.PROVEN, step=self.name)
+        await_health(move)
         with suppress(SystemdError, OSError):  # only tidying, and the unit's end does it again
             release(move)
 
@@ -163,67 +150,41 @@ class Verify:
 
 
 STEPS: tuple[Step, ...] = (Freeze(), FinalSync(), CheckCopy(), Switch(), Start(), Verify())
+# The root that a move has left is whole, as one that is adopted is, and nothing is copied there.
+STEPS_BACK: tuple[Step, ...] = (Freeze(), Switch(), Start(), Verify())
 
 
-def bring_down(move: Move) -> None:
-    """Stop the engine's units, and see that nothing of it is left on either root."""
-    hold.take(move.host)
-    trace("freeze.held")
-    move.systemd.stop(move.plan.units)
-    trace("freeze.stopped")
-    for name in move.plan.units:
-        if (state := move.systemd.unit(name).active_state) not in STOPPED:
-            raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
-    try:
-        until(lambda: not leftovers(move.plan), waiting_for="the engine's mounts to go", seconds=LEFTOVERS, late=())
-    except EngineError as error:
-        raise EngineError(error.brief, details="Still mounted: " + ", ".join(leftovers(move.plan))) from error
+def steps_of(plan: Plan) -> tuple[Step, ...]:
+    return STEPS if plan.direction is Direction.FORTH else STEPS_BACK
 
 
-def leftovers(plan: Plan) -> tuple[str, ...]:
-    """What is still mounted inside the data roots; a copy of it would be torn."""
-    table = mounts()
-    roots = (PurePosixPath(plan.source), PurePosixPath(plan.target))
-    return tuple(str(mount.point) for root in roots for mount in mounts_below(root, table))
-
-
-def bring_up(move: Move) -> None:
-    """Start what was started before the move."""
-    hold.lift(move.host)
-    trace("start.lifted")
-    move.systemd.reset_failed(move.plan.units)
-    move.systemd.start(move.plan.started)
-    for name in move.plan.dependents:
-        try:
-            move.systemd.start([name])
-        except SystemdError as error:
-            log.warning("dependent.failed", unit=name, why=error.text())
-
-
-def release(move: Move) -> None:
-    """Take away what held the engine; it is up by now, so nobody waits for the reload."""
-    hold.remove(move.host, move.plan.units)
-    move.systemd.reload()
-
-
-def prove(move: Move, root: str) -> None:
-    """On a fresh connection: the engine runs on `root`, holds what it held, and what ran runs."""
+def prove(move: Move, root: str, before: Inventory | None) -> None:
+    """On a fresh connection: the engine runs on `root`, holds what it held before, and what ran runs."""
     until(lambda: bool(engine_root(move.host)), waiting_for="the engine's socket", seconds=READY)
     with Engine.opened(socket_of(move.host)) as engine:
         now = str(engine.info().data_root)
         if now != root:
             raise VerificationError(f"The engine runs on {now}, not on {root}.")
-        if (before := move.before()) is not None:
+        if before is not None:
             prove_inventory(move, engine, before)
 
 
+def await_health(move: Move) -> None:
+    """What was healthy is so again; the engine is up meanwhile."""
+    if (before := move.before()) is not None:
+        with Engine.opened(socket_of(move.host)) as engine:
+            restart.await_health(engine, before)
+
+
 def prove_inventory(move: Move, engine: Engine, before: Inventory) -> None:
+    restart.await_node(engine, before)
     restart.restore(engine, before)
     after = engine.inventory()
     if found := inventory.differences(before, after.without(move.ours)):
         raise VerificationError("The engine does not hold what it held before.", details="\n".join(found[:20]))
     trace("verify.restored")
     restart.require(engine, before)
+    restart.require_services(engine, before)
     log.info("engine.proven", containers=len(after.containers), images=len(after.images),
              volumes=len(after.volumes), networks=len(after.networks))  # fmt: skip
 
@@ -235,9 +196,29 @@ def require_as_planned(move: Move) -> None:
     edits.require_unedited(move.host, move.plan.switch)
 
 
+def await_ephemeral(move: Move) -> None:
+    if not move.plan.remove_ephemeral:
+        with Engine.opened(socket_of(move.host)) as engine:
+            restart.await_ephemeral(engine, move.ours)
+
+
+def require_same_driver(move: Move) -> None:
+    """Raises MoveError if the engine would choose another storage driver, or image store, on the target."""
+    source, target = (move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target))
+    before, after = drivers.traces(source), drivers.traces(target)
+    if move.plan.direction is Direction.ADOPT:
+        before = frozenset({move.plan.driver})  # the root that is left may be a fresh engine's, with nothing in it yet
+    if before != after or move.plan.driver not in {*after, move.plan.driver_named}:
+        raise MoveError(
+            f"The engine would not choose {move.plan.driver} again on {target}.",
+            details=f"In the old root {', '.join(sorted(before)) or 'no driver'} has left something, "
+            f"in the new one {', '.join(sorted(after)) or 'none'}.",
+        )
+
+
 def runs_on(move: Move, root: str) -> bool:
     """Whether the engine answers, and from that root; an engine that is down is not asked: that would start it."""
-    if move.systemd.unit(SERVICE).active_state not in RUNNING:
+    if move.systemd.unit(move.plan.service).active_state not in RUNNING:
         return False
     try:
         return engine_root(move.host) == root
@@ -246,12 +227,20 @@ def runs_on(move: Move, root: str) -> bool:
 
 
 def configured(move: Move) -> str | None:
-    """The data root that the configuration names now, if it can be read and names one."""
-    place = move.host.path(move.plan.switch.path)
+    """The data root that the place which is switched names now, if it names one; `UNREADABLE` if it cannot be read.
+
+    It is read from the file. systemd may still have an older unit in memory, but nobody can start the engine with it:
+    whatever lifts the hold reads the units again before.
+    """
+    edit = move.plan.switch
     with suppress(PreflightError, OSError):
-        value = daemon_config.parse(edits.content(place), move.plan.switch.path).get(daemon_config.KEY)
-        return str(value) if value is not None else None
-    return None
+        return settings.root_in(edits.content(move.host.path(edit.path)), edit.setting, edit.path)
+    return UNREADABLE
+
+
+def is_switched(move: Move) -> bool:
+    """Whether the next start finds the target."""
+    return move.plan.is_target(configured(move))
 
 
 def engine_root(host: Host) -> str:

@@ -1,7 +1,6 @@
-"""The worker dies at a named instant: without help the engine is back on one complete root, and the same command
+"""The program dies at a named instant: without help the engine is back on one complete root, and the same command
 completes the move."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,38 +10,32 @@ from tests.hosts import Disk, Host, boot
 from tests.hosts.content import differences, inventory, populate
 from tests.system.moving import (
     DISK,
+    MOVED,
+    UNIT,
     Before,
-    assert_committed,
+    arm,
     assert_nothing_left,
-    await_worker,
+    await_pause,
     before,
     diagnosis,
+    disarm,
     outcome,
     relocator,
 )
+from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, Back
+from tests.system.surviving import assert_the_same_command_completes, await_engine, settled
 
 pytestmark = pytest.mark.system
 
-TRACE, REACHED = "/run/relocator-trace", "/run/relocator-trace-reached"
-WITHOUT_HELP = 60.0  # seconds
-STEPS = ("freeze", "final sync", "check the copy", "switch", "start", "verify")
-AROUND = [f"{step}.{instant}" for step in STEPS for instant in ("intent", "intended", "done", "recorded")]
-WITHIN = [
-    "freeze.prepared",
-    "freeze.inventoried",
-    "freeze.held",
-    "freeze.stopped",
-    "final sync.copied",
-    "switch.ordered",
-    "switch.written",
-    "start.lifted",
-    "verify.restored",
-    "verify.proven",
-    "commit.recorded",
-]
-FRONT = ["pre-copy.begun", "pre-copy.layers", "pre-copy.passed"]
 # One of each kind for every run of the suite; `make crash-matrix` takes all.
 SAMPLE = ["pre-copy.layers", "freeze.held", "final sync.copied", "switch.ordered", "switch.written", "verify.restored"]
+SAMPLE_BACK = ["switch.undo after verify.proven", "freeze.started again after switch.written"]
+KILL_ALL = f"systemctl kill --signal=KILL {UNIT}"
+WITH_KEEPER = "SIGKILL to it and the keeper"
+GROUPS = {
+    "SIGKILL to the whole unit": KILL_ALL,
+    WITH_KEEPER: f"systemctl kill --signal=KILL relocator-keeper.service; {KILL_ALL}",
+}
 
 
 @dataclass
@@ -59,34 +52,24 @@ class Victim:
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Victim]:
-    with Disk("12G", "ext4") as disk, boot(name="victim", disks={DISK: disk}) as host:
+    with Disk("24G", "ext4") as disk, boot(name="victim", disks={DISK: disk}) as host:
         populate(host)
         yield Victim(host)
 
 
-def arm(host: Host, point: str) -> None:
-    host.path(REACHED).unlink(missing_ok=True)
-    host.write(TRACE, f"{point} kill\n", mode=0o600)
-
-
-def disarm(host: Host) -> None:
-    assert host.path(REACHED).exists(), "the point was not reached"
-    host.path(TRACE).unlink()
-    host.path(REACHED).unlink()
-
-
-def assert_engine_is_back(host: Host, was: Before, roots: tuple[str, str]) -> str:
+def assert_engine_is_back(host: Host, was: Before, target: str) -> str:
     """On one of two roots, with everything it held and all that ran; returns which."""
-    began = time.monotonic()
-    await_worker(host)
-    host.wait_docker()
-    assert time.monotonic() - began < WITHOUT_HELP
+    await_engine(host)
     now = inventory(host)
-    assert now.engine.root in roots
-    found = differences(was.inventory, now, ignore=("engine.root", "engine.driver_status.*"))
+    assert now.engine.root in (was.inventory.engine.root, target)
+    found = differences(was.inventory, now, ignore=MOVED)
     assert found == [], f"{found}\n{diagnosis(host)}"
     assert_nothing_left(host)
     return now.engine.root
+
+
+def tell(instant: str, death: str, root: str, target: str) -> None:
+    print(f"\n| {instant:44} | {death:28} | {'new' if root == target else 'old'} root |")
 
 
 def cases() -> list[object]:
@@ -96,30 +79,72 @@ def cases() -> list[object]:
     ]
 
 
+def ways_back() -> list[object]:
+    return [
+        pytest.param(back, marks=() if str(back) in SAMPLE_BACK else pytest.mark.matrix, id=str(back))
+        for back in WAYS_BACK
+    ]
+
+
+def groups() -> list[object]:
+    sample = (WITH_KEEPER, "freeze.stopped")
+    return [
+        pytest.param(killed, point, marks=() if (killed, point) == sample else pytest.mark.matrix)
+        for point in ("freeze.stopped", "switch.written", "verify.proven")
+        for killed in GROUPS
+    ]
+
+
 @pytest.mark.parametrize("point", cases())
 def test_a_killed_process_leaves_an_engine_on_one_complete_root(victim: Victim, point: str) -> None:
     host, target = victim.host, victim.next_target()
     was = before(host)
-    source = was.inventory.engine.root
-    arm(host, point)
+    arm(host, f"{point} kill")
     ran = relocator(host, target)
     assert ran.returncode == (137 if point in FRONT else 10), ran.stdout + ran.stderr
-    root = assert_engine_is_back(host, was, (source, target))
-    disarm(host)
-    print(f"\n| {point:24} | SIGKILL | {'new' if root == target else 'old'} root |")
-    told = outcome(host)
-    assert told["state"] in ("committed", "rolled-back", "interrupted"), told
-    assert (told["state"] == "committed") is (root == target)
-    again = relocator(host, target)
-    assert again.returncode == (0 if root == target else 10), again.stdout + again.stderr + diagnosis(host)
-    assert_committed(host, outcome(host), was, target)
+    root = assert_engine_is_back(host, was, target)
+    disarm(host, point)
+    tell(point, "SIGKILL", root, target)
+    assert_the_same_command_completes(host, was, target, settled(host))
+
+
+@pytest.mark.parametrize("back", ways_back())
+def test_a_worker_killed_on_the_way_back_leaves_an_engine_on_the_old_root(victim: Victim, back: Back) -> None:
+    host, target = victim.host, victim.next_target()
+    was = before(host)
+    arm(host, f"{back.failing} fail", f"{back.point} kill")
+    ran = relocator(host, target)
+    assert ran.returncode == 10, ran.stdout + ran.stderr
+    root = assert_engine_is_back(host, was, target)
+    disarm(host, back.failing, back.point)
+    tell(str(back), "SIGKILL", root, target)
+    assert root == was.inventory.engine.root
+    assert_the_same_command_completes(host, was, target, settled(host))
+
+
+@pytest.mark.parametrize(("killed", "point"), groups())
+def test_the_whole_group_killed_leaves_a_running_engine(victim: Victim, killed: str, point: str) -> None:
+    """With the worker the programs of the safety net may die, and with the keeper the image is gone."""
+    host, target = victim.host, victim.next_target()
+    was = before(host)
+    arm(host, f"{point} pause")
+    ran = relocator(host, target)
+    assert ran.returncode == 10, ran.stdout + ran.stderr
+    await_pause(host, point)
+    host.run(GROUPS[killed])
+    await_engine(host)
+    disarm(host, point)
+    root = host.docker("info", "--format", "{{.DockerRootDir}}")
+    tell(point, killed, root, target)
+    assert root == (was.inventory.engine.root if point == "freeze.stopped" else target)
+    assert_the_same_command_completes(host, was, target, settled(host))
 
 
 def test_what_was_copied_before_a_crash_is_not_copied_again(victim: Victim) -> None:
     host, target = victim.host, victim.next_target()
-    arm(host, "pre-copy.passed")
+    arm(host, "pre-copy.passed kill")
     assert relocator(host, target).returncode == 137
-    disarm(host)
+    disarm(host, "pre-copy.passed")
     again = relocator(host, target)
     assert again.returncode == 10, again.stdout + again.stderr
     assert '"layers": 0' in again.stdout

@@ -5,16 +5,17 @@ For the tests with real files; it needs root.
 
 import io
 import os
-import socket
 import stat
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrypoint import log
+from entrypoint.changes import Places
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
-from entrypoint.unfinished import NAME, Unfinished
+from entrypoint.transfer import Sent
+from entrypoint.unfinished import NAME, PLACES, Unfinished
 from tests.hosts.survey import Survey, compare, survey
 
 SECOND = 1_000_000_000
@@ -52,8 +53,7 @@ def fill(folder: Path) -> None:
     os.mkfifo(folder / "fifo", 0o640)
     os.mknod(folder / "whiteout", stat.S_IFCHR, os.makedev(0, 0))
     os.mknod(folder / "disk", stat.S_IFBLK | 0o660, os.makedev(7, 99))
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / "socket"))
+    os.mknod(folder / "socket", stat.S_IFSOCK | 0o755)  # bind(2) takes no path longer than 107 bytes
     for link, place in (("symlink", "first"), ("dangling", "/no/where"), ("long", "x" * 200)):
         (folder / link).symlink_to(place)
     write(folder / "setuid").chmod(0o4755)
@@ -74,6 +74,9 @@ def attributes(folder: Path) -> None:
     os.setxattr(folder / "setuid", "security.capability", CAPABILITY)
     os.setxattr(folder / "owned", "system.posix_acl_access", acl(1000))
     os.setxattr(folder / "sub", "system.posix_acl_default", acl(1000))
+    for name, level in ((".", "s0"), ("sub", "s0"), ("first", "s0:c1,c2"), ("symlink", "s0:c1,c2"), ("fifo", "s0")):
+        label = f"system_u:object_r:container_file_t:{level}\0".encode()
+        os.setxattr(folder / name, "security.selinux", label, follow_symlinks=False)
 
 
 def add_layer(root: Path, cache_id: str) -> Path:
@@ -103,7 +106,7 @@ def make_root(root: Path) -> Path:
 
 
 def unseen_write(place: Path) -> None:
-    """Other content of the same size, with the time put back: rsync's quick check takes it for no change."""
+    """Other content of the same size, with the time put back: nothing but the content and the ctime tells."""
     status = place.stat()
     place.write_bytes(bytes(byte ^ 0xFF for byte in place.read_bytes()))
     os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -128,12 +131,18 @@ class Roots:
         """Of a target in which nothing was copied before."""
         return self.copier.pre_copy(begun())
 
-    def look(self, root: Path) -> Survey:
-        return survey(root, skip=NOT_DATA | {b"overlay2/container/merged", NAME.encode()})
+    def pass_over(self, copied: Copied) -> Sent:
+        """One more pass while the engine runs."""
+        places = Places.read(self.target / PLACES)
+        return self.copier.transfer(self.copier.look(copied, places, live=True))
 
-    def require_equal(self, copied: Copied) -> None:
+    def look(self, root: Path) -> Survey:
+        return survey(root, skip=NOT_DATA | {b"overlay2/container/merged", NAME.encode(), PLACES.encode()})
+
+    def require_equal(self, copied: Copied, *, least: int = 40) -> None:
         """The product's check, of the layers too, and the independent one."""
-        assert require_equal(Comparison(self.source, self.target, self.copier.excludes(copied.layers))) > 40
+        self.copier.check(copied)
+        assert require_equal(Comparison(self.source, self.target, self.copier.excludes(copied.layers))) > least
         require_equal(Comparison(self.source, self.target, self.copier.excludes(())))
         self.require_equal_surveys()
 
@@ -142,8 +151,13 @@ class Roots:
         assert not found, str(found)
 
 
+def silent() -> None:
+    """Events go nowhere."""
+    log.configure(io.StringIO())
+
+
 def make_roots(folder: Path) -> Roots:
     """A filled source with an awkward name, and an empty target."""
-    log.configure(io.StringIO())
+    silent()
     (folder / "target").mkdir(mode=0o700)
     return Roots(make_root(folder / "sou *rce"), folder / "target")

@@ -12,13 +12,14 @@ from pathlib import Path, PurePosixPath
 from shutil import copy2, copytree
 from typing import Any
 
-from entrypoint import hold
+from entrypoint import dependents, hold, programs
 from entrypoint.copying import Copied, Copier
 from entrypoint.engine import Engine, EngineInfo
 from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdError
 from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
-from entrypoint.steps import Move
+from entrypoint.move import Move
+from entrypoint.swarm import Swarm
 from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
 from entrypoint.trace import trace
 
@@ -63,6 +64,7 @@ class Box:
     stopped_by_hand: bool = False
     starts: bool = True
     anonymous_volume: str | None = None
+    is_busy: int = 0  # how often it cannot be paused, because it is being started again
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Daemon:
     volumes: dict[str, str] = field(default_factory=lambda: {"data": "local"})
     forgets_images_on: str | None = None
     stays_on: str | None = None
+    live_restore: bool = False
+    driver: str = "overlay2"
 
     def add(self, name: str, status: Status = Status.RUNNING, policy: str = "no", **facts: Any) -> Box:
         auto_remove = facts.pop("auto_remove", False)
@@ -97,6 +101,8 @@ class Daemon:
 
     def stop(self) -> None:
         self.up = False
+        if self.live_restore:
+            return
         for name, box in list(self.boxes.items()):
             if box.container.status in ALIVE:
                 box.exit_code = box.code_at_stop
@@ -138,12 +144,12 @@ class FakeEngine(Engine):
 
     def info(self) -> EngineInfo:
         root = PurePosixPath(self.daemon.root)
-        return EngineInfo("ID", root, "overlay2", "graphdriver", "28.5.0", live_restore=False, swarm="inactive",
-                          security=())  # fmt: skip
+        live_restore = self.daemon.live_restore
+        return EngineInfo("ID", root, "overlay2", "graphdriver", "28.5.0", live_restore, swarm=Swarm(), security=())
 
     def containers(self) -> tuple[Container, ...]:
         found = (box.container for box in self.daemon.boxes.values())
-        return tuple(sorted(found, key=lambda container: container.started_at))
+        return tuple(sorted(found, key=lambda container: container.start))
 
     def container(self, container_id: str) -> Container | None:
         box = self.daemon.boxes.get(container_id)
@@ -157,19 +163,25 @@ class FakeEngine(Engine):
         if self.daemon.boxes[container_id].starts:
             self.daemon.set_status(container_id, Status.RUNNING)
 
-    def pause(self, container_id: str) -> None:
+    def pause(self, container_id: str) -> bool:
         self.daemon.calls.record("engine.pause", container_id)
+        if self.daemon.boxes[container_id].is_busy > 0:
+            self.daemon.boxes[container_id].is_busy -= 1
+            return False
         self.daemon.set_status(container_id, Status.PAUSED)
+        return True
 
     def stop(self, container_id: str) -> None:
         self.daemon.calls.record("engine.stop", container_id)
         self.daemon.boxes[container_id].stopped_by_hand = True
         self.daemon.set_status(container_id, Status.EXITED)
+        if self.daemon.boxes[container_id].container.auto_remove:
+            self.daemon.remove(container_id)
 
     def inventory(self) -> Inventory:
         daemon = self.daemon
         daemon.calls.record("engine.inventory")
-        return Inventory("ID", "overlay2", "graphdriver", self.containers(), dict(daemon.images),
+        return Inventory("ID", daemon.driver, "graphdriver", self.containers(), dict(daemon.images),
                          dict(daemon.volumes), {"bridge": "bridge"}, {})  # fmt: skip
 
 
@@ -192,9 +204,11 @@ class FakeSystemd(Systemd):
         self.host, self.calls, self.daemon = host, calls, daemon
         self.states = {SERVICE: UnitState.ACTIVE, SOCKET: UnitState.ACTIVE}
         self.dependents: dict[str, tuple[str, ...]] = {}
+        self.queued: set[str] = set()  # units with a job; a stop of what they need takes it away
         self.unwilling: set[str] = set()  # units whose start fails
         self.properties: dict[str, dict[str, tuple[str, Any]]] = {}
         self.comes_back = False
+        self.stopping = False
         self.stillborn: set[str] = set()  # transient units whose process ends at once
 
     def close(self) -> None:
@@ -203,15 +217,17 @@ class FakeSystemd(Systemd):
     def unit(self, name: str) -> Unit:
         known = name in self.states
         state = self.states.get(name, UnitState.INACTIVE)
-        dependents = self.dependents.get(name, ())
+        along = self.dependents.get(name, ())
         pid = MAIN_PID if name in self.properties and name not in self.stillborn else 0
         load_state = "loaded" if known else "not-found"
-        return Unit(name, load_state, state, "success", pid, "", (), dependents=dependents)
+        has_job = name in self.queued
+        return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job)
 
     def stop(self, names: Iterable[str]) -> None:
         stopped = tuple(names)
         self.calls.record("stop", *stopped)
-        self.states |= dict.fromkeys(self.active_dependents(stopped), UnitState.INACTIVE)
+        self.queued -= set(dependents.awaited(self, stopped))
+        self.states |= dict.fromkeys(dependents.active(self, stopped), UnitState.INACTIVE)
         for name in stopped:
             self.states[name] = UnitState.ACTIVE if self.comes_back else UnitState.INACTIVE
         if self.daemon and self.states[SERVICE] in STOPPED and self.daemon.up:
@@ -227,6 +243,9 @@ class FakeSystemd(Systemd):
         self.states |= dict.fromkeys(started, UnitState.ACTIVE)
         if self.daemon and self.states[SERVICE] is UnitState.ACTIVE and not self.daemon.up:
             self.daemon.start()
+
+    def is_stopping(self) -> bool:
+        return self.stopping
 
     def reset_failed(self, names: Iterable[str]) -> None:
         with suppress(SystemdError):  # as the real one does
@@ -266,10 +285,10 @@ class FakeMove(Move):
 
 
 def make_host(root: Path) -> Host:
-    """A host with an empty configuration and the programs that the safety net needs."""
+    """A host with an empty configuration and the programs that a move needs."""
     for folder in ("etc/docker", "run/systemd/system", "var/lib", "usr/bin", "proc"):
         (root / folder).mkdir(parents=True)
     (root / DEFAULT_ROOT.lstrip("/")).mkdir(parents=True)
-    for program in ("rm", "systemctl", "nsenter"):
+    for program in programs.NEEDED:
         (root / "usr/bin" / program).touch(mode=0o755)
     return Host(root)

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from entrypoint import hold, migration, steps
+from entrypoint import finished, hold, migration, standstill, steps
 from entrypoint.errors import CopyError, ExitCode, RelocatorError
-from entrypoint.journal import Event, Run
 from entrypoint.log import Phase
-from entrypoint.steps import STEPS, Move, Step
+from entrypoint.move import Move
+from entrypoint.record import Event, Run
+from entrypoint.steps import STEPS, Step
 from entrypoint.systemd import UnitState
 from tests.unit import fakes
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, SOCKET
@@ -64,7 +65,7 @@ class Deadly:
 
         patch.setattr(Run, "append", append_alive)
         patch.setattr(world.calls, "record", record_alive)
-        for module in (fakes, migration, steps):
+        for module in (fakes, migration, standstill, steps):
             patch.setattr(module, "trace", self.trace)
 
 
@@ -117,6 +118,13 @@ def start_again(world: World, failing: Phase | None) -> ExitCode:
     return fresh.work(steps_failing_in(failing))
 
 
+def require_the_cause(world: World, failing: Phase | None) -> None:
+    """Whoever goes back in the end tells why the first one did."""
+    told = next(record for record in world.move.run.records() if record["event"] == Event.ROLLBACK)
+    assert {told[name] for name in ("failed_in", "reason")} == {failing, "injected"}
+    assert {world.outcome[name] for name in ("failed_in", "reason")} == {failing, "injected"}
+
+
 def require_whole(world: World, code: ExitCode) -> None:
     """The outcome says what the host shows: all of the old, or all of the new."""
     new = code is ExitCode.DONE
@@ -134,8 +142,9 @@ def require_whole(world: World, code: ExitCode) -> None:
     if world.was_begun_on and not new:  # what was written since is only there
         assert world.path(f"{TARGET}/early").exists()
         assert "the engine was started on it" in world.outcome["left"]
+        assert not world.path(f"{TARGET}/{finished.NAME}").exists()
     if new:
-        assert sorted(place.name for place in world.path(TARGET).iterdir()) == ["early", "late"]
+        assert sorted(place.name for place in world.path(TARGET).iterdir()) == [finished.NAME, "early", "late"]
 
 
 def faults_of(folder: Path, failing: Phase | None, *, going_back: bool) -> tuple[list[str], dict[str, str]]:
@@ -151,6 +160,8 @@ def faults_of(folder: Path, failing: Phase | None, *, going_back: bool) -> tuple
             safety_net(world)
             try:
                 require_whole(world, start_again(world, failing))
+                if going_back:
+                    require_the_cause(world, failing)
             except (AssertionError, OSError, KeyError, RelocatorError) as fault:
                 faults[f"{number} {point}"] = str(fault)[:200]
     return points, faults

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from entrypoint import dependents
 from entrypoint.copying import identity
 from entrypoint.errors import ExitCode
 from entrypoint.plan import ordering_drop_in
@@ -166,12 +167,28 @@ ALONG = ("app.service", "web.service")
 def accompanied(world: World) -> World:
     world.systemd.dependents = {SERVICE: ALONG[:1], ALONG[0]: (*ALONG[1:], SERVICE, "idle.service")}
     world.systemd.states |= dict.fromkeys(ALONG, UnitState.ACTIVE)
-    plan = replace(world.move.plan, dependents=world.systemd.active_dependents((SOCKET, SERVICE)))
+    plan = replace(world.move.plan, dependents=dependents.active(world.systemd, (SOCKET, SERVICE)))
     return replace(world, move=replace(world.move, plan=plan))
 
 
 def test_what_runs_and_stops_along_is_found_through_however_many_units(accompanied: World) -> None:
     assert accompanied.move.plan.dependents == ALONG
+
+
+def test_what_waits_to_be_started_is_found_and_nobody_waits_for_it(accompanied: World) -> None:
+    """It may wait for what called us; systemd is told at the very end, and does it when it can (net.py)."""
+    systemd = accompanied.systemd
+    systemd.states |= {"app.service": UnitState.ACTIVATING, "web.service": UnitState.INACTIVE}
+    systemd.queued = {"web.service", "idle.service"}
+    found = dependents.awaited(systemd, (SOCKET, SERVICE))
+    assert (sorted(found), dependents.active(systemd, (SOCKET, SERVICE))) == (
+        ["app.service", "idle.service", "web.service"],
+        (),
+    )
+    plan = replace(accompanied.move.plan, dependents=(), awaited=found)
+    world = replace(accompanied, move=replace(accompanied.move, plan=plan))
+    assert world.work() is ExitCode.DONE
+    assert not {one for call in world.calls.made if call[0] == "start" for one in call[1:]} & set(found)
 
 
 @pytest.mark.parametrize(("failing", "code"), [((), ExitCode.DONE), ((10,), ExitCode.ROLLED_BACK)])

@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from entrypoint import handover, keeper
 from entrypoint.__main__ import BUG
 from entrypoint.errors import ContainerError, ExitCode, SystemdError
 from entrypoint.host import Host
-from entrypoint.journal import Run
+from entrypoint.record import Run
 from entrypoint.systemd import Command, UnitState
 from tests.unit.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
@@ -28,6 +27,7 @@ NET = (
     Command(("/usr/bin/rm", "-f", HOLD, *DROP_INS), ignore_failure=True),
     Command(("/usr/bin/systemctl", "reset-failed", SOCKET, SERVICE), ignore_failure=True),
     Command(("/usr/bin/systemctl", "start", SOCKET, SERVICE), ignore_failure=True),
+    Command(("/usr/bin/sh", "/var/lib/relocator/runs/000042/back/back.sh"), ignore_failure=True),
     Command(("/usr/bin/systemctl", "daemon-reload"), ignore_failure=True),
 )
 
@@ -39,18 +39,23 @@ def host(tmp_path: Path) -> Host:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "000042")
+    place = tmp_path / "000042"
+    place.mkdir()
+    return Run(place)
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "RELOCATOR_IMAGE", "NOTIFY_SOCKET"):
+    for name in ("RELOCATOR_IMAGE", "NOTIFY_SOCKET"):
         monkeypatch.delenv(name, raising=False)
+
+
+PYTHON = (sys.executable, "-I", "-u", "-B", "-X", "utf8", "-m")
 
 
 def python(pid: int, *module: str) -> tuple[str, list[str], bool]:
     """An ExecStart= that starts a module in the mount namespace of a process."""
-    enter = ["/usr/bin/nsenter", f"--mount=/proc/{pid}/ns/mnt", "--wd=/", "--", sys.executable, "-P", "-m", *module]
+    enter = ["/usr/bin/nsenter", f"--mount=/proc/{pid}/ns/mnt", "--wd=/", "--", *PYTHON, *module]
     return enter[0], enter, False
 
 
@@ -61,21 +66,13 @@ def test_the_keeper_lives_in_this_containers_files_and_the_worker_in_the_keepers
     assert systemd.properties[WORKER]["ExecStart"][1] == [python(MAIN_PID, "entrypoint", "worker", "000042")]
 
 
-def test_the_safety_net_lifts_the_hold_and_starts_the_engine_with_the_hosts_programs(host: Host) -> None:
-    assert handover.safety_net(host, make_plan()) == NET
-
-
-def test_what_did_not_run_is_not_started_by_the_safety_net(host: Host) -> None:
-    assert handover.safety_net(host, replace(make_plan(), started=())) == (NET[0], NET[1], NET[3])
-    assert handover.safety_net(host, replace(make_plan(), started=(SERVICE,)))[2] == (
-        Command(("/usr/bin/systemctl", "start", SERVICE), ignore_failure=True)
-    )
-
-
-def test_what_stops_along_is_started_without_being_waited_for(host: Host) -> None:
-    net = handover.safety_net(host, replace(make_plan(), dependents=("a.service", "b.service")))
-    start = Command(("/usr/bin/systemctl", "start", "--no-block", "a.service", "b.service"), ignore_failure=True)
-    assert net == (*NET[:3], start, NET[3])
+# Stopped before its disks and its bus, and not before the engine's socket, which it may be waiting for.
+ORDER = {
+    "DefaultDependencies": ("b", False),
+    "After": ("as", ["local-fs.target", "dbus.service"]),
+    "Before": ("as", ["shutdown.target"]),
+    "Conflicts": ("as", ["shutdown.target"]),
+}
 
 
 def test_the_workers_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +80,7 @@ def test_the_workers_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTHER", "x")
     worker = Command(("/usr/bin/nsenter", "python"))
     assert handover.worker_properties(worker, NET[:2]) == {
+        **ORDER,
         "Description": ("s", "Moves the Docker engine's data root (relocator)"),
         "Type": ("s", "notify"),
         "NotifyAccess": ("s", "main"),
@@ -91,7 +89,7 @@ def test_the_workers_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
             ("/usr/bin/rm", ["/usr/bin/rm", "-f", HOLD, *DROP_INS], True),
             ("/usr/bin/systemctl", ["/usr/bin/systemctl", "reset-failed", SOCKET, SERVICE], True),
         ]),
-        "Environment": ("as", ["RELOCATOR_IMAGE=relocator:1", "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1"]),
+        "Environment": ("as", ["RELOCATOR_IMAGE=relocator:1", "LC_ALL=C.UTF-8"]),
         "KillMode": ("s", "mixed"),
         "TimeoutStartUSec": ("t", 60_000_000),
         "TimeoutStopUSec": ("t", 1_800_000_000),
@@ -105,11 +103,12 @@ def test_the_workers_unit_is_this(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_keepers_unit_is_this() -> None:
     assert handover.keeper_properties(Command(("/usr/bin/nsenter", "python"))) == {
+        **ORDER,
         "Description": ("s", "Keeps the image of relocator at hand"),
         "Type": ("s", "notify"),
         "NotifyAccess": ("s", "main"),
         "ExecStart": ("a(sasb)", [("/usr/bin/nsenter", ["/usr/bin/nsenter", "python"], False)]),
-        "Environment": ("as", ["LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1"]),
+        "Environment": ("as", ["LC_ALL=C.UTF-8"]),
         "TimeoutStartUSec": ("t", 60_000_000),
         "OOMScoreAdjust": ("i", -900),
         "CollectMode": ("s", "inactive-or-failed"),
@@ -153,7 +152,7 @@ def test_without_a_keeper_no_worker_is_started(host: Host, run: Run) -> None:
     assert WORKER not in systemd.properties
 
 
-@pytest.mark.parametrize("missing", ["rm", "systemctl", "nsenter"])
+@pytest.mark.parametrize("missing", ["rm", "sh", "systemctl", "nsenter"])
 def test_a_host_without_a_program_of_the_net_is_not_handed_over_to(host: Host, run: Run, missing: str) -> None:
     calls = Calls()
     (host.root / "usr/bin" / missing).unlink()

@@ -3,21 +3,25 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from entrypoint import migration, status
-from entrypoint.errors import CopyError, ExitCode, JournalError
-from entrypoint.journal import Event, Run
+from entrypoint import migration, restart, standstill, status, steps
+from entrypoint.errors import CopyError, ExitCode, HostCommandError, JournalError, SystemdError
+from entrypoint.host import Host, Result
+from entrypoint.inventory import Status
 from entrypoint.log import Phase
+from entrypoint.move import Move
+from entrypoint.record import Event, Run
 from entrypoint.status import State
-from entrypoint.steps import STEPS, Move, Step
+from entrypoint.steps import STEPS, Step
 from entrypoint.systemd import Systemd, Unit
+from tests.unit.test_crash_points import Deadly, Killed, safety_net
 from tests.unit.world import TARGET, World, make_world
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,9 +49,10 @@ class Last(Step):
     failure: BaseException | None = None
     numbers: tuple[int, ...] = ()
     name: Phase = Phase.VERIFY
+    raised: BaseException = field(default_factory=lambda: CopyError("injected"))
 
     def apply(self, move: Move) -> None:
-        raise CopyError("injected")
+        raise self.raised
 
     def undo(self, move: Move) -> None:
         for number in self.numbers:
@@ -63,6 +68,39 @@ def test_no_signal_comes_through_while_a_move_goes_back(world: World, received: 
     assert world.work([*STEPS[:-1], Last(numbers=SIGNALS)]) is ExitCode.ROLLED_BACK
     assert received == []
     world.require_untouched()
+
+
+@pytest.mark.parametrize("point", ["switch.written", "start.recorded"])
+def test_a_signal_to_the_worker_that_took_over_takes_everything_back(world: World, point: str) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        Deadly(point=point).install(patch, world)
+        world.work()
+    safety_net(world)
+    assert world.work([*STEPS[:-1], Last(raised=KeyboardInterrupt())]) is ExitCode.ROLLED_BACK
+    world.require_untouched()
+
+
+def test_a_worker_that_took_over_and_cannot_begin_takes_everything_back(world: World) -> None:
+    """The command that handed over again does not go; the engine is on the copy already."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        Deadly(point="start.recorded").install(patch, world)
+        world.work()
+    safety_net(world)
+    assert world.work(front_pid=os.getpid()) is ExitCode.ROLLED_BACK
+    world.require_untouched()
+
+
+def test_a_signal_after_the_commit_takes_nothing_back(
+    world: World, received: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trace(point: str) -> None:
+        if point == "commit.recorded":
+            for number in SIGNALS:
+                os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(migration, "trace", trace)
+    assert world.work() is ExitCode.DONE
+    assert received == []
 
 
 def test_signals_come_through_again_afterwards(world: World, received: list[int]) -> None:
@@ -96,7 +134,7 @@ def test_the_handlers_of_before_are_put_back_however_the_block_ends(
 )
 def test_whatever_an_undo_raises_the_others_are_undone(world: World, failure: BaseException) -> None:
     assert world.work([*STEPS[:-1], Last(failure)]) is ExitCode.BROKEN
-    assert world.outcome["problems"] == [f"verify: {type(failure).__name__}: {failure}"]
+    assert world.outcome["problems"] == [f"verify: {migration.told(failure)}"]
     assert world.events("undone") == [step.name for step in reversed(STEPS[:-1])]
     world.require_untouched()
 
@@ -184,3 +222,74 @@ def test_a_call_that_was_interrupted_does_not_go_on_behind_the_next() -> None:
         assert systemd.told == ["ended"]
         assert systemd.unit("b.service").name == "b.service"
         assert systemd.told == ["ended"]
+
+
+# --- a host that goes down ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("instant", ["freeze.stopped", "switch.written", "verify.proven"])
+def test_a_host_that_goes_down_is_left_to_its_next_boot(world: World, instant: str) -> None:
+    """systemd would refuse to start the engine, and a rollback would fail for that alone."""
+
+    def going_down(point: str) -> None:
+        if point == instant:
+            world.systemd.stopping = True
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (migration, standstill, steps):
+            patch.setattr(module, "trace", going_down)
+        assert world.work() is ExitCode.INTERRUPTED
+    assert world.outcome == {}
+    assert world.events("undone") == []
+
+
+@pytest.mark.parametrize(
+    ("bus", "state", "code"),
+    [
+        ("up", "", ExitCode.INTERRUPTED),
+        ("down", "stopping", ExitCode.INTERRUPTED),
+        ("down", "running", ExitCode.BROKEN),
+        ("down", "no answer", ExitCode.BROKEN),
+    ],
+)
+def test_a_host_that_goes_down_during_a_rollback_is_left_to_its_next_boot(
+    world: World, bus: str, state: str, code: ExitCode
+) -> None:
+    """Its bus goes down before systemd does."""
+
+    def refuse(*_: object) -> NoReturn:
+        world.systemd.stopping = True
+        raise SystemdError("Connection terminated")
+
+    def ask(_host: Host, argv: Sequence[str], **_: object) -> Result:
+        if state == "no answer":
+            raise HostCommandError("injected")
+        return Result(tuple(argv), 1, f"{state}\n", "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.systemd, "start", refuse)
+        if bus == "down":
+            patch.setattr(world.systemd, "is_stopping", lambda: refuse() if world.systemd.stopping else False)
+            patch.setattr(Host, "run", ask)
+        assert world.work() is code
+    assert (world.outcome == {}) is (code is ExitCode.INTERRUPTED)
+
+
+def test_containers_are_put_right_again_if_the_engine_crashes_before_the_proof(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts what has `always`, and what was stopped by hand among it."""
+    world.daemon.add("stopped-always", Status.EXITED, "always")
+    crashes = ["verify.restored"]
+
+    def crash(point: str) -> None:
+        if point in crashes:
+            crashes.remove(point)
+            world.daemon.stop()
+            world.daemon.start()
+
+    monkeypatch.setattr(steps, "trace", crash)
+    monkeypatch.setattr(restart, "SETTLING", 0.1)
+    assert world.work() is ExitCode.DONE
+    assert world.daemon.status("stopped-always") is Status.EXITED

@@ -5,14 +5,17 @@ import json
 import os
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from entrypoint.errors import JournalError, PreflightError
 from entrypoint.host import Host
-from entrypoint.journal import ROOM, Event, Journal, Outcome, Run
+from entrypoint.journal import ROOM, Journal
+from entrypoint.record import Event, Outcome, Run
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def test_runs_are_numbered_upwards(journal: Journal) -> None:
 
 def test_a_number_is_never_used_again_while_a_later_one_exists(journal: Journal) -> None:
     first, _second = journal.begin(), journal.begin()
-    first.place.rmdir()
+    rmtree(first.place)
     assert journal.begin().number == "000003"
 
 
@@ -95,11 +98,47 @@ def test_a_torn_last_record_is_taken_for_not_written(run: Run, torn: int) -> Non
     assert events(run) == ["begun"]
 
 
-def test_a_damaged_earlier_record_is_an_error(run: Run) -> None:
+@pytest.mark.parametrize("torn", [1, 2, 10])
+def test_the_next_record_takes_the_place_of_a_torn_one(run: Run, torn: int) -> None:
+    """As recovery does after a power cut: glued to the torn one it would be damage."""
     run.append(Event.BEGUN)
     run.append(Event.INTENT, step="freeze")
-    file_of(run).write_bytes(b"\0\0\0" + file_of(run).read_bytes()[3:])
-    with pytest.raises(JournalError, match="is damaged"):
+    file_of(run).write_bytes(file_of(run).read_bytes()[:-torn])
+    run.append(Event.ROLLBACK)
+    assert events(run) == ["begun", "rollback"]
+
+
+def test_a_last_line_that_is_no_record_is_taken_for_not_written(run: Run) -> None:
+    run.append(Event.BEGUN)
+    with file_of(run).open("ab") as file:
+        file.write(b"\0" * 80 + b"\n")
+    assert events(run) == ["begun"]
+    run.append(Event.ROLLBACK)
+    assert events(run) == ["begun", "rollback"]
+
+
+NO_RECORDS = [b"\0\0\0", b"garbage", b"[]", b"{}", b'{"event": "begun"}', b'{"at": 1.5, "event": "unheard of"}', b""]
+
+
+@pytest.mark.parametrize("line", NO_RECORDS)
+def test_a_damaged_earlier_record_is_an_error(run: Run, line: bytes) -> None:
+    run.append(Event.BEGUN)
+    run.append(Event.INTENT, step="freeze")
+    file_of(run).write_bytes(line + b"\n" + file_of(run).read_bytes())
+    with pytest.raises(JournalError, match="is damaged") as damaged:
+        run.records()
+    assert "mv /var/lib/relocator/runs/000001 /var/lib/relocator/runs/000001.aside" in damaged.value.resolution
+
+
+def test_a_record_that_was_set_aside_is_none(journal: Journal, run: Run) -> None:
+    run.place.rename(f"{run.place}.aside")
+    assert journal.runs() == []
+    assert journal.begin().number == "000001"
+
+
+def test_the_record_of_a_newer_version_is_not_guessed_at(run: Run) -> None:
+    run.append(Event.BEGUN, version=2)
+    with pytest.raises(JournalError, match="newer relocator"):
         run.records()
 
 
@@ -130,15 +169,33 @@ def test_a_record_that_is_written_in_part_is_an_error(run: Run) -> None:
     assert events(run) == ["begun", "outcome"]
 
 
+def test_a_full_disk_gives_a_record_the_room_that_was_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.begun()
+    write = os.pwrite
+
+    def until_there_is_room(handle: int, line: bytes, at: int) -> int:
+        if run.room.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, line, at)
+
+    monkeypatch.setattr(os, "pwrite", until_there_is_room)
+    run.append(Event.TOOK_OVER)
+    assert events(run) == ["begun", "took-over"]
+
+
 def test_a_journal_that_cannot_be_opened_is_an_error(run: Run) -> None:
     file_of(run).mkdir()
     with pytest.raises(JournalError):
         run.append(Event.BEGUN)
 
 
-def test_the_room_that_was_looked_for_is_given_back(journal: Journal) -> None:
-    journal.begin()
-    assert [place.name for place in journal.place.iterdir()] == ["runs"]
+@pytest.mark.parametrize("event", [Event.ROLLBACK, Event.OUTCOME])
+def test_room_is_kept_until_a_run_turns_back_or_ends(run: Run, event: Event) -> None:
+    run.begun()
+    run.append(Event.INTENT, step="freeze")
+    assert run.room.stat().st_blocks * 512 >= ROOM
+    run.append(event)
+    assert not run.room.exists()
 
 
 def test_a_journal_without_room_begins_no_run(journal: Journal) -> None:
@@ -166,7 +223,7 @@ def test_a_plan_is_read_as_it_was_saved(run: Run) -> None:
 def test_a_plan_that_is_missing_or_damaged_is_an_error(run: Run, content: bytes | None) -> None:
     if content is not None:
         (run.place / "plan.json").write_bytes(content)
-    with pytest.raises(JournalError, match="cannot be read"):
+    with pytest.raises(JournalError, match="has no plan that can be read"):
         run.plan()
 
 
@@ -180,3 +237,11 @@ def test_an_inventory_is_there_once_it_was_saved(run: Run) -> None:
     assert run.inventory() is None
     run.save_inventory({"engine_id": "ID"})
     assert run.inventory() == {"engine_id": "ID"}
+
+
+def test_two_that_write_at_the_same_time_lose_no_record(tmp_path: Path) -> None:
+    run = Journal(Host(tmp_path)).run("000001")
+    run.place.mkdir(parents=True)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: run.append(Event.DONE, step=str(number)), range(40)))
+    assert sorted(int(record["step"]) for record in run.records()) == list(range(40))

@@ -58,6 +58,8 @@ def test_a_lock_that_stays_busy_is_given_up(journal: Journal, monkeypatch: pytes
 
 
 def test_who_only_asks_does_not_try_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with journal.locked():
+        pass
     flock = Flock(1000, monkeypatch)
     assert journal.is_locked()
     assert (flock.attempts, flock.naps) == (1, [])

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from entrypoint import handover, relocation
+from entrypoint import handover, recovery, relocation
 from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, SystemdError
 from entrypoint.host import Host
-from entrypoint.journal import Journal, Run
+from entrypoint.journal import Journal
 from entrypoint.plan import Plan
+from entrypoint.record import Run
 from entrypoint.systemd import UnitState
 from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
 from tests.unit.world import TARGET, make_plan, snapshot
@@ -54,10 +55,23 @@ def attempt(tmp_path: Path) -> Attempt:
 @pytest.fixture
 def _copies() -> None:
     if os.geteuid() != 0:
-        pytest.skip("rsync copies owners and trusted attributes")
+        pytest.skip("the copy keeps owners and trusted attributes")
 
 
 @pytest.mark.usefixtures("_copies")
+@pytest.mark.parametrize(("number", "word"), [(28, "is full"), (30, "cannot be written")])
+def test_a_target_that_cannot_be_written_is_an_error_of_the_copy(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, number: int, word: str
+) -> None:
+    def pre_copy(host: Host, plan: Plan) -> None:
+        raise OSError(number, os.strerror(number), "/target")
+
+    monkeypatch.setattr(relocation, "pre_copy", pre_copy)
+    with pytest.raises(CopyError, match=word):
+        attempt()
+    assert word in (attempt.run.outcome() or {})["reason"]
+
+
 def test_a_good_attempt_hands_over_what_the_worker_needs(attempt: Attempt) -> None:
     assert attempt() is ExitCode.HANDED_OVER
     assert attempt.host.path(f"{TARGET}/file").read_text() == "content"
@@ -138,23 +152,6 @@ def test_a_copy_that_was_removed_is_not_called_left(attempt: Attempt) -> None:
     assert attempt.outcome["left"] == ""
 
 
-@pytest.mark.parametrize("content", [None, (), ("lost+found",)])
-def test_a_target_that_is_still_empty_is_copied_to(attempt: Attempt, content: tuple[str, ...] | None) -> None:
-    if content is not None:
-        attempt.host.path(TARGET).mkdir(parents=True)
-    for name in content or ():
-        (attempt.host.path(TARGET) / name).mkdir()
-    relocation.require_still_empty(attempt.host, attempt.plan)
-
-
-def test_a_target_that_somebody_has_filled_meanwhile_is_refused(attempt: Attempt) -> None:
-    place = attempt.host.path(TARGET) / "theirs"
-    place.mkdir(parents=True)
-    with pytest.raises(PreflightError, match="not empty any more"):
-        relocation.require_still_empty(attempt.host, attempt.plan)
-    assert place.exists()
-
-
 class Interrupting(FakeSystemd):
     """The operator presses Ctrl-C when the worker has just been started."""
 
@@ -176,10 +173,10 @@ def test_an_interrupt_after_the_worker_has_started_does_not_take_its_copy(attemp
 def test_a_worker_at_work_is_seen_under_the_lock(attempt: Attempt, state: UnitState) -> None:
     attempt.systemd.states[handover.UNIT] = state
     with pytest.raises(PreflightError, match="Another relocator"):
-        relocation.require_no_worker(attempt.systemd)
+        recovery.require_no_worker(attempt.systemd)
 
 
 @pytest.mark.parametrize("state", [UnitState.INACTIVE, UnitState.FAILED])
 def test_a_worker_that_has_ended_is_in_nobodys_way(attempt: Attempt, state: UnitState) -> None:
     attempt.systemd.states[handover.UNIT] = state
-    relocation.require_no_worker(attempt.systemd)
+    recovery.require_no_worker(attempt.systemd)

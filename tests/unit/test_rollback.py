@@ -10,9 +10,11 @@ import pytest
 
 from entrypoint import migration
 from entrypoint.errors import CopyError, ExitCode, JournalError
-from entrypoint.journal import Event, Run
 from entrypoint.log import Phase
-from entrypoint.steps import STEPS, Move, Step
+from entrypoint.move import Move
+from entrypoint.record import Event, Run
+from entrypoint.steps import STEPS, Step
+from entrypoint.unfinished import Unfinished
 from tests.unit.fakes import CONFIG
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
@@ -121,7 +123,7 @@ def test_an_undo_that_fails_too_is_told_and_stops_no_other(
 
 def test_an_interrupt_is_rolled_back_and_told(world: World) -> None:
     world.work(failing_in("switch", KeyboardInterrupt(), after=True))
-    assert world.outcome["reason"].startswith("KeyboardInterrupt")
+    assert world.outcome["reason"] == migration.STOPPED_BY_SIGNAL
 
 
 def test_a_unit_that_something_starts_again_is_rolled_back(world: World) -> None:
@@ -157,7 +159,15 @@ def test_a_copy_that_cannot_be_removed_does_not_hide_the_rollback(world: World) 
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.outcome["outcome"] == "rolled-back"
-    assert "No such file or directory" in world.outcome["left"]
+    assert world.outcome["left"]
+
+
+def test_what_does_not_call_itself_an_unfinished_copy_is_not_removed(world: World) -> None:
+    Unfinished.end(world.path(TARGET))
+    world.calls.failures.add(3)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.path(f"{TARGET}/early").exists()
+    assert "does not say of itself" in world.outcome["left"]
 
 
 def test_a_copy_that_was_removed_is_not_called_left(world: World) -> None:

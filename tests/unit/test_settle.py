@@ -1,18 +1,20 @@
 """A run that was cut off is finished or undone by the next command, or handed over again."""
 
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 
 from entrypoint import handover, recovery
-from entrypoint.errors import ExitCode
-from entrypoint.journal import Event, Outcome
-from entrypoint.steps import Move
+from entrypoint.errors import ExitCode, JournalError
+from entrypoint.inventory import Status
+from entrypoint.move import Move
+from entrypoint.record import Event, Outcome
 from entrypoint.unfinished import KEPT, NAME
-from tests.unit.fakes import DEFAULT_ROOT
+from tests.unit.fakes import CONFIG, DEFAULT_ROOT
 from tests.unit.test_crash_points import Deadly, Killed, safety_net
-from tests.unit.world import TARGET, World, make_world
+from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
 
 @pytest.fixture
@@ -39,13 +41,15 @@ def cut_off_at(world: World, point: str) -> None:
 
 
 def test_without_a_run_there_is_nothing_to_settle(world: World) -> None:
-    world.move.run.place.joinpath("plan.json").unlink()
-    world.move.run.place.rmdir()
+    rmtree(world.move.run.place)
     assert settle(world) is None
+    assert recovery.unsettled(world.journal) == ""
 
 
 def test_a_run_that_has_ended_is_left_alone(world: World) -> None:
+    assert recovery.unsettled(world.journal) == world.move.run.number
     world.work()
+    assert recovery.unsettled(world.journal) == ""
     calls = list(world.calls.made)
     assert settle(world) is None
     assert world.calls.made == calls
@@ -98,6 +102,57 @@ def test_an_engine_that_does_not_prove_what_it_held_is_handed_over_again(world: 
         assert settle(world) is ExitCode.HANDED_OVER
     assert [move.run for move in handed] == [world.move.run]
     assert world.outcome == {}
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A week goes by between a death and the next command."""
+    monkeypatch.setattr(recovery, "LONG_AGO", 0.0)
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("point", ["switch.written", "start.recorded", "verify.proven", "verify.recorded"])
+def test_an_engine_that_has_worked_on_the_target_for_a_week_is_not_taken_back(world: World, point: str) -> None:
+    """Somebody has removed a container and pulled an image since: that is no failure of the move."""
+    cut_off_at(world, point)
+    world.daemon.remove("no")
+    world.daemon.images = {"sha256:2": "app:1"}
+    calls = len(world.calls.made)
+    assert settle(world) is ExitCode.DONE
+    assert world.outcome["outcome"] == Outcome.COMMITTED
+    assert (world.daemon.up, world.daemon.root) == (True, TARGET)
+    assert not world.path(f"{TARGET}/{NAME}").exists()
+    assert [call[0] for call in world.calls.made[calls:]] == ["engine.inventory"]
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("point", ["freeze.held", "final sync.copied", "switch.ordered"])
+def test_an_engine_that_has_worked_on_the_source_for_a_week_is_left_alone(world: World, point: str) -> None:
+    cut_off_at(world, point)
+    world.daemon.remove("no")
+    world.daemon.set_status("always", Status.EXITED)
+    assert settle(world) is ExitCode.ROLLED_BACK
+    assert (world.outcome["outcome"], world.outcome["left"]) == (Outcome.ROLLED_BACK, KEPT)
+    assert (world.daemon.up, world.daemon.root) == (True, DEFAULT_ROOT)
+    assert world.daemon.status("always") is Status.EXITED
+    assert not world.path(DROP_IN).exists()
+    assert world.path(CONFIG).read_bytes() == CONTENT
+
+
+def test_an_engine_whose_proof_is_recorded_is_not_asked_again(world: World) -> None:
+    cut_off_at(world, "verify.recorded")
+    world.daemon.remove("no")
+    assert settle(world) is ExitCode.DONE
+    assert world.daemon.root == TARGET
+
+
+def test_a_plan_of_another_shape_is_told(world: World) -> None:
+    cut_off_at(world, "switch.recorded")
+    stored = world.move.run.plan()
+    del stored["plan"]["direction"]
+    world.move.run.save_plan(stored)
+    with pytest.raises(JournalError, match="plan of another version"):
+        settle(world)
 
 
 def test_an_engine_that_is_down_is_handed_over_again(world: World) -> None:

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
-from entrypoint import hold
+from entrypoint import finished, hold, restart, standstill
 from entrypoint.errors import ExitCode
 from entrypoint.inventory import Status
-from entrypoint.steps import STEPS
+from entrypoint.move import Move
+from entrypoint.steps import STEPS, CheckCopy
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
+
+STARTED = ("start", SOCKET, SERVICE)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def test_a_good_move_leaves_the_old_root_and_two_edits_and_nothing_else(world: W
     assert not world.path("/run/relocator").exists()
     assert list(world.path("/run/systemd/system").iterdir()) == []
     assert {place.name for place in world.path(DEFAULT_ROOT).iterdir()} == {"early", "late"}
-    assert {place.name for place in world.path(TARGET).iterdir()} == {"early", "late"}
+    assert {place.name for place in world.path(TARGET).iterdir()} == {"early", "late", finished.NAME}
 
 
 def test_the_engine_is_held_before_it_is_stopped(world: World) -> None:
@@ -115,15 +119,196 @@ def test_each_container_stands_as_it_stood(world: World) -> None:
     assert {name: box.container.status for name, box in world.daemon.boxes.items()} == expected
 
 
-def test_a_container_that_is_removed_at_any_restart_is_not_missed(world: World) -> None:
-    world.daemon.add("ephemeral", auto_remove=True)
+def test_what_an_engine_has_left_running_is_ended_by_the_next_on_the_same_root(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, it leaves its containers and their mounts; the next start there ends them."""
+    left = f"{DEFAULT_ROOT}/overlay2/x/merged"
+    monkeypatch.setattr(standstill, "leftovers", lambda _plan: () if world.calls.made.count(STARTED) else (left,))
     assert world.work() is ExitCode.DONE
+    names = [call[0] for call in world.calls.made]
+    assert names[2:7] == ["stop", "reset_failed", "start", "stop", "final_sync"]
+    assert world.daemon.root == TARGET
+
+
+def test_what_stays_mounted_all_the_same_is_not_copied(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "leftovers", lambda _plan: (f"{DEFAULT_ROOT}/volumes/x/_data",))
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert "volumes/x/_data" in world.outcome["reason"]
+    assert not [call for call in world.calls.made if call[0] == "final_sync"]
+
+
+def test_a_container_that_is_just_being_started_again_is_paused_later(world: World) -> None:
+    world.daemon.add("busy", Status.PAUSED, "always", is_busy=2)
+    assert world.work() is ExitCode.DONE
+    assert world.daemon.status("busy") is Status.PAUSED
+
+
+def test_with_live_restore_containers_are_ended_before_the_engine_and_started_after(world: World) -> None:
+    """The engine would leave them running, on the old root."""
+    world.daemon.live_restore = True
+    world.daemon.add("paused", Status.PAUSED, "unless-stopped")
+    world.daemon.add("done", Status.EXITED)
+    seen: list[bool] = []
+    world.calls.moments["final_sync"] = lambda: seen.append(runs(world))
+    assert world.work() is ExitCode.DONE
+    assert seen == [False]
+    names = [call[0] for call in world.calls.made]
+    assert names.count("engine.stop") == 4
+    assert max(number for number, name in enumerate(names) if name == "engine.stop") < names.index("stop")
+    statuses = {name: world.daemon.status(name) for name in world.daemon.boxes}
+    assert statuses == {
+        "no": Status.RUNNING, "always": Status.RUNNING, "unless-stopped": Status.RUNNING, "paused": Status.PAUSED,
+        "done": Status.EXITED,
+    }  # fmt: skip
+
+
+def test_with_live_restore_a_move_that_fails_brings_back_what_ran(world: World) -> None:
+    world.daemon.live_restore = True
+    with_health(world, "always", "healthy")
+    world.calls.moments["final_sync"] = lambda: with_health(world, "always", "unhealthy")
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.daemon.root == DEFAULT_ROOT
+    assert {world.daemon.status(name) for name in world.daemon.boxes} == {Status.RUNNING}
+
+
+def test_an_engine_that_cannot_end_its_containers_is_stopped_and_what_it_leaves_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.daemon.live_restore = True
+    left = f"{DEFAULT_ROOT}/overlay2/x/merged"
+    monkeypatch.setattr(standstill, "leftovers", lambda _plan: (left,) if runs(world) else ())
+    world.calls.failures.add(2)  # the first container's stop
+    assert world.work() is ExitCode.DONE
+    assert [call[0] for call in world.calls.made].count("stop") == 2
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "ends"),
+    [
+        (["overlay2"], ["overlay2"], ExitCode.DONE),
+        (["overlay2", "aufs"], ["overlay2", "aufs"], ExitCode.DONE),
+        (["overlay2"], [], ExitCode.ROLLED_BACK),
+        (["overlay2"], ["overlay2", "btrfs"], ExitCode.ROLLED_BACK),
+        ([], [], ExitCode.ROLLED_BACK),
+    ],
+)
+def test_the_root_is_switched_only_if_the_engine_will_choose_the_same_driver(
+    world: World, here: list[str], there: list[str], ends: ExitCode
+) -> None:
+    """Nothing names it, so that what is in the root decides: without its layers an engine starts, and holds nothing."""
+    unnamed = replace(world, move=replace(world.move, plan=replace(world.move.plan, driver_named="")))
+
+    def appear() -> None:
+        for root, names in ((TARGET, there), (DEFAULT_ROOT, here)):
+            for name in names:
+                world.path(f"{root}/{name}/l").mkdir(parents=True, exist_ok=True)
+
+    class Copied(CheckCopy):
+        """The copy is as the test says, and was called good."""
+
+        def apply(self, _move: Move) -> None:
+            appear()
+
+    steps = [Copied() if step.name == "check the copy" else step for step in STEPS]
+    assert unnamed.work(steps) is ends
+    assert ("would not choose overlay2" in world.outcome.get("reason", "")) is (ends is ExitCode.ROLLED_BACK)
+    if ends is ExitCode.ROLLED_BACK:
+        assert world.outcome["failed_in"] == "switch"
+        assert world.daemon.root == DEFAULT_ROOT
+
+
+def test_an_engine_that_has_chosen_another_driver_is_taken_back(world: World) -> None:
+    """Its proof comes after the start, whatever was thought of the root before."""
+
+    def choose(driver: str) -> None:
+        world.daemon.driver = driver
+
+    world.calls.moments["final_sync"] = lambda: choose("overlayfs")
+    assert world.work() is ExitCode.BROKEN  # for this engine has no way back: it stays with its new choice
+    assert "the storage driver was 'overlay2' and is 'overlayfs'" in world.outcome["reason"]
+    assert world.daemon.root == DEFAULT_ROOT
+
+
+def runs(world: World) -> bool:
+    return any(box.container.status is not Status.EXITED for box in world.daemon.boxes.values())
+
+
+def with_health(world: World, name: str, health: str) -> None:
+    box = world.daemon.boxes[name]
+    box.container = replace(box.container, health=health)
+
+
+def test_what_was_healthy_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart, "RECOVERING", 10.0)
+    with_health(world, "no", "healthy")
+    world.calls.moments["final_sync"] = lambda: with_health(world, "no", "starting")
+    world.calls.moments["engine.start"] = lambda: Timer(0.3, with_health, [world, "no", "healthy"]).start()
+    assert world.work() is ExitCode.DONE
+    assert world.daemon.boxes["no"].container.health == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("health", "ends"), [("unhealthy", ExitCode.ROLLED_BACK), ("starting", ExitCode.DONE), ("", ExitCode.DONE)]
+)
+def test_only_what_its_own_check_calls_unhealthy_takes_the_move_back(world: World, health: str, ends: ExitCode) -> None:
+    with_health(world, "always", "healthy")
+    world.calls.moments["final_sync"] = lambda: with_health(world, "always", health)
+    assert world.work() is ends
+    assert ("always" in world.outcome.get("reason", "")) is (ends is ExitCode.ROLLED_BACK)
+
+
+def test_what_was_unhealthy_may_stay_so(world: World) -> None:
+    with_health(world, "always", "unhealthy")
+    assert world.work() is ExitCode.DONE
+
+
+def test_what_the_engine_does_not_start_is_started_in_the_order_of_before(world: World) -> None:
+    """The engine leaves out zeros at the end of a fraction: `.1Z` was before `.12Z`, and `Z` before both."""
+    for name, fraction in (("third", ".12"), ("second", ".1"), ("first", "")):
+        box = world.daemon.add(name)
+        box.container = replace(box.container, started_at=f"2024-01-01T01:00:00{fraction}Z")
+    assert world.work() is ExitCode.DONE
+    started = [call[1] for call in world.calls.made if call[0] == "engine.start"]
+    assert started == ["no", "first", "second", "third"]
+
+
+def test_a_container_whose_removal_was_agreed_to_is_not_missed(world: World) -> None:
+    world.daemon.add("ephemeral", auto_remove=True)
+    assert removing(world).work() is ExitCode.DONE
     assert "ephemeral" not in world.daemon.boxes
+
+
+def removing(world: World) -> World:
+    return replace(world, move=replace(world.move, plan=replace(world.move.plan, remove_ephemeral=True)))
+
+
+def test_a_container_that_would_be_removed_and_does_not_end_stops_the_move_before_the_engine(world: World) -> None:
+    """It was started during the copy, when the preflight was over."""
+    world.daemon.add("ephemeral", auto_remove=True)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert "--rm" in world.outcome["reason"]
+    assert "ephemeral" in world.outcome["reason"]
+    assert world.daemon.status("ephemeral") is Status.RUNNING
+    assert not [call for call in world.calls.made if call[0] == "stop"]
+
+
+def test_a_job_with_rm_that_ends_meanwhile_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart, "PATIENCE", 10.0)
+    world.daemon.add("job", auto_remove=True)
+    Timer(0.3, world.daemon.remove, ["job"]).start()
+    assert world.work() is ExitCode.DONE
+
+
+def test_another_relocator_is_not_waited_for(world: World) -> None:
+    box = world.daemon.add("status", auto_remove=True)
+    box.container = replace(box.container, is_relocator=True)
+    assert world.work() is ExitCode.DONE
 
 
 def test_the_anonymous_volume_of_a_removed_container_is_not_missed(world: World) -> None:
     world.daemon.add("ephemeral", auto_remove=True, anonymous_volume="0123456789abcdef" * 4)
-    assert world.work() is ExitCode.DONE
+    assert removing(world).work() is ExitCode.DONE
     assert world.daemon.volumes == {"data": "local"}
 
 

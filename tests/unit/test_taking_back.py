@@ -59,7 +59,7 @@ def test_only_the_setting_goes_back_where_somebody_else_wrote(
     if now is not None:
         host.path(CONFIG).write_bytes(now)
     for _twice in range(2):
-        restore(host, FileEdit(CONFIG, before, AFTER), "/new")
+        restore(host, FileEdit(CONFIG, before, AFTER), lambda root: root == "/new")
         assert content(host) == then
 
 
@@ -67,7 +67,7 @@ def test_only_the_setting_goes_back_where_somebody_else_wrote(
 def test_a_file_that_cannot_be_understood_any_more_is_left_and_told(host: Host, now: bytes) -> None:
     host.path(CONFIG).write_bytes(now)
     with pytest.raises(RollbackError, match="was changed by somebody else") as failed:
-        restore(host, FileEdit(CONFIG, BEFORE, AFTER), "/new")
+        restore(host, FileEdit(CONFIG, BEFORE, AFTER), lambda root: root == "/new")
     assert CONFIG in failed.value.details
     assert content(host) == now
 
@@ -143,7 +143,7 @@ def test_a_foreign_edit_after_the_switch_is_not_lost(world: World) -> None:
 
 def test_a_foreign_edit_that_keeps_the_new_root_loses_that_alone(world: World) -> None:
     world.calls.moments["start"] = lambda: world.path(CONFIG).write_bytes(
-        world.move.plan.switch.after.replace(b"true", b"false")
+        (world.move.plan.switch.after or b"").replace(b"true", b"false")
     )
     world.calls.failures.add(8)  # the verification
     require_rolled_back(world, world.work(), CONTENT.replace(b"true", b"false"))

@@ -36,7 +36,7 @@ def test_an_armed_point_acts_and_no_other(host: Host) -> None:
     assert not host.path(REACHED).exists()
     with pytest.raises(MoveError, match=r"Stopped at the trace point final sync\.copied"):
         trace("final sync.copied")
-    assert host.path(REACHED).exists()
+    assert [place.name for place in host.path(REACHED).iterdir()] == ["final sync.copied"]
 
 
 @as_root
@@ -72,3 +72,30 @@ def test_an_armed_point_kills(host: Host, monkeypatch: pytest.MonkeyPatch) -> No
     arm(host)
     trace("freeze.held")
     assert killed == [(os.getpid(), signal.SIGKILL)]
+
+
+@as_root
+def test_several_points_are_armed_and_each_acts_once(host: Host) -> None:
+    host.path(PLACE).write_text("verify.proven fail\n\nverify.undo fail\n")
+    arm(host)
+    for point in ("verify.proven", "verify.undo"):
+        with pytest.raises(MoveError, match=point):
+            trace(point)
+        trace(point)
+
+
+@as_root
+def test_a_paused_point_goes_on_when_it_is_told_to(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            host.path(f"{REACHED}/freeze.held.go").touch()
+
+    monkeypatch.setattr("entrypoint.trace.time.sleep", sleep)
+    host.path(PLACE).write_text("freeze.held pause\n")
+    arm(host)
+    trace("freeze.held")
+    trace("freeze.held")
+    assert len(waits) == 3

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from entrypoint import daemon_config, migration, restart, steps
+from entrypoint import daemon_config, migration, restart, standstill, steps
 from entrypoint.copying import Copied, identity
 from entrypoint.engine import Engine
 from entrypoint.errors import ExitCode
 from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.plan import FileEdit, Plan, ordering_drop_in
-from entrypoint.steps import STEPS, Step
+from entrypoint.steps import Step, steps_of
 from entrypoint.unfinished import Unfinished
 from tests.unit.fakes import (
     CONFIG,
@@ -36,6 +36,8 @@ TARGET = "/srv/new/root"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
 CONTENT = b'{\n\t"debug": true\n}\n'
 JOURNAL = "var/lib/relocator"
+RULES = "/etc/selinux/targeted/contexts/files/file_contexts.subs"
+OTHER_RULE, RULE = b"/srv/www /var/www\n", f"{TARGET} /var/lib/docker\n".encode()
 
 
 def make_plan(content: bytes | None = CONTENT) -> Plan:
@@ -57,6 +59,8 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
         layers=0,
         engine_id="ID",
         bwlimit="",
+        driver_named="overlay2",
+        rules=(FileEdit(RULES, OTHER_RULE, OTHER_RULE + RULE),),
     )
 
 
@@ -82,8 +86,8 @@ class World:
     move: FakeMove
     before: dict[str, Any]
 
-    def work(self, use: Sequence[Step] = STEPS, front_pid: int = GONE_PID) -> ExitCode:
-        return migration.work(self.move, self.journal, front_pid, use)
+    def work(self, use: Sequence[Step] | None = None, front_pid: int = GONE_PID) -> ExitCode:
+        return migration.work(self.move, self.journal, front_pid, use or steps_of(self.move.plan))
 
     def path(self, place: str) -> Path:
         return self.host.path(place)
@@ -113,13 +117,22 @@ class World:
 
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None = CONTENT) -> World:
     """A host whose engine runs three containers; the pre-copy is done, and then one more file appeared."""
-    for module, name in ((steps, "READY"), (steps, "LEFTOVERS"), (restart, "SETTLING"), (migration, "DEPARTURE")):
+    for module, name in (
+        (steps, "READY"),
+        (standstill, "LEFTOVERS"),
+        (restart, "SETTLING"),
+        (restart, "PATIENCE"),
+        (restart, "RECOVERING"),
+        (migration, "DEPARTURE"),
+    ):
         monkeypatch.setattr(module, name, 0.3)
     calls, host = Calls(), make_host(root)
     daemon = Daemon(host, calls)
     monkeypatch.setattr(Engine, "opened", opener(daemon))
     if content is not None:
         host.path(CONFIG).write_bytes(content)
+    host.path(RULES).parent.mkdir(parents=True)
+    host.path(RULES).write_bytes(OTHER_RULE)
     for policy in ("no", "always", "unless-stopped"):
         daemon.add(policy, policy=policy)
     host.path(DEFAULT_ROOT).joinpath("early").write_text("early")

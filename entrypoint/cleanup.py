@@ -1,0 +1,165 @@
+"""Removing the old root, as a command: after the new one is proven again, and only what the journal says was left.
+
+Removed is what the engine itself keeps in a root; whatever else lies beside it stays. The record of the removal is
+written before it begins, so that one that was cut off is known as such, and goes on.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import PurePosixPath
+
+from entrypoint import finished, handover, preflight, target_checks, wording
+from entrypoint.errors import ExitCode, Interrupted, PreflightError, RollbackError
+from entrypoint.facts import HostFacts, Size, gather, measure
+from entrypoint.filesystem import mounts_below
+from entrypoint.findings import Finding, error
+from entrypoint.host import Host
+from entrypoint.journal import Journal
+from entrypoint.log import Phase, log, phase
+from entrypoint.record import Event
+from entrypoint.recovery import require_no_worker, settle_first
+from entrypoint.remains import Remains, is_in_use, moves, old_roots
+from entrypoint.removal import Removal
+from entrypoint.standing import our_containers
+from entrypoint.systemd import Systemd
+from entrypoint.trace import trace
+from entrypoint.unfinished import NAME
+from entrypoint.users import users
+
+# What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
+ENGINES_OWN = frozenset({
+    "buildkit", "builder", "containerd", "containers", "engine-id", "image", "network", "nri", "plugins", "policy",
+    "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", "overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs",
+    "btrfs", "devicemapper", "zfs", NAME, finished.NAME,
+})  # fmt: skip
+OURS = ".relocator-removing-"
+EVERY = 5.0  # seconds between two words about the progress
+
+
+def clean_up(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
+    """Remove every old root. Raises PreflightError for what speaks against it, and without agreement."""
+    journal = Journal(host)
+    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+        return ExitCode.HANDED_OVER
+    if not journal.exists():
+        log.info("cleanup.nothing")
+        return ExitCode.DONE
+    with journal.locked():  # from the proof to the end: nobody moves the engine meanwhile
+        require_no_worker(systemd)
+        clean(host, systemd, journal, agreed=agreed)
+    return ExitCode.DONE
+
+
+def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> None:
+    found = old_roots(host, journal)
+    if not found:
+        log.info("cleanup.nothing")
+        return
+    sizes = [prove(host, systemd, journal, one) for one in found]
+    if not agreed:
+        raise PreflightError("Nothing was removed.", resolution="To remove it for good: relocator cleanup --yes")
+    for one, size in zip(found, sizes, strict=True):
+        remove(host, one, size)
+
+
+def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
+    """On a fresh connection: the engine is where the last move has put it, and nobody needs the old root.
+
+    Returns what the old root takes.
+    """
+    with phase(Phase.PREFLIGHT):
+        facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers())
+        findings = tuple(check(facts, moves(journal)[-1], one))
+        findings += tuple(in_use(host, one))
+        for finding in findings:
+            log.warning("finding", **asdict(finding))
+    preflight.require(findings, "removal")
+    held = facts.inventory
+    log.info("cleanup.proven", root=str(facts.source.path), containers=len(held.containers), images=len(held.images),
+             volumes=len(held.volumes))  # fmt: skip
+    size = measure(host.path(one.path))
+    log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
+    return size
+
+
+def in_use(host: Host, one: Remains) -> Iterator[Finding]:
+    if is_in_use(host.path(one.path) / one.plan.within):
+        yield error("old-root-in-use", "An engine works on the old root", f"Its databases in {one.path} are locked.",
+                    "See which: fuser -v " + one.path)  # fmt: skip
+
+
+def check(facts: HostFacts, last: Remains, one: Remains) -> Iterator[Finding]:
+    """What speaks against the removal of an old root."""
+    old = PurePosixPath(one.path)
+    yield from preflight.unit(facts)
+    if str(facts.source.path) != last.plan.target:
+        yield error("root-differs", "The engine does not run where the last move has put it",
+                    f"It runs on {facts.source.path}; the last move was to {last.plan.target}.",
+                    "Look at both, and remove by hand what is not needed.")  # fmt: skip
+    if facts.configured_root != facts.source.path:
+        yield error("configured-root-differs", "The engine's next start would find another root",
+                     f"It runs on {facts.source.path}; configured is {facts.configured_root}.",
+                    "Put that right, restart the engine, and run again.")  # fmt: skip
+    if facts.engine.engine_id != last.plan.target_engine_id:
+        yield error("another-engine", "This is not the engine that was moved",
+                    f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
+                    "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
+    nested = old in facts.source.path.parents or facts.source.path in (old, *old.parents)
+    if nested or preflight.is_already_there(facts) or any(target_checks.nesting(facts)):
+        yield error("roots-nested", "The old root and the engine's are not apart", f"{old}, {facts.source.path}.",
+                    "Look with findmnt at what is mounted where; remove by hand what is not needed.")  # fmt: skip
+    for mount in mounts_below(old, facts.mounts):
+        yield error("old-root-mounts", "Something is mounted in the old root", f"{mount.point} ({mount.source}).",
+                    f"Unmount it if nobody needs it: umount {mount.point}")  # fmt: skip
+    for name, path in users(facts, old):
+        yield error("old-root-bound", "Something uses a path in the old root", f"{name}: {path}.",
+                    "Make it anew with a path in the new root, or with a volume's name.")  # fmt: skip
+
+
+def remove(host: Host, one: Remains, size: Size) -> None:
+    """Remove one old root. Raises Interrupted, and RollbackError where something could not be removed."""
+    root = host.path(one.path)
+    one.run.append(Event.CLEANUP, root=one.path)
+    trace("cleanup.begun")
+    removal = Removal(root, progress=Progress(one.path, size.entries))
+    names = {entry.name for entry in root.iterdir()}
+    own = {name for name in names if name in (*ENGINES_OWN, one.plan.within) or name.startswith(OURS)}
+    try:
+        removal.remove(sorted(own))
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(f"Interrupted: {one.path} is removed in part.", "The engine does not use it.",
+                          "To go on: relocator cleanup --yes") from interrupt  # fmt: skip
+    if removal.problems:
+        raise RollbackError(
+            f"Not everything in {one.path} could be removed.",
+            details="\n".join(removal.problems) + "\nThe engine runs on its new root and needs none of it.",
+            resolution="Mend the cause (lsattr shows files that cannot be changed), then: relocator cleanup --yes",
+        )
+    trace("cleanup.emptied")
+    one.run.append(Event.CLEANED, root=one.path)
+    log.info("cleanup.removed", root=one.path, removed=removal.removed)
+    leave_or_remove(host, one, sorted(names - own - {"lost+found"}))
+
+
+def leave_or_remove(host: Host, one: Remains, others: list[str]) -> None:
+    """The empty directory goes too, unless it is a mount point or holds what is not the engine's."""
+    if others:
+        log.warning("cleanup.kept", root=one.path, names=", ".join(others[:20]))
+        return
+    try:
+        host.path(one.path).rmdir()
+    except OSError as problem:
+        log.info("cleanup.directory", root=one.path, kept=problem.strerror)
+
+
+class Progress:
+    """A word now and then."""
+
+    def __init__(self, root: str, entries: int) -> None:
+        self._root, self._entries, self._told = root, entries, time.monotonic()
+
+    def __call__(self, removed: int) -> None:
+        if time.monotonic() - self._told > EVERY:
+            self._told = time.monotonic()
+            log.info("cleanup.progress", root=self._root, removed=removed, entries=self._entries)

@@ -1,0 +1,97 @@
+"""What would be missing on the root that a move has left: all that came into the engine since."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.holdings import MOUNTS
+from entrypoint.host import run
+from entrypoint.inventory import Inventory
+from entrypoint.layers import DRIVER
+
+MEASURING = 3600.0  # seconds
+LOGS = ("-json.log", "container.log")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written to in one place: how many files, and how large they are now, in bytes."""
+
+    place: str
+    files: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`made` is on the root that is left alone, `removed` will be there again; a phrase each."""
+
+    made: tuple[str, ...]
+    removed: tuple[str, ...]
+    written: tuple[Written, ...]
+
+
+def between(before: Inventory, now: Inventory, root: Path, instant: float) -> Loss:
+    """What came since `instant` (seconds since 1970), when the engine was started on `root`, which held `before`."""
+    was, is_now = dict(_names(before)), dict(_names(now))
+    made = tuple(is_now[key] for key in is_now if key not in was)
+    removed = tuple(was[key] for key in was if key not in is_now)
+    owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
+    return Loss(made, removed, tuple(_sums(written_since(root, instant), owners)))
+
+
+def _names(inventory: Inventory) -> Iterator[tuple[tuple[str, str], str]]:
+    """Everything an engine holds, with a phrase for it."""
+    for one in inventory.containers:
+        yield ("container", one.id), f"container {one.name}"
+    for image, tags in inventory.images.items():
+        yield ("image", image), f"image {tags or image.removeprefix('sha256:')[:12]}"
+    for volume in inventory.volumes:
+        yield ("volume", volume), f"volume {volume}"
+    for network, name in inventory.networks.items():
+        yield ("network", network), f"network {name}"
+
+
+def _owners(root: Path, names: Mapping[str, str]) -> dict[str, str]:
+    """Whose the writable layers are: mount id → container."""
+    found = {}
+    for container, name in names.items():
+        mount = root / MOUNTS / container / "mount-id"
+        if mount.is_file():
+            found[mount.read_text().strip()] = name
+    return {**found, **names}
+
+
+def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The files below the root that users write to and whose inode changed after an instant: their names, and sizes."""
+    places = [str(root / name) for name in ("volumes", "containers", DRIVER) if (root / name).is_dir()]
+    if not places:
+        return
+    search = ["find", *places, "-xdev", "-path", f"{root}/{DRIVER}/*/merged", "-prune", "-o"]
+    search += ["-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%s %H/%P\\0"]
+    for entry in filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")):
+        size, _, name = entry.partition(" ")
+        yield Path(name).relative_to(root).parts, int(size)
+
+
+def _sums(written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str]) -> Iterator[Written]:
+    """Files by what they belong to; what the engine itself writes at every start is left out."""
+    sums: dict[str, Written] = {}
+    for parts, size in written:
+        place = _place(parts, owners)
+        if place is not None:
+            so_far = sums.get(place, Written(place, 0, 0))
+            sums[place] = Written(place, so_far.files + 1, so_far.size + size)
+    yield from sums.values()
+
+
+def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
+    match parts:
+        case ("volumes", name, "_data", *_):
+            return f"volume {name}"
+        case ("containers", container, *rest) if rest and rest[-1].endswith(LOGS):
+            return f"the log of container {owners[container]}" if container in owners else None
+        case (_, layer, "diff", *_) if layer in owners:
+            return f"container {owners[layer]}"
+        case _:
+            return None

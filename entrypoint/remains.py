@@ -1,0 +1,110 @@
+"""What moves have left behind: the old roots, and whether a directory is still the one that was left."""
+
+import fcntl
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.errors import JournalError
+from entrypoint.filesystem import birth
+from entrypoint.holdings import engine_id
+from entrypoint.host import Host
+from entrypoint.journal import Journal
+from entrypoint.plan import Direction, Plan
+from entrypoint.record import Event, Outcome, Run
+from entrypoint.unfinished import this_boot
+
+DATABASES = ("volumes/metadata.db", "network/files/local-kv.db")
+
+
+@dataclass(frozen=True)
+class Remains:
+    """An old root, the run that has left it, and that run's plan."""
+
+    run: Run
+    plan: Plan
+
+    @property
+    def path(self) -> str:
+        return self.plan.source
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a removal was begun, and so may have been cut off."""
+        return any(record["event"] == Event.CLEANUP for record in self.run.records())
+
+
+def moves(journal: Journal) -> tuple[Remains, ...]:
+    """The runs that have moved the engine, the oldest first. Raises JournalError."""
+    committed = [run for run in journal.runs() if (run.outcome() or {}).get("outcome") == Outcome.COMMITTED]
+    return tuple(Remains(run, plan_of(run)) for run in committed)
+
+
+def plan_of(run: Run) -> Plan:
+    """A run's plan. Raises JournalError for one that another version has written."""
+    try:
+        return Plan.from_json(run.plan()["plan"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise run.unreadable("has a plan of another version", repr(error)) from error
+
+
+def old_roots(host: Host, journal: Journal) -> tuple[Remains, ...]:
+    """What can be removed: left by a move, not the target of a later one, not removed yet, and still the same.
+
+    Not what an adoption has left: nothing of that was copied.
+    """
+    found: dict[str, Remains] = {}
+    for one in moves(journal):
+        found.pop(one.plan.target, None)
+        if one.plan.direction is not Direction.ADOPT and not any(
+            record["event"] == Event.CLEANED for record in one.run.records()
+        ):
+            found[one.path] = one
+    return tuple(one for one in found.values() if is_same_directory(host, one.run, one.plan))
+
+
+def is_same_directory(host: Host, run: Run, plan: Plan) -> bool:
+    """Whether the source of a move is still the directory that was left.
+
+    Within one boot it is known by its device and inode; after a reboot the device may have another number. The root of
+    any file system has the same inode number, and a number is given again: so it must have been made at the same
+    instant too, and if it says whose it is, be this engine's.
+    """
+    place = host.path(plan.source)
+    try:
+        info = place.lstat()
+    except OSError:
+        return False
+    device, inode = plan.source_identity
+    same_boot = run.records()[0].get("boot") == this_boot()
+    is_same = stat.S_ISDIR(info.st_mode) and info.st_ino == inode and (info.st_dev == device or not same_boot)
+    return is_same and birth(place) == plan.source_born and engine_id(place / plan.within) in ("", plan.engine_id)
+
+
+def frees(run: Run) -> int | None:
+    """Bytes that the removal of the root that a run has left gives back, as its plan measured them.
+
+    Not known of one on the same file system, whose layers have two names there.
+    """
+    try:
+        plan = run.plan()["plan"]
+    except JournalError:
+        return None
+    known = plan["direction"] == Direction.FORTH and not plan["same_file_system"]
+    return int(plan["size"]) if known else None
+
+
+def is_in_use(root: Path) -> bool:
+    """Whether an engine works on a root: it holds its databases locked (bbolt, flock(2))."""
+    return any(_is_locked(root / name) for name in DATABASES)
+
+
+def _is_locked(place: Path) -> bool:
+    try:
+        with place.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

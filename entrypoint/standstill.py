@@ -1,0 +1,111 @@
+"""Bringing the engine down, with nothing of it left on either root, and up again."""
+
+from pathlib import PurePosixPath
+
+from entrypoint import hold
+from entrypoint.engine import Engine, socket_of, until
+from entrypoint.errors import EngineError, SystemdError
+from entrypoint.filesystem import mounts, mounts_below
+from entrypoint.interruption import pool
+from entrypoint.inventory import ALIVE
+from entrypoint.log import log
+from entrypoint.move import Move
+from entrypoint.plan import Plan
+from entrypoint.systemd import RUNNING, STOPPED
+from entrypoint.trace import trace
+
+AT_ONCE = 16  # containers that are stopped; most wait for their time to be over
+REMOVING = 15.0  # seconds
+LEFTOVERS = 15.0  # seconds; the engine detaches its last mounts a moment after it is gone
+
+
+def bring_down(move: Move) -> None:
+    """Stop the engine's units, and see that nothing of it is left on either root.
+
+    An engine that was killed, or not given the time, leaves its containers running, on the root it had. The next one
+    that starts there ends them, or with live-restore takes them up again, and then it can be stopped in good order.
+    """
+    stop(move)
+    try:
+        require_gone(move)
+    except EngineError as left:
+        log.warning("leftovers", left=left.details)
+        try:
+            bring_up(move)
+        except SystemdError as error:
+            raise left from error
+        stop(move)
+        require_gone(move)
+
+
+def stop(move: Move) -> None:
+    hold.take(move.host)
+    trace("freeze.held")
+    end_containers(move)
+    trace("freeze.ended")
+    move.systemd.stop(move.plan.units)
+    trace("freeze.stopped")
+    for name in move.plan.units:
+        if (state := move.systemd.unit(name).active_state) not in STOPPED:
+            raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
+
+
+def end_containers(move: Move) -> None:
+    """With live-restore the engine would leave its containers running, writing to the root that is to be copied.
+
+    It is asked now, for a reload changes the setting. Where it does not answer, what it leaves is seen afterwards.
+    """
+    if move.systemd.unit(move.plan.service).active_state not in RUNNING:
+        return
+    try:
+        with Engine.opened(socket_of(move.host)) as engine, pool(AT_ONCE) as threads:
+            if engine.info().live_restore:
+                alive = [one for one in engine.containers() if one.status in ALIVE]
+                for ending in [threads.submit(engine.stop, one.id) for one in alive]:
+                    ending.result()
+                await_removal(engine, [one.id for one in alive if one.auto_remove])
+    except EngineError as error:
+        log.warning("containers.not_stopped", why=error.text())
+
+
+def await_removal(engine: Engine, ids: list[str]) -> None:
+    """The engine removes what has `--rm` a moment after its end; half a removal would be copied otherwise."""
+    until(
+        lambda: not [one for one in ids if engine.container(one)],
+        waiting_for="containers with --rm to be removed",
+        seconds=REMOVING,
+    )
+
+
+def require_gone(move: Move) -> None:
+    """Raises EngineError if the engine's mounts do not go."""
+    try:
+        until(lambda: not leftovers(move.plan), waiting_for="the engine's mounts to go", seconds=LEFTOVERS, late=())
+    except EngineError as error:
+        raise EngineError(error.brief, details="Still mounted: " + ", ".join(leftovers(move.plan))) from error
+
+
+def leftovers(plan: Plan) -> tuple[str, ...]:
+    """What is still mounted inside the data roots; a copy of it would be torn."""
+    table = mounts()
+    roots = (PurePosixPath(plan.source), PurePosixPath(plan.target))
+    return tuple(str(mount.point) for root in roots for mount in mounts_below(root, table))
+
+
+def bring_up(move: Move) -> None:
+    """Start what was started before the move."""
+    hold.lift(move.host)
+    trace("start.lifted")
+    move.systemd.reset_failed(move.plan.units)
+    move.systemd.start(move.plan.started)
+    for name in move.plan.dependents:
+        try:
+            move.systemd.start([name])
+        except SystemdError as error:
+            log.warning("dependent.failed", unit=name, why=error.text())
+
+
+def release(move: Move) -> None:
+    """Take away what held the engine; it is up by now, so nobody waits for the reload."""
+    hold.remove(move.host, move.plan.units)
+    move.systemd.reload()

@@ -1,0 +1,71 @@
+"""The edit that makes the next start of the engine take another data root: in the place that wins, or over it.
+
+Files of packages are overridden by a drop-in of ours in /etc; everything else is changed where it stands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from entrypoint import settings, unit_files
+from entrypoint.host_file import HostFile
+from entrypoint.places import Place
+from entrypoint.settings import Kind, Setting, text_of_file, with_root
+from entrypoint.words import text_of
+
+NAME = "relocator.conf"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file, what it will hold, and the setting in it that names the data root then."""
+
+    file: HostFile
+    content: bytes
+    setting: Setting
+
+
+def change(place: Place, override: HostFile, root: str) -> Change:
+    """Raises PreflightError where no edit would mean exactly that."""
+    file, setting = place.file, place.setting
+    content = with_root(file.content, root, setting, str(file.path))
+    if not is_overridden(place):
+        return Change(file, content, setting)
+    text = text_of_file(content)
+    lines = _command(text) if setting.kind is Kind.COMMAND else _variable(text, setting.name)
+    made = unit_files.overriding(lines, f"as in {file.path}, but for the data root")
+    if settings.root_in(made, setting, str(override.path)) != root:
+        raise AssertionError(made)
+    return Change(override, made, replace(setting))
+
+
+def is_overridden(place: Place) -> bool:
+    return place.setting.needs_reload and unit_files.is_vendors(str(place.file.path))
+
+
+def _command(text: str) -> list[str]:
+    """The command anew: an empty assignment forgets the one that is overridden."""
+    _, command = unit_files.effective([text], "ExecStart")[-1]
+    return ["ExecStart=", f"ExecStart={text[command.value[0].start : command.value[-1].end]}"]
+
+
+def _variable(text: str, name: str) -> list[str]:
+    """The variable anew: the later assignment counts."""
+    assigned = [
+        text_of(word.chars)
+        for _, one in unit_files.effective([text], "Environment")
+        for key, word in unit_files.variables(one.value)
+        if key == name
+    ]
+    quoted = unit_files.in_environment(f"{name}={assigned[-1]}", '"')
+    return [f'Environment="{quoted}"']
+
+
+def override_path(service: str, drop_ins: Sequence[str]) -> str:
+    """A drop-in that comes after all others: systemd takes them in the order of their names, whatever their folder."""
+    name = f"zz-{NAME}"
+    others = [PurePosixPath(one).name for one in drop_ins]
+    if name not in others:
+        while any(one > name for one in others):
+            name = f"z{name}"
+    return unit_files.drop_in(service, name)

@@ -1,0 +1,69 @@
+"""What going back would lose: by whom it was written, and what the engine holds in addition or no more."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from entrypoint import loss
+from entrypoint.inventory import Container, Inventory, Status
+from entrypoint.loss import Loss, Written
+
+LONG_AGO, SOON = 0.0, 4e9
+
+
+def container(name: str) -> Container:
+    return Container(f"id-{name}", name, "sha256:1", Status.RUNNING, "no", False, "")
+
+
+BEFORE = Inventory("ID", "overlay2", "graphdriver", (container("web"), container("gone")), {"sha256:1": "app:1"},
+                   {"data": "local", "dropped": "local"}, {"n1": "backend bridge"}, {})  # fmt: skip
+NOW = replace(BEFORE, containers=(container("web"), container("new")), volumes={"data": "local", "fresh": "local"},
+              images={"sha256:1": "app:1", "sha256:0123456789abcdef": ""})  # fmt: skip
+
+
+def write(root: Path, name: str, size: int) -> None:
+    place = root / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(bytes(size))
+
+
+def test_what_came_and_what_went_is_named(tmp_path: Path) -> None:
+    found = loss.between(BEFORE, NOW, tmp_path, LONG_AGO)
+    assert found == Loss(
+        ("container new", "image 0123456789ab", "volume fresh"), ("container gone", "volume dropped"), ()
+    )
+
+
+def test_nothing_new_is_no_loss(tmp_path: Path) -> None:
+    assert loss.between(BEFORE, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
+
+
+def test_what_was_written_is_summed_by_whom_it_belongs_to(tmp_path: Path) -> None:
+    write(tmp_path, "volumes/data/_data/a", 10)
+    write(tmp_path, "volumes/data/_data/deep/b\nc", 5)
+    write(tmp_path, "volumes/metadata.db", 1000)
+    write(tmp_path, "containers/id-web/id-web-json.log", 7)
+    write(tmp_path, "containers/id-web/config.v2.json", 1000)
+    write(tmp_path, "containers/strange/strange-json.log", 1000)
+    write(tmp_path, "overlay2/m1/diff/etc/x", 3)
+    write(tmp_path, "overlay2/m1/link", 1000)
+    write(tmp_path, "overlay2/m1/merged/x", 1000)
+    write(tmp_path, "overlay2/layer/diff/x", 1000)
+    write(tmp_path, "image/overlay2/layerdb/mounts/id-web/mount-id", 0)
+    (tmp_path / "image/overlay2/layerdb/mounts/id-web/mount-id").write_text("m1")
+    found = loss.between(BEFORE, NOW, tmp_path, LONG_AGO)
+    assert set(found.written) == {
+        Written("volume data", 2, 15), Written("the log of container web", 1, 7), Written("container web", 1, 3),
+    }  # fmt: skip
+
+
+def test_what_was_there_before_is_not_lost(tmp_path: Path) -> None:
+    write(tmp_path, "volumes/data/_data/a", 10)
+    assert loss.between(BEFORE, NOW, tmp_path, SOON).written == ()
+
+
+def test_a_time_that_was_set_back_hides_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "volumes/data/_data/a", 10)
+    now = (tmp_path / "volumes/data/_data/a").stat().st_ctime
+    os.utime(tmp_path / "volumes/data/_data/a", (1, 1))
+    assert loss.between(BEFORE, NOW, tmp_path, now - 100).written == (Written("volume data", 1, 10),)
