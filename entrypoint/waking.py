@@ -1,0 +1,72 @@
+"""What starts the engine by itself when the disk of its root is mounted after the boot.
+
+The engine does not start without the disk, and systemd does not try again. So the mount, however it comes about (by
+fstab, a unit, or by hand), wants a unit of ours that starts what is enabled: systemd asks what a mount wants when it
+sees it, also if nobody asked it to mount anything. Not the engine itself: a rescue shell mounts disks too.
+"""
+
+import string
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+UNIT = "/etc/systemd/system/relocator-mounted.service"
+DROP_IN = "50-relocator.conf"
+PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
+WANTS = b"""\
+# Written by relocator: the disk of the engine's root
+[Unit]
+Wants=relocator-mounted.service
+Before=relocator-mounted.service
+"""
+# A mount that fails wants it too, and may be tried again and again: then it has nothing to do.
+STARTS = """\
+# Written by relocator
+[Unit]
+StartLimitIntervalSec=0
+ConditionPathIsMountPoint={point}
+Description=Start the Docker engine now that its disk is mounted (relocator)
+Requisite=multi-user.target
+After=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for unit in {units}; do if systemctl is-enabled --quiet "$$unit"; then \
+systemctl start --no-block "$$unit"; fi; done'
+"""
+ROOT = PurePosixPath("/")
+
+
+def escaped(path: PurePosixPath) -> str:
+    """A path as the name of its mount unit, without the suffix (systemd.unit(5), systemd-escape --path)."""
+    text = str(path).strip("/")
+    if not text:
+        return "-"
+    return "".join(
+        "-" if char == "/" else char if char in PLAIN and not (char == "." and number == 0) else _bytes(char)
+        for number, char in enumerate(text)
+    )
+
+
+def _bytes(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+
+
+def drop_in(point: PurePosixPath) -> str:
+    return f"/etc/systemd/system/{escaped(point)}.mount.d/{DROP_IN}"
+
+
+def places(*points: PurePosixPath) -> tuple[str, ...]:
+    """The files that may have to be written or removed when a root moves from one mount to another."""
+    return (UNIT, *dict.fromkeys(drop_in(point) for point in points if point != ROOT))
+
+
+def starts(point: PurePosixPath, units: tuple[str, ...]) -> bytes:
+    """The unit that starts what is enabled, once the disk is mounted."""
+    return STARTS.format(point=str(point).replace("%", "%%"), units=" ".join(units)).encode()
+
+
+def wanted(target: PurePosixPath, units: tuple[str, ...]) -> Mapping[str, bytes]:
+    """What is to be in these files for a root on the mount at `target`; the others are not to be there."""
+    if target == ROOT:
+        return {}
+    return {UNIT: starts(target, units), drop_in(target): WANTS}
