@@ -4,6 +4,7 @@ A bind-mounted socket *file* is dead once the engine has restarted, because the 
 in the host's own directory is not (balena-engine issue 282). Connections are made anew where a proof is wanted.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,23 +14,30 @@ from typing import Any
 import docker
 import requests
 import tenacity
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from entrypoint.errors import EngineError
 from entrypoint.host import Host
 from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory
 from entrypoint.log import log
+from entrypoint.products import Product, recognise
+from entrypoint.swarm import SCOPE, Swarm, replicas
 
 SOCKET = "/run/docker.sock"
 ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slowly
 READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
+CONFLICT = 409
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
 UNREACHABLE = (DockerException, requests.RequestException, OSError)
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What `GET /info` tells that a move depends on."""
+    """What `GET /info` and `GET /version` tell that a move depends on.
+
+    `data_root` is the root that is configured: with userns-remap the engine works `within` a directory below it that is
+    named for the first user and group id, and names that one.
+    """
 
     engine_id: str
     data_root: PurePosixPath
@@ -37,22 +45,47 @@ class EngineInfo:
     store: str
     version: str
     live_restore: bool
-    swarm: str
+    swarm: Swarm
     security: tuple[str, ...]
+    product: Product = Product.ENGINE
+    within: str = ""
+
+    def is_at_least(self, major: int) -> bool:
+        """Whether the engine's version is known and not older."""
+        known = self.version.partition(".")[0]
+        return known.isdigit() and int(known) >= major
+
+    @property
+    def remaps(self) -> bool:
+        """Whether the engine maps its containers' users to others."""
+        return any(option.startswith("name=userns") for option in self.security)
 
     @classmethod
-    def from_api(cls, answer: dict[str, Any]) -> "EngineInfo":
+    def from_api(cls, answer: dict[str, Any], version: dict[str, Any]) -> "EngineInfo":
         status = [tuple(pair) for pair in answer.get("DriverStatus") or ()]
+        security = tuple(answer.get("SecurityOptions") or ())
+        data_root, within = _divided(PurePosixPath(answer["DockerRootDir"]), security)
         return cls(
             engine_id=answer["ID"],
-            data_root=PurePosixPath(answer["DockerRootDir"]),
+            data_root=data_root,
             driver=answer["Driver"],
             store="containerd" if ("driver-type", SNAPSHOTTER) in status else "graphdriver",
             version=answer["ServerVersion"],
             live_restore=bool(answer.get("LiveRestoreEnabled")),
-            swarm=(answer.get("Swarm") or {}).get("LocalNodeState") or "inactive",
-            security=tuple(answer.get("SecurityOptions") or ()),
+            swarm=Swarm.from_api(answer.get("Swarm") or {}),
+            security=security,
+            product=recognise(answer, version),
+            within=within,
         )
+
+
+REMAPPED = re.compile(r"[0-9]+\.[0-9]+")
+
+
+def _divided(root: PurePosixPath, security: tuple[str, ...]) -> tuple[PurePosixPath, str]:
+    """The root that is configured, and the directory below it in which the engine works, if it is another."""
+    remapped = any(option.startswith("name=userns") for option in security)
+    return (root.parent, root.name) if remapped and REMAPPED.fullmatch(root.name) else (root, "")
 
 
 class Engine:
@@ -79,13 +112,13 @@ class Engine:
                 client.close()
 
     def info(self) -> EngineInfo:
-        return EngineInfo.from_api(self._client.info())
+        return EngineInfo.from_api(self._client.info(), self._client.version())
 
     def containers(self) -> tuple[Container, ...]:
         """Every container, running or not, the longest running first."""
         listed = self._client.api.containers(all=True, quiet=True)
         found = (self.container(one["Id"]) for one in listed)
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.started_at))
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.start))
 
     def container(self, container_id: str) -> Container | None:
         """A container, or nothing if there is none (any more)."""
@@ -99,30 +132,64 @@ class Engine:
         answer: dict[str, Any] = self._client.api.inspect_container(container_id)
         return answer
 
+    def binds(self) -> dict[str, tuple[str, ...]]:
+        """The host's paths that containers use, by the container's name, and devices that volumes name."""
+        listed = self._client.api.containers(all=True)
+        found = {
+            one["Names"][0].lstrip("/"): tuple(
+                mount["Source"] for mount in one.get("Mounts") or () if mount.get("Type") == "bind"
+            )
+            for one in listed
+        }
+        for volume in self._client.api.volumes()["Volumes"] or ():
+            if device := (volume.get("Options") or {}).get("device", ""):
+                found[f"volume {volume['Name']}"] = (device,)
+        return found
+
+    def sized_volumes(self) -> tuple[str, ...]:
+        """The volumes, by name, that were made with a limit of size."""
+        volumes = self._client.api.volumes()["Volumes"] or ()
+        return tuple(one["Name"] for one in volumes if "size" in (one.get("Options") or {}))
+
     def exit_code(self, container_id: str) -> int:
         return int(self.inspect(container_id)["State"]["ExitCode"])
 
     def start(self, container_id: str) -> None:
         self._client.api.start(container_id)
 
-    def pause(self, container_id: str) -> None:
-        self._client.api.pause(container_id)
+    def pause(self, container_id: str) -> bool:
+        """Whether the container is paused; one that is just being started again cannot be yet."""
+        try:
+            self._client.api.pause(container_id)
+        except APIError as error:
+            if error.status_code != CONFLICT:
+                raise
+            return False
+        return True
 
     def stop(self, container_id: str) -> None:
-        self._client.api.stop(container_id)
+        """Stop a container, and give it the time it asks for: the answer comes when it is down."""
+        self._client.api.stop(container_id, timeout=self.inspect(container_id)["Config"].get("StopTimeout"))
+
+    def limit_processor(self, container_id: str, shares: int) -> None:
+        """Give a container these CPU shares, unless somebody has given it some."""
+        if not self.inspect(container_id)["HostConfig"].get("CpuShares"):
+            self._client.api.update_container(container_id, cpu_shares=shares)
 
     def inventory(self) -> Inventory:
         """Everything the engine holds."""
-        info = self.info()
+        info, containers = self.info(), self.containers()
         return Inventory(
             engine_id=info.engine_id,
             driver=info.driver,
             store=info.store,
-            containers=self.containers(),
+            containers=containers,
             images={one["Id"]: " ".join(_tags(one)) for one in self._client.api.images(all=True)},
             volumes={one["Name"]: one["Driver"] for one in self._client.api.volumes()["Volumes"] or ()},
-            networks=dict(_network(one) for one in self._client.api.networks()),
+            networks=dict(_network(one) for one in self._client.api.networks() if one["Scope"] != SCOPE),
             plugins={one.id: f"{one.name} {'enabled' if one.enabled else 'disabled'}" for one in self._plugins()},
+            node=info.swarm.node,
+            services=replicas(containers) if info.swarm.stands_alone else {},
         )
 
     def _plugins(self) -> list[Any]:

@@ -6,12 +6,15 @@ bridge network (made anew at each start).
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from entrypoint.swarm import SERVICE
+
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+KINDS = ("containers", "images", "volumes", "networks", "plugins")
 PREDEFINED_NETWORKS = frozenset({"bridge", "host", "none"})
 
 
@@ -27,12 +30,19 @@ class Status(StrEnum):
     DEAD = "dead"
 
 
+# How the image calls itself (Dockerfile).
+TITLE, OURS = "org.opencontainers.image.title", "relocator"
+
 ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container, what it is made of, and how it stood; `started_at` only orders the restarts."""
+    """A container, what it is made of, and how it stood; `started_at` only orders the restarts.
+
+    `health` is what its health check says, in the engine's words; empty if it has none. `service` is the service of a
+    swarm that it is a task of, `size_limit` what it may write (`--storage-opt size=`).
+    """
 
     id: str
     name: str
@@ -42,10 +52,28 @@ class Container:
     auto_remove: bool
     started_at: str
     volumes: tuple[str, ...] = ()
+    is_relocator: bool = False
+    health: str = ""
+    service: str = ""
+    size_limit: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        return self.status in ALIVE
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether any restart ends its life: the engine removes what has `--rm`, a swarm makes its tasks anew."""
+        return self.auto_remove or bool(self.service)
+
+    @property
+    def start(self) -> str:
+        """When it was started, so that it can be compared: fractions of a second come without zeros at the end."""
+        return self.started_at.rstrip("Z")
 
     @classmethod
     def from_inspect(cls, answer: Mapping[str, Any]) -> "Container":
-        host_config = answer["HostConfig"]
+        host_config, labels = answer["HostConfig"], answer["Config"].get("Labels") or {}
         return cls(
             id=answer["Id"],
             name=answer["Name"].lstrip("/"),
@@ -55,12 +83,19 @@ class Container:
             auto_remove=host_config["AutoRemove"],
             started_at=answer["State"]["StartedAt"],
             volumes=tuple(mount["Name"] for mount in answer.get("Mounts") or () if mount.get("Type") == "volume"),
+            is_relocator=labels.get(TITLE) == OURS,
+            health=(answer["State"].get("Health") or {}).get("Status", ""),
+            service=labels.get(SERVICE, ""),
+            size_limit=(host_config.get("StorageOpt") or {}).get("size", ""),
         )
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Everything an engine holds, by name; the strings of a mapping are its comparable facts."""
+    """Everything an engine holds, by name; the strings of a mapping are its comparable facts.
+
+    `node` is its id in a swarm; `services` the tasks of each service that ran here, where they can run nowhere else.
+    """
 
     engine_id: str
     driver: str
@@ -70,6 +105,8 @@ class Inventory:
     volumes: dict[str, str]
     networks: dict[str, str]
     plugins: dict[str, str]
+    node: str = ""
+    services: dict[str, int] = field(default_factory=dict)
 
     def container(self, container_id: str) -> Container | None:
         return next((container for container in self.containers if container.id == container_id), None)
@@ -77,6 +114,10 @@ class Inventory:
     def without(self, ids: frozenset[str]) -> "Inventory":
         """The same, but for some containers."""
         return replace(self, containers=tuple(one for one in self.containers if one.id not in ids))
+
+    def with_images(self, images: dict[str, str]) -> "Inventory":
+        """The same, with other images."""
+        return replace(self, images=images)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,13 +131,18 @@ class Inventory:
         return cls(**{**stored, "containers": containers})
 
 
+def counts(stored: Mapping[str, Any]) -> dict[str, int]:
+    """How much of each kind a stored inventory has."""
+    return {kind: len(stored[kind]) for kind in KINDS if kind in stored}
+
+
 def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
     """What `after` lacks or has otherwise, one sentence each; empty when nothing was lost.
 
     What it has in addition is no loss: a busy host makes containers at any time.
 
-    Containers with `--rm` are passed over, and the anonymous volumes that only they use: the engine removes both at
-    any restart. Whether what ran runs is not asked here, see `restart.py`.
+    Containers with `--rm` and those of a swarm's tasks are passed over, and the anonymous volumes that only they use:
+    none outlives a restart. Whether what ran runs is not asked here, see `restart.py`.
     """
     found = [
         f"{what} was {was!r} and is {now!r}"
@@ -104,6 +150,7 @@ def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
             ("the engine's id", before.engine_id, after.engine_id),
             ("the storage driver", before.driver, after.driver),
             ("the image store", before.store, after.store),
+            ("the node's id in the swarm", before.node, after.node),
         )
         if was != now
     ]
@@ -118,20 +165,25 @@ def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
     return tuple(found)
 
 
+def doomed(containers: Iterable[Container]) -> tuple[str, ...]:
+    """Those that the engine removes when it stops, by name; another relocator, waiting for the outcome, is no loss."""
+    return tuple(one.name for one in containers if one.auto_remove and one.status in ALIVE and not one.is_relocator)
+
+
 def ephemeral_volumes(inventory: Inventory) -> frozenset[str]:
-    """Volumes without a name of their own that only `--rm` containers use."""
+    """Volumes without a name of their own that only containers use that no restart leaves."""
     used = {kept: frozenset(_volumes(inventory, kept)) for kept in (True, False)}
     return frozenset(name for name in used[False] - used[True] if ANONYMOUS.fullmatch(name))
 
 
 def _volumes(inventory: Inventory, kept: bool) -> Iterator[str]:
     for container in inventory.containers:
-        if container.auto_remove is not kept:
+        if container.is_fleeting is not kept:
             yield from container.volumes
 
 
 def _lasting(inventory: Inventory) -> dict[str, str]:
-    kept = (container for container in inventory.containers if not container.auto_remove)
+    kept = (container for container in inventory.containers if not container.is_fleeting)
     return {one.id: f"{one.name}, image {one.image}, restart policy {one.policy}" for one in kept}
 
 

@@ -6,19 +6,44 @@ administrator had stopped (moby daemon/restartmanager.go, daemon.go).
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from entrypoint.engine import Engine, until
-from entrypoint.errors import EngineError, VerificationError
-from entrypoint.inventory import ALIVE, Container, Inventory, Status
+from entrypoint.errors import EngineError, MoveError, VerificationError
+from entrypoint.inventory import ALIVE, Container, Inventory, Status, doomed
 from entrypoint.log import log
+from entrypoint.swarm import State, replicas
 
 SETTLING = 60.0  # seconds; a container that was started is running at once, one that crashes takes a moment
+
+# A job that was started with --rm during the copy ends by itself; the engine runs while it is waited for.
+PATIENCE = 300.0
+
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+RECOVERING = 120.0  # seconds; a check that names no interval is made every thirty, and fails at the third time
+
+
+def await_ephemeral(engine: Engine, ours: frozenset[str]) -> None:
+    """Wait for the containers to end that the engine would remove. Raises MoveError if they do not."""
+
+    def names() -> tuple[str, ...]:
+        return doomed(one for one in engine.containers() if one.id not in ours)
+
+    waiting_for = "containers with --rm to end"
+    try:
+        until(lambda: not names(), waiting_for=waiting_for, seconds=PATIENCE, interval=1.0, late=())
+    except EngineError as late:
+        raise MoveError(
+            "Containers with --rm were started during the copy, and would be removed.",
+            details=", ".join(names()),
+            resolution="Run it again when they have ended, or with --remove-ephemeral.",
+        ) from late
 
 
 def restore(engine: Engine, before: Inventory) -> None:
     """Start, pause and stop containers until each stands as it stood, the longest running first."""
     for container in before.containers:
-        if not container.auto_remove:
+        if not container.is_fleeting:
             _restore(engine, container)
 
 
@@ -30,7 +55,7 @@ def _restore(engine: Engine, before: Container) -> None:
         log.info("container.started", container=before.name, policy=before.policy)
         engine.start(before.id)
     if before.status is Status.PAUSED and now.status is not Status.PAUSED:
-        engine.pause(before.id)
+        until(lambda: engine.pause(before.id), waiting_for=f"{before.name} to run, to pause it", seconds=SETTLING)
     if before.status not in ALIVE and now.status in ALIVE:
         log.info("container.stopped", container=before.name, policy=before.policy)
         engine.stop(before.id)
@@ -38,6 +63,16 @@ def _restore(engine: Engine, before: Container) -> None:
 
 def require(engine: Engine, before: Inventory) -> None:
     """Raises VerificationError if a container does not stand as it stood, within the time it may take to settle."""
+    try:
+        _require(engine, before)
+    except VerificationError as late:
+        # Somebody has restarted the engine meanwhile, or it crashed: it starts what has `always`, stopped or not.
+        log.warning("containers.misplaced", found=late.details)
+        restore(engine, before)
+        _require(engine, before)
+
+
+def _require(engine: Engine, before: Inventory) -> None:
     try:
         until(
             lambda: not list(misplaced(engine, before)),
@@ -49,11 +84,54 @@ def require(engine: Engine, before: Inventory) -> None:
         raise VerificationError("Containers do not stand as they stood.", details=found or late.details) from late
 
 
+def await_health(engine: Engine, before: Inventory) -> None:
+    """Wait until what was healthy is so again. Raises VerificationError for what its own check calls unhealthy then.
+
+    One whose check has not come to an end is only told: a first answer may be an hour away.
+    """
+    were = [one for one in before.containers if one.health == HEALTHY and one.status is Status.RUNNING]
+
+    def states() -> dict[str, str]:
+        found = (engine.container(one.id) for one in were if not one.is_fleeting)
+        return {now.name: now.health for now in found if now and now.status in ALIVE and now.health != HEALTHY}
+
+    with suppress(EngineError):
+        until(lambda: not states(), waiting_for="containers to be healthy", seconds=RECOVERING, interval=0.5, late=())
+    late = states()
+    if sick := [name for name, health in late.items() if health == UNHEALTHY]:
+        raise VerificationError("Containers that were healthy are not.", details=", ".join(sick))
+    for name in late:
+        log.warning("container.health", container=name, health=late[name], waited=RECOVERING)
+
+
+def await_node(engine: Engine, before: Inventory) -> None:
+    """A node takes a moment to be one again; until then the engine knows of no swarm."""
+    if before.node:
+        until(lambda: engine.info().swarm.state == State.ACTIVE, waiting_for="the swarm", seconds=SETTLING)
+
+
+def require_services(engine: Engine, before: Inventory) -> None:
+    """Raises VerificationError if a service does not come to run as many tasks as before."""
+
+    def lacking() -> list[str]:
+        now = replicas(engine.containers()) if before.services else {}
+        return [
+            f"{name} runs {now.get(name, 0)} of {count}"
+            for name, count in before.services.items()
+            if now.get(name, 0) < count
+        ]
+
+    with suppress(EngineError):
+        until(lambda: not lacking(), waiting_for="the services' tasks", seconds=RECOVERING, interval=0.5, late=())
+    if late := lacking():
+        raise VerificationError("Services do not run as many tasks as before.", details="\n".join(late))
+
+
 def misplaced(engine: Engine, before: Inventory) -> Iterator[str]:
     """The containers that stand otherwise than before, a sentence each."""
     for container in before.containers:
         now = engine.container(container.id)
-        if now is None or container.auto_remove or _stands_as(container, now):
+        if now is None or container.is_fleeting or _stands_as(container, now):
             continue
         if container.status in ALIVE and now.status is Status.EXITED and engine.exit_code(now.id) == 0:
             continue  # it was started, did its work and ended: a job, not a loss

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from entrypoint.inventory import Container, Inventory, Status, differences, ephemeral_volumes
+from entrypoint.swarm import replicas
 
 ANONYMOUS, ANOTHER = "0123456789abcdef" * 4, "f" * 64
 
@@ -27,6 +28,7 @@ ANSWER: dict[str, Any] = {
     "Name": "/web",
     "Image": "sha256:1",
     "State": {"Status": "running", "StartedAt": "2024-01-01T00:00:00Z"},
+    "Config": {"Labels": None},
     "HostConfig": {"RestartPolicy": {"Name": ""}, "AutoRemove": True},
     "Mounts": [
         {"Type": "volume", "Name": ANONYMOUS, "Source": "/var/lib/docker/volumes/x/_data", "Destination": "/data"},
@@ -40,6 +42,19 @@ ANSWER: dict[str, Any] = {
 def test_a_container_is_read_with_its_volumes_and_not_its_other_mounts() -> None:
     assert Container.from_inspect(ANSWER) == Container(
         "abc", "web", "sha256:1", Status.RUNNING, "no", True, "2024-01-01T00:00:00Z", (ANONYMOUS, "data")
+    )
+
+
+@pytest.mark.parametrize(("state", "health"), [({}, ""), ({"Health": None}, ""), ({"Health": {"Status": "x"}}, "x")])
+def test_a_container_may_have_a_health_check(state: dict[str, Any], health: str) -> None:
+    assert Container.from_inspect(ANSWER | {"State": ANSWER["State"] | state}).health == health
+
+
+def test_a_relocator_is_known_by_its_images_label() -> None:
+    labels = {"Config": {"Labels": {"org.opencontainers.image.title": "relocator"}}}
+    assert (Container.from_inspect(ANSWER).is_relocator, Container.from_inspect(ANSWER | labels).is_relocator) == (
+        False,
+        True,
     )
 
 
@@ -137,3 +152,17 @@ def test_what_is_new_is_no_loss_but_its_going_is(after: Inventory) -> None:
 def test_how_a_container_stands_is_not_asked_here() -> None:
     stands = replace(BEFORE, containers=(container("web", status=Status.EXITED, started_at="2025-01-01T00:00:00Z"),))
     assert differences(BEFORE, stands) == ()
+
+
+def test_what_a_swarm_makes_anew_is_no_loss_and_the_node_is_to_be_the_same() -> None:
+    task = replace(BEFORE.containers[0], id="t1", name="web.1", service="web")
+    before = replace(BEFORE, containers=(*BEFORE.containers, task), node="N", services={"web": 1})
+    after = replace(before, containers=(*BEFORE.containers, replace(task, id="t2", name="web.1b")))
+    assert differences(before, after) == ()
+    assert differences(before, replace(after, node="")) == ("the node's id in the swarm was 'N' and is ''",)
+
+
+def test_tasks_are_counted_by_service_if_they_run() -> None:
+    task = replace(BEFORE.containers[0], service="web", status=Status.RUNNING)
+    others = (replace(task, status=Status.EXITED), replace(task, service=""), replace(task, service="db"), task)
+    assert replicas((task, *others)) == {"web": 2, "db": 1}

@@ -1,0 +1,100 @@
+"""What a data root holds, as its files tell it: no engine can be asked of a root that none runs on."""
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.inventory import PREDEFINED_NETWORKS, Inventory
+from entrypoint.layers import DRIVER, LAYER_DATABASE
+
+MOUNTS = f"image/{DRIVER}/layerdb/mounts"  # container id → mount-id: moby daemon/internal/layer/filestore.go
+NETWORKS = "network/files/local-kv.db"
+SIGNS = ("containers", "image", "volumes", "network")  # every engine makes these in its root
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Containers by id with their names, and the names of volumes; `incomplete` is what should be there and is not."""
+
+    engine_id: str
+    containers: dict[str, str]
+    volumes: frozenset[str]
+    incomplete: tuple[str, ...]
+
+    @classmethod
+    def of(cls, root: Path) -> "Holdings":
+        """Containers with `--rm` are left out: the engine removes them when it starts."""
+        return cls(engine_id(root), dict(_containers(root)), frozenset(_volumes(root)), tuple(_incomplete(root)))
+
+
+def is_root(place: Path) -> bool:
+    """Whether a directory looks like the data root of an engine."""
+    return all((place / name).is_dir() for name in SIGNS)
+
+
+def engine_id(root: Path) -> str:
+    """Whose root it is; engines before 23.0 do not say (moby daemon/id.go), and half a removal may have taken it."""
+    try:
+        return (root / "engine-id").read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def layer_directories(root: Path, containers: Collection[str]) -> Iterator[str]:
+    """What the layer database says is there of images and of these containers, relative to the root.
+
+    Not of every container: the removal of one with `--rm`, this program's own, may have been cut off by the stop.
+    """
+    mounts = [root / MOUNTS / one / "mount-id" for one in containers]
+    for name in sorted([*(root / LAYER_DATABASE).glob("*/cache-id"), *(one for one in mounts if one.exists())]):
+        yield f"{DRIVER}/{name.read_text().strip()}/diff"
+
+
+def lacking(root: Path, inventory: Inventory) -> Iterator[tuple[str, str]]:
+    """What an engine holds and a root does not: its kind, and a name for people."""
+    for one in inventory.containers:
+        if not one.is_fleeting and not (root / f"containers/{one.id}/config.v2.json").exists():
+            yield "container", one.name
+    for volume, driver in inventory.volumes.items():
+        if driver == "local" and not os.path.lexists(root / f"volumes/{volume}"):
+            yield "volume", volume
+    for image, tags in inventory.images.items():
+        if tags and not (root / f"image/{DRIVER}/imagedb/content/{image.replace(':', '/')}").exists():
+            yield "image", tags.split()[0]
+    known = _bytes(root / NETWORKS)
+    for network, name in inventory.networks.items():
+        if network not in PREDEFINED_NETWORKS and network.encode() not in known:
+            yield "network", name.split()[0]
+
+
+def _bytes(place: Path) -> bytes:
+    try:
+        return place.read_bytes()
+    except OSError:
+        return b""
+
+
+def _containers(root: Path) -> Iterator[tuple[str, str]]:
+    for place in sorted((root / "containers").glob("*/config.v2.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            if json.loads((place.parent / "hostconfig.json").read_bytes())["AutoRemove"]:
+                continue
+        name = place.parent.name[:12]
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            name = str(json.loads(place.read_bytes())["Name"]).lstrip("/")
+        yield place.parent.name, name
+
+
+def _volumes(root: Path) -> Iterator[str]:
+    """As the engine finds them (moby volume/local/local.go)."""
+    for place in (root / "volumes").glob("*/"):
+        if (place / "_data").exists() or (place / "opts.json").exists():
+            yield place.name
+
+
+def _incomplete(root: Path) -> Iterator[str]:
+    yield from (name for name in (*SIGNS, DRIVER) if not (root / name).is_dir())
+    yield from (name for name in layer_directories(root, dict(_containers(root))) if not (root / name).is_dir())

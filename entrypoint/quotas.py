@@ -1,0 +1,61 @@
+"""Limits of size: the engine sets them by project quotas, which are attributes of inodes that no copy of files carries.
+
+A volume's limit is set again whenever it is mounted (moby volume/local/local_unix.go, postMount), a container's only
+when the container is made (daemon/graphdriver/overlay2/overlay.go, create). An engine that is told to limit every
+container does not start where the file system cannot.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from entrypoint import daemon_config, flags
+from entrypoint.errors import PreflightError
+from entrypoint.facts import HostFacts
+from entrypoint.findings import Finding, error, warning
+
+ENABLED = frozenset({"pquota", "prjquota"})
+OF_ALL = "overlay2.size="
+KEY = "storage-opts"
+FLAGS = ("--storage-opt",)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who has a limit, and on which file systems the engine can set it."""
+
+    who: str
+    kinds: tuple[str, ...]
+
+
+def check(facts: HostFacts) -> Iterator[Finding]:
+    lasting = [one for one in facts.inventory.containers if not one.is_fleeting]
+    lost = [one.name for one in lasting if one.size_limit]
+    wishes = [Wish(f"volume {name}", ("xfs", "ext4")) for name in facts.sized_volumes]
+    if limits_all(facts):
+        wishes.append(Wish("every container (overlay2.size)", ("xfs",)))
+        lost = [one.name for one in lasting]
+    mount = facts.target.mount
+    if unmet := [wish.who for wish in wishes if mount.kind not in wish.kinds or not ENABLED & mount.options]:
+        yield error(
+            "quota-unsupported",
+            "The target's file system cannot limit sizes",
+            f"The engine is told to limit {', '.join(unmet)}, and would not start there, or not start what uses it. "
+            f"{mount.point} is {mount.kind}, mounted with {','.join(sorted(mount.options))}.",
+            "Use xfs mounted with pquota.",
+        )
+    if lost:
+        yield warning(
+            "quota-lost",
+            "Containers have a limit of size, which the copy will not have",
+            f"It is set when a container is made, and no copy of files carries it: {', '.join(lost)}.",
+            "Make them anew after the move, on xfs mounted with pquota.",
+        )
+
+
+def limits_all(facts: HostFacts) -> bool:
+    """Whether the engine limits what containers write, each."""
+    options = [flag.value for flag in flags.given(facts.arguments[1:], FLAGS)]
+    with suppress(PreflightError):  # a file that cannot be read is a finding of its own
+        options += daemon_config.parse(facts.config.content, str(facts.config.path)).get(KEY) or ()
+    return any(str(option).startswith(OF_ALL) for option in options)
