@@ -1,37 +1,44 @@
 """The composition root: signals, the real host, one verb, one exit code."""
 
+import io
 import json
 import os
-import signal
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from types import FrameType
 
 from entrypoint import (
+    cleanup,
     cli,
     handover,
+    interruption,
     journal,
     keeper,
     migration,
+    outlook,
     preflight,
     recovery,
     relocation,
+    report,
+    rollback,
+    script,
     sibling,
     standing,
     target_checks,
     trace,
 )
-from entrypoint import host as hosts
 from entrypoint import log as logging
 from entrypoint import status as statuses
-from entrypoint.errors import ExitCode, RelocatorError, SystemdError
+from entrypoint.errors import ExitCode, RelocatorError, SystemdError, UsageError
 from entrypoint.host import Host
 from entrypoint.log import log
 from entrypoint.standing import Standing
+from entrypoint.steps import steps_of
 from entrypoint.systemd import Systemd
 
+NEEDS_NO_HOST = ("script",)
 BUG = 70  # EX_SOFTWARE: not one of ours
 
 
@@ -41,80 +48,124 @@ class Application:
     def __init__(self) -> None:
         self.host = Host()
 
-    def run(self, target: str, bwlimit: str) -> ExitCode:
+    def run(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
         path = target_checks.parse_target(target)
         trace.arm(self.host)
         with closing(Systemd()) as systemd:
-            code = relocation.relocate(self.host, systemd, path, bwlimit)
-        if code is ExitCode.HANDED_OVER:
-            log.info("handed_over", unit=handover.UNIT, image=os.environ.get(standing.IMAGE, "relocator"))
-        return code
+            return self._told(relocation.relocate(self.host, systemd, path, bwlimit, checksum, accepted))
 
-    def plan(self, target: str) -> ExitCode:
-        survey = self._look(target)
-        if preflight.is_already_there(survey.facts):
-            return ExitCode.DONE
-        preflight.require(survey.findings)
-        relocation.make_plan(survey.facts)
+    def plan(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
+        if as_json:
+            logging.configure(sys.stderr, human=sys.stderr.isatty())
+        survey = self._look(target, accepted)
+        document = outlook.head("already-there", survey.findings)
+        if not preflight.is_already_there(survey.facts):
+            if as_json and preflight.refuses(survey.findings):
+                logging.say(json.dumps(outlook.head("refused", survey.findings)), sys.stdout)
+            preflight.require(survey.findings)
+            plan = relocation.make_plan(survey, bwlimit, checksum, accepted)
+            document = outlook.to_json(plan, survey.facts, survey.findings)
+        if as_json:
+            logging.say(json.dumps(document), sys.stdout)
         return ExitCode.DONE
 
-    def check(self, target: str) -> ExitCode:
-        survey = self._look(target)
+    def check(self, target: str, accepted: frozenset[str]) -> ExitCode:
+        survey = self._look(target, accepted)
         if not preflight.is_already_there(survey.facts):
             preflight.require(survey.findings)
             log.info("check.passed", target=str(survey.facts.target.resolved))
         return ExitCode.DONE
 
-    def _look(self, target: str) -> relocation.Survey:
+    def _look(self, target: str, accepted: frozenset[str]) -> relocation.Survey:
         path = target_checks.parse_target(target)
         with closing(Systemd()) as systemd:
-            survey = relocation.look(self.host, systemd, path)
+            survey = relocation.look(self.host, systemd, path, accepted)
         if preflight.is_already_there(survey.facts):
             log.info("already_there", target=str(survey.facts.source.path))
         return survey
 
-    def status(self, wait: bool, as_json: bool) -> ExitCode:
+    def status(self, wait: bool, form: cli.Form) -> ExitCode:
+        logging.configure(sys.stderr, human=sys.stderr.isatty())
         book = journal.Journal(self.host)
         with closing(Systemd()) as systemd:
             if wait:
                 statuses.wait(book, systemd)
-            self._settle(book, systemd)
-            found = statuses.wait(book, systemd) if wait else statuses.read(book, systemd)
-        print(json.dumps(found.to_json()) if as_json else found.text())
+            # A worker that takes over waits for this container to end: waited for here, neither ever would.
+            is_over = self._settle(book, systemd) is not ExitCode.HANDED_OVER
+            found = statuses.wait(book, systemd) if wait and is_over else statuses.read(book, systemd)
+        logging.say(self._formed(found, form), sys.stdout, end="" if form is cli.Form.HTML else "\n")
         return found.exit_code
 
-    def _settle(self, book: journal.Journal, systemd: Systemd) -> None:
+    def _formed(self, found: statuses.Status, form: cli.Form) -> str:
+        if form is cli.Form.JSON:
+            return json.dumps(found.to_json())
+        if form is cli.Form.HTML:
+            return report.page(found)
+        return found.report(shutil.get_terminal_size().columns)
+
+    def _settle(self, book: journal.Journal, systemd: Systemd) -> ExitCode | None:
         """Finish what was cut off; one that is at work is left alone."""
-        if statuses.read(book, systemd).state in (statuses.State.CUT_OFF, statuses.State.ABANDONED):
-            logging.configure(sys.stderr, human=sys.stderr.isatty())
-            with book.locked():
-                recovery.settle(self.host, systemd, book)
+        if statuses.read(book, systemd).state not in (statuses.State.CUT_OFF, statuses.State.ABANDONED):
+            return None
+        with book.locked():
+            return recovery.settle(self.host, systemd, book)
+
+    def rollback(self, agreed: bool) -> ExitCode:
+        trace.arm(self.host)
+        with closing(Systemd()) as systemd:
+            return self._told(rollback.go_back(self.host, systemd, agreed=agreed))
+
+    def cleanup(self, agreed: bool) -> ExitCode:
+        trace.arm(self.host)
+        with closing(Systemd()) as systemd:
+            return self._told(cleanup.clean_up(self.host, systemd, agreed=agreed))
+
+    def script(self) -> ExitCode:
+        print(script.text(), end="")
+        return ExitCode.DONE
+
+    def _told(self, code: ExitCode) -> ExitCode:
+        if code is ExitCode.HANDED_OVER:
+            log.info("handed_over", unit=handover.UNIT, image=os.environ.get(standing.IMAGE, "relocator"))
+        return code
 
     def worker(self, run: str) -> ExitCode:
         book = journal.Journal(self.host)
         record = book.run(run)
+        if "NOTIFY_SOCKET" not in os.environ or record not in book.runs():
+            raise UsageError("A worker is started by systemd, not by hand.", resolution="See: relocator status")
         logging.configure(sys.stdout, logging.open_log(record.log))
         trace.arm(self.host)
         with closing(Systemd()) as systemd:
             move = recovery.load(self.host, systemd, record)
             keeper.say_ready()
-            code = migration.work(move, book, int(record.plan()["front_pid"]))
+            code = migration.work(move, book, int(record.plan()["front_pid"]), steps_of(move.plan))
             with suppress(SystemdError):
                 handover.dismiss(systemd)
         return code
 
 
-def interrupt(_number: int, _frame: FrameType | None) -> None:
-    """The first signal ends the work in good order; a second one while that is under way is ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    hosts.end_children()
-    raise KeyboardInterrupt
+def open_streams() -> None:
+    """Started with a stream closed, there is none in Python; and no name on a host may keep a line from being told."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for all its life
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, stream)
+
+
+def give_up_streams() -> None:
+    """What could not be written would be tried again at the very end, and change the exit code to 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def main(arguments: Sequence[str]) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    interruption.install()
+    open_streams()
     logging.configure(human=sys.stdout.isatty())
     try:
         return dispatch(arguments)
@@ -122,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
         explain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("Interrupted. Nothing was changed.", file=sys.stderr)
+        logging.say("Interrupted. Nothing was changed.", sys.stderr)
         return ExitCode.INTERRUPTED
     except Exception:
         traceback.print_exc()
@@ -131,7 +182,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run the verb here, in a sibling container, or say what to run instead."""
-    if arguments and not {"--help", "--version"} & set(arguments):
+    if arguments and arguments[0] not in NEEDS_NO_HOST and not {"--help", "--version"} & set(arguments):
         found = standing.find_standing()
         if found is Standing.SOCKET_ONLY:
             return sibling.run_sibling(arguments)
@@ -146,9 +197,11 @@ def explain(error: RelocatorError) -> None:
     if error.exit_code is not ExitCode.USAGE and not sys.stdout.isatty():
         facts = {"brief": error.brief, "details": error.details, "resolution": error.resolution}
         log.error("ended", exit_code=int(error.exit_code), **facts)
-    print(f"\n{error.text()}", file=sys.stderr)
+    logging.say(f"\n{error.text()}", sys.stderr)
 
 
 if __name__ == "__main__":
     os.chdir("/")
-    sys.exit(main(sys.argv[1:]))
+    ended = main(sys.argv[1:])
+    give_up_streams()
+    sys.exit(ended)

@@ -1,41 +1,99 @@
 """The command line: verbs, options and how a target without a verb means `run`."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from difflib import get_close_matches
+from enum import StrEnum
+from io import StringIO
 from typing import Annotated, Protocol
 
 import typer
 
 from entrypoint import __version__
+from entrypoint.adoption import ADOPT
 from entrypoint.errors import ExitCode, UsageError
+from entrypoint.log import say
+from entrypoint.preflight import EPHEMERAL
+from entrypoint.throttle import bytes_a_second
+from entrypoint.wording import printable
 
-VERBS = ("run", "plan", "check", "status", "worker")
+VERBS = ("run", "plan", "check", "status", "rollback", "cleanup", "script", "worker")
+ALONE = ("--help", "--version")
 
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The new data root, an absolute path.")]
+# A list, so that one that is empty, or given twice, is told from none.
 BandwidthOption = Annotated[
-    str, typer.Option("--bwlimit", help="Limit of the live passes, as in rsync: 50m is 50 MiB/s.")
+    list[str] | None, typer.Option("--bwlimit", help="Limit of the copy while the engine runs: 50m is 50 MiB/s.")
 ]
+ChecksumOption = Annotated[
+    bool, typer.Option("--checksum", help="Compare the content of every file too; the engine is down for longer.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document, and nothing else, on standard output.")]
+HtmlOption = Annotated[bool, typer.Option("--html", help="One page for a browser: relocator status --html >page.html")]
+AdoptOption = Annotated[
+    bool, typer.Option("--adopt", help="Use the data root that is in TARGET as it is, whoever has made it.")
+]
+RemoveOption = Annotated[
+    bool, typer.Option("--remove-ephemeral", help="Agree to the loss of containers started with --rm.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Agree to what it says; without, it only says it.")]
+
+
+class Form(StrEnum):
+    """What a status is written as."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
 
 
 class Verbs(Protocol):
     """What the verbs do; the composition root provides it."""
 
-    def run(self, target: str, bwlimit: str) -> ExitCode: ...
+    def run(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode: ...
 
-    def plan(self, target: str) -> ExitCode: ...
+    def plan(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode: ...
 
-    def check(self, target: str) -> ExitCode: ...
+    def check(self, target: str, accepted: frozenset[str]) -> ExitCode: ...
 
-    def status(self, wait: bool, as_json: bool) -> ExitCode: ...
+    def status(self, wait: bool, form: Form) -> ExitCode: ...
+
+    def rollback(self, agreed: bool) -> ExitCode: ...
+
+    def cleanup(self, agreed: bool) -> ExitCode: ...
+
+    def script(self) -> ExitCode: ...
 
     def worker(self, run: str) -> ExitCode: ...
 
 
 def with_default_verb(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `run` put first where a target or option stands alone."""
+    """The arguments with `run` put first where a target or option stands alone.
+
+    Raises UsageError for a misspelt verb.
+    """
     words = list(arguments)
-    if not words or words[0] in VERBS or words[0] in ("--help", "--version"):
+    if not words or words[0] in VERBS or words[0] in ALONE:
         return words
+    if not words[0].startswith("/") and (meant := similar(words[0])):
+        raise UsageError(f"There is no `{printable(words[0])}`.", resolution=f"Did you mean `{meant}`?")
     return ["run", *words]
+
+
+def similar(word: str) -> str:
+    """The verb that a word is a misspelling of, if it is one."""
+    return next(iter(get_close_matches(word.lower(), (*VERBS[:-1], *ALONE), n=1, cutoff=0.75)), "")
+
+
+def limit(given: Sequence[str] | None) -> str:
+    """The one limit that was given, or none. Raises UsageError."""
+    if not given:
+        return ""
+    if len(given) > 1:
+        raise UsageError("--bwlimit was given more than once.", resolution="Give it once, as --bwlimit=50m.")
+    bytes_a_second(given[0])
+    return given[0]
 
 
 def build(verbs: Verbs) -> "typer.Typer":
@@ -54,7 +112,7 @@ def build(verbs: Verbs) -> "typer.Typer":
         version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
     ) -> None:
         if version:
-            print(f"relocator {__version__}")
+            say(f"relocator {__version__}", sys.stdout)
             raise typer.Exit(ExitCode.DONE)
         if context.invoked_subcommand is None:
             raise UsageError("Where to?", resolution="Usage: relocator /new/path   (more with --help)")
@@ -65,32 +123,72 @@ def build(verbs: Verbs) -> "typer.Typer":
 
 def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
     @app.command(help="Move the data root to TARGET.")
-    def run(target: TargetArgument, bwlimit: BandwidthOption = "") -> None:
-        raise typer.Exit(verbs.run(target, bwlimit))
+    def run(
+        target: TargetArgument,
+        bwlimit: BandwidthOption = None,
+        checksum: ChecksumOption = False,
+        adopt: AdoptOption = False,
+        remove_ephemeral: RemoveOption = False,
+    ) -> None:
+        raise typer.Exit(verbs.run(target, limit(bwlimit), checksum, accepted(adopt, remove_ephemeral)))
 
     @app.command(help="Print what `run` would do; change nothing.")
-    def plan(target: TargetArgument) -> None:
-        raise typer.Exit(verbs.plan(target))
+    def plan(
+        target: TargetArgument,
+        bwlimit: BandwidthOption = None,
+        checksum: ChecksumOption = False,
+        adopt: AdoptOption = False,
+        remove_ephemeral: RemoveOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        agreed = accepted(adopt, remove_ephemeral)
+        raise typer.Exit(verbs.plan(target, limit(bwlimit), checksum, agreed, as_json))
 
     @app.command(help="Say whether TARGET and the engine are fit for a move; change nothing.")
-    def check(target: TargetArgument) -> None:
-        raise typer.Exit(verbs.check(target))
+    def check(target: TargetArgument, adopt: AdoptOption = False, remove_ephemeral: RemoveOption = False) -> None:
+        raise typer.Exit(verbs.check(target, accepted(adopt, remove_ephemeral)))
 
     @app.command(help="Say how the last move stands or ended; the exit code says it too.")
     def status(
         wait: Annotated[bool, typer.Option("--wait", help="Wait until nobody is at work.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+        as_json: JsonOption = False,
+        as_html: HtmlOption = False,
     ) -> None:
-        raise typer.Exit(verbs.status(wait, as_json))
+        if as_json and as_html:
+            raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
+        raise typer.Exit(verbs.status(wait, Form.JSON if as_json else Form.HTML if as_html else Form.TEXT))
+
+    @app.command(help="Go back to the old root; says first what was written since and will not be there.")
+    def rollback(yes: YesOption = False) -> None:
+        raise typer.Exit(verbs.rollback(yes))
+
+    @app.command(help="Remove the old root, after proving the new one.")
+    def cleanup(yes: YesOption = False) -> None:
+        raise typer.Exit(verbs.cleanup(yes))
+
+    @app.command(help="Print the script that runs this and waits for the outcome: … script | sh -s -- TARGET")
+    def script() -> None:
+        raise typer.Exit(verbs.script())
 
     @app.command(hidden=True, help="The part that the host's systemd starts.")
     def worker(run: str) -> None:
         raise typer.Exit(verbs.worker(run))
 
 
+def accepted(adopt: bool, remove_ephemeral: bool) -> frozenset[str]:
+    """What options agree to: the ids of findings, and the root that is in the target."""
+    given = {ADOPT: adopt, EPHEMERAL: remove_ephemeral}
+    return frozenset(what for what, is_given in given.items() if is_given)
+
+
 def call(app: "typer.Typer", arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name. Raises UsageError for what they should not be."""
+    helping = redirect_stdout(StringIO()) if "--help" in arguments else nullcontext()
     try:
-        return int(app(with_default_verb(arguments), standalone_mode=False) or 0)
+        with helping as told:
+            code = int(app(with_default_verb(arguments), standalone_mode=False) or 0)
     except typer.TyperException as error:
-        raise UsageError(error.format_message(), resolution="See: relocator --help") from error
+        raise UsageError(printable(error.format_message()), resolution="See: relocator --help") from error
+    if told:
+        say(told.getvalue(), sys.stdout, end="")
+    return code

@@ -11,7 +11,7 @@ RelocatorError            brief, details, resolution, exit code
     ├── EngineError       the engine did not answer, or answered otherwise
     ├── CopyError         the copy is not, or cannot become, the source
     ├── VerificationError the new root does not hold what the old one held
-    ├── JournalError      the record of the run cannot be written or read
+    ├── JournalError      the record of the run cannot be written or read (where nothing can be undone: exit 5)
     └── RollbackError     the way back failed too                            exit 5
 """
 
@@ -91,7 +91,7 @@ class VerificationError(MoveError):
 
 
 class JournalError(MoveError):
-    pass
+    exit_code = ExitCode.BROKEN
 
 
 class RollbackError(MoveError):

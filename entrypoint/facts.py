@@ -1,23 +1,31 @@
 """The facts a move depends on, gathered once, by the only code that looks at the host before the plan is made."""
 
 import os
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from entrypoint import daemon_config, layers
+from entrypoint import dependents, drivers, flags, layers, packages, programs, selinux, service, unit_files, waking
+from entrypoint.clock import Ahead, ahead
+from entrypoint.copying import left_out
 from entrypoint.engine import Engine, EngineInfo, socket_of
 from entrypoint.errors import PreflightError
-from entrypoint.filesystem import Mount, Space, existing_ancestor, mount_of, mounts
+from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of, mounts
 from entrypoint.host import Host, run
+from entrypoint.host_file import HostFile
+from entrypoint.interruption import pool
 from entrypoint.inventory import Inventory
+from entrypoint.places import Argument, Decision, command_line, decide, variables
+from entrypoint.selinux import SELinux
+from entrypoint.switch import override_path
 from entrypoint.systemd import Systemd, Unit
 from entrypoint.unfinished import Unfinished
+from entrypoint.words import text_of
 
-SERVICE = "docker.service"
-SOCKET_UNIT = "docker.socket"
-DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
-DEFAULT_ROOT = "/var/lib/docker"
+ORDERING = "50-relocator.conf"
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
+NIXOS = "/etc/NIXOS"
+SUBVOLUME = 256  # the inode number of each one's root: BTRFS_FIRST_FREE_OBJECTID of linux/btrfs_tree.h
 MEASURING = 3600.0  # seconds; `du` over tens of millions of files on a slow disk
 
 
@@ -34,7 +42,9 @@ class Target:
     """The path the operator named, and what is there now.
 
     `path` is as named, `resolved` with the host's symlinks followed. `content` are up to a few names found in it;
-    `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off.
+    `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off. `closed`
+    are the directories above it that only some users may pass, `exposed` those that others than root can change;
+    `lacks` is what its file system cannot do, as far as that was tried (probe.py).
     """
 
     path: PurePosixPath
@@ -48,6 +58,9 @@ class Target:
     space: Space
     identities: tuple[tuple[int, int], ...]
     unfinished: Unfinished | None = None
+    closed: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,36 +74,23 @@ class Source:
     layer_bytes: int
     identity: tuple[int, int]
     ancestors: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
-class HostFile:
-    """A file of the host's configuration; `content` is None where there is none. `path` is free of symlinks.
-
-    `ancestor` is the nearest directory above it that exists.
-    """
-
-    path: PurePosixPath
-    content: bytes | None
-    is_file: bool
-    writable: bool
-    ancestor: PurePosixPath
-
-    @classmethod
-    def read(cls, host: Host, path: str, table: tuple[Mount, ...]) -> "HostFile":
-        resolved = host.resolve(path)
-        place, ancestor = host.path(resolved), existing_ancestor(host, resolved.parent)
-        options = mount_of(ancestor, table).options
-        content = place.read_bytes() if place.is_file() else None
-        return cls(resolved, content, place.is_file() or not os.path.lexists(place), "ro" not in options, ancestor)
+    subvolumes: tuple[str, ...] = ()
+    born: str = ""
+    space: Space = field(default_factory=lambda: Space(0, None))
+    ahead: Ahead = field(default_factory=Ahead)
 
 
 @dataclass(frozen=True)
 class HostFacts:
     """All of it.
 
-    `configured_root` is what the configuration file names for the next start; `dependents` are the units that stop
-    along with the engine.
+    `configured_root` is where the engine would look at its next start; `dependents` are the units that stop along with
+    the engine, `awaited` those that would, and are yet to be started. `arguments` are those the engine runs with,
+    `unit_files` and `environment_files` what they are made of; `override` is the drop-in of ours that would come after
+    all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
+    are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
+    volumes use, by name; `sized_volumes` the names of those that were made with a limit of size. `selinux` is None
+    where it is off. `unsettled` is the run that was cut off, if the last one was.
     """
 
     engine: EngineInfo
@@ -102,78 +102,110 @@ class HostFacts:
     arguments: tuple[str, ...]
     config: HostFile
     drop_in: HostFile
+    override: HostFile
     mounts: tuple[Mount, ...]
     fstab: str
     worker: Unit
+    program: str = ""
+    unit_files: tuple[HostFile, ...] = ()
+    environment_files: tuple[HostFile, ...] = ()
     configured_root: PurePosixPath | None = None
     dependents: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+    is_nixos: bool = False
+    package_programs: tuple[str, ...] = ()
+    wants_reboot: bool = False
+    own_images: frozenset[str] = frozenset()
+    waking: tuple[HostFile, ...] = ()
+    binds: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sized_volumes: tuple[str, ...] = ()
+    selinux: SELinux | None = None
+    unsettled: str = ""
+
+    def command_line(self) -> tuple[Argument, ...]:
+        """What the next start gives the engine. Raises ValueError."""
+        return command_line(self.unit_files, self.environment_files)
+
+    def storage_driver(self) -> str:
+        """The storage driver that the configuration names. Raises PreflightError or ValueError."""
+        variable = variables(self.unit_files, self.environment_files).get(drivers.VARIABLE)
+        words = [one.text for one in self.command_line()]
+        return drivers.named(text_of(variable.value) if variable else "", words, self.config.content,
+                             str(self.config.path))  # fmt: skip
+
+    def decision(self) -> Decision:
+        """Which place sets the data root. Raises PreflightError or ValueError."""
+        return decide(self.config, self.command_line(), self.engine.version)
 
 
 def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str, ours: frozenset[str]) -> HostFacts:
     """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in."""
+    programs.require(host)
     table = mounts()
-    with Engine.opened(socket_of(host)) as engine:
-        info, inventory = engine.info(), engine.inventory().without(ours)
-    service = systemd.unit(SERVICE)
-    arguments = process_arguments(service.main_pid)
-    config = HostFile.read(host, option(arguments, "--config-file") or DEFAULT_CONFIG, table)
-    return HostFacts(
+    engine_socket = socket_of(host)
+    with Engine.opened(engine_socket) as engine:
+        info, held = engine.info(), engine.inventory()
+        sized_volumes = engine.sized_volumes()
+        binds = {name: resolved(host, paths) for name, paths in engine.binds().items()}
+    inventory = held.without(ours)
+    unit = service.find(host, systemd, engine_socket)
+    socket = service.socket_unit(systemd, unit)
+    arguments = service.arguments(unit.main_pid)
+    config = flags.last(arguments[1:], flags.CONFIG)
+    facts = HostFacts(
         engine=info,
         inventory=inventory,
         source=_source(host, info.data_root, table),
         target=_target(host, target, table),
-        service=service,
-        socket=systemd.unit(SOCKET_UNIT),
+        service=unit,
+        socket=socket,
         arguments=arguments,
-        config=config,
-        drop_in=HostFile.read(host, DROP_IN, table),
+        config=HostFile.read(host, str(PurePosixPath("/", config.value if config else DEFAULT_CONFIG)), table),
+        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, ORDERING), table),
+        override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         mounts=table,
         fstab=_read_text(host.path(host.resolve("/etc/fstab"))),
         worker=systemd.unit(worker_unit),
-        configured_root=_configured_root(host, config),
-        dependents=systemd.active_dependents((SOCKET_UNIT, SERVICE)),
+        program=service.program(unit),
+        unit_files=service.unit_files(host, unit, table),
+        environment_files=service.environment_files(host, unit, table),
+        dependents=dependents.active(systemd, (socket.name, unit.name)),
+        awaited=dependents.awaited(systemd, (socket.name, unit.name)),
+        is_nixos=host.path(NIXOS).exists(),
+        package_programs=packages.at_work(),
+        wants_reboot=packages.wants_reboot(host),
+        own_images=frozenset(one.image for one in held.containers if one.id in ours),
+        binds=binds,
+        sized_volumes=sized_volumes,
+        selinux=selinux.look(host, info.data_root, table),
     )
+    points = (facts.source.mount.point, facts.target.mount.point)
+    files = tuple(HostFile.read(host, path, table) for path in waking.places(*points))
+    return replace(facts, configured_root=_configured_root(host, facts), waking=files)
 
 
-def _configured_root(host: Host, config: HostFile) -> PurePosixPath | None:
-    """Where the engine would look at its next start, as far as the file says it; nothing if it cannot be read."""
+def resolved(host: Host, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to."""
+    absolute = [path for path in paths if path.startswith("/")]
+    return tuple(dict.fromkeys((*absolute, *(str(host.resolve(path)) for path in absolute))))
+
+
+def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:
+    """Where the engine would look at its next start; nothing if that cannot be read."""
     try:
-        parsed = daemon_config.parse(config.content, str(config.path))
-    except PreflightError:
+        return host.resolve(PurePosixPath("/", facts.decision().place.root))
+    except (PreflightError, ValueError):
         return None
-    value = parsed.get(daemon_config.KEY, parsed.get(daemon_config.OLD_KEY, DEFAULT_ROOT))
-    return host.resolve(str(value))
-
-
-def process_arguments(pid: int) -> tuple[str, ...]:
-    """The arguments a process was really started with; none if it is gone."""
-    if not pid:
-        return ()
-    try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return ()
-    return tuple(os.fsdecode(word) for word in raw.rstrip(b"\0").split(b"\0"))
-
-
-def option(arguments: tuple[str, ...], *names: str) -> str | None:
-    """The value of a flag among a Go program's arguments: `--flag value`, `--flag=value`, `-f value`, `-fvalue`."""
-    for position, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in names:
-            return value if equals else next(iter(arguments[position + 1 :]), "")
-        if short := next((flag for flag in names if len(flag) == 2 and word.startswith(flag)), None):
-            return word.removeprefix(short)
-    return None
 
 
 def measure(path: Path) -> Size:
     """What `du` counts on one file system: sparse files as what they take, hard links once."""
     excluded = f"--exclude={path}/{layers.DRIVER}/*/merged"
     common = ["du", "--summarize", "--one-file-system", excluded]
-    by_bytes = run([*common, "--block-size=1", "--", str(path)], timeout=MEASURING, check=False)
-    by_entry = run([*common, "--inodes", "--", str(path)], timeout=MEASURING, check=False)
-    return Size(_first_number(by_bytes.stdout), _first_number(by_entry.stdout))
+    with pool(2) as threads:  # side by side: what one reads from the disk, the other finds in memory
+        by_bytes = threads.submit(run, [*common, "--block-size=1", "--", str(path)], timeout=MEASURING, check=False)
+        by_entry = threads.submit(run, [*common, "--inodes", "--", str(path)], timeout=MEASURING, check=False)
+        return Size(_first_number(by_bytes.result().stdout), _first_number(by_entry.result().stdout))
 
 
 def _first_number(output: str) -> int:
@@ -191,7 +223,17 @@ def _source(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source
         layer_bytes=sum(layer.size for layer in immutable),
         identity=_identity(place),
         ancestors=_identities(host, path),
+        born=birth(place),
+        space=Space.at(place),
+        ahead=ahead(place, left_out(layer.cache_id for layer in immutable)),
+        subvolumes=subvolumes(place) if mount_of(path, table).kind == "btrfs" else (),
     )
+
+
+def subvolumes(root: Path) -> tuple[str, ...]:
+    """The subvolumes below a root on btrfs: no mount table has them, and they are file systems of their own."""
+    search = ["find", str(root), "-xdev", "-mindepth", "1", "-type", "d", "-inum", str(SUBVOLUME), "-printf", "%P\\0"]
+    return tuple(filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")))
 
 
 def _target(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Target:
@@ -210,7 +252,26 @@ def _target(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Target
         space=Space.at(host.path(ancestor)),
         identities=_identities(host, ancestor),
         unfinished=Unfinished.read(place),
+        closed=_closed(host, ancestor if ancestor != resolved else ancestor.parent),
+        exposed=exposed_above(host, resolved),
     )
+
+
+def _closed(host: Host, path: PurePosixPath) -> tuple[str, ...]:
+    """A directory and those above it, as far as not everybody may pass through them."""
+    steps = (path, *path.parents)
+    return tuple(str(step) for step in steps if not host.path(step).stat().st_mode & stat.S_IXOTH)
+
+
+def exposed_above(host: Host, path: PurePosixPath) -> tuple[str, ...]:
+    """The directories above a path in which others than root can put something else in its place."""
+    there = (step for step in path.parents if host.path(step).exists())
+    return tuple(str(step) for step in there if _others_may_change(host.path(step).stat()))
+
+
+def _others_may_change(info: os.stat_result) -> bool:
+    """By owning it, or by a mode that lets all write; the sticky bit keeps them from what is not theirs."""
+    return info.st_uid != 0 or bool(info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX)
 
 
 def _identities(host: Host, path: PurePosixPath) -> tuple[tuple[int, int], ...]:

@@ -1,6 +1,7 @@
 """What a check found: a record, so that all can be shown together, counted, and tested one by one."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -21,6 +22,11 @@ class Finding:
 
     def text(self) -> str:
         return "\n".join(part for part in (f"{self.title} [{self.id}]", self.detail, self.remedy) if part)
+
+
+def agreed(finding: Finding, ids: Collection[str]) -> Finding:
+    """What the operator has agreed to by its id refuses nothing; it is said all the same."""
+    return replace(finding, severity=Severity.WARNING, remedy="") if finding.id in ids else finding
 
 
 def error(id: str, title: str, detail: str, remedy: str = "") -> Finding:

@@ -9,6 +9,7 @@ that comes from the operator or the engine goes through `Host.resolve` once, whi
 
 import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,13 +104,14 @@ def run(
     timeout: float | None,
     check: bool = True,
     stdin: bytes | None = None,
+    cwd: Path | None = None,
 ) -> Result:
     """Run a program of this image; its output is kept, its input closed unless given.
 
     Raises HostCommandError when it cannot be started, runs out of time, or (with `check`) ends with a code but 0.
     """
     log.debug("command.started", argv=shlex.join(argv))
-    with _started(argv, stdin is not None) as process:
+    with _started(argv, stdin is not None, cwd) as process:
         try:
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as late:
@@ -118,6 +120,24 @@ def run(
     if check and result.code:
         raise command_failed(result)
     return result
+
+
+def stream(argv: Sequence[str], *, check: bool = True) -> Iterator[bytes]:
+    """The records that a program of this image writes, each ended by a zero byte, as they come.
+
+    What it says of errors is kept in memory: a worker whose container is gone has no place for files.
+    Raises HostCommandError as `run` does, when the program has ended; for one that was killed in any case.
+    """
+    with os.fdopen(os.memfd_create("said"), "w+b") as said, _started(argv, wants_stdin=False, stderr=said) as process:
+        assert process.stdout is not None
+        rest = b""
+        while piece := os.read(process.stdout.fileno(), CHUNK):
+            *records, rest = (rest + piece).split(b"\0")
+            yield from records
+        code = process.wait()
+        said.seek(0)
+        if code < 0 or (check and code):  # one that was killed has not told all
+            raise command_failed(Result(tuple(argv), code, "", _text(said.read())))
 
 
 def command_failed(result: Result) -> HostCommandError:
@@ -129,21 +149,37 @@ def command_failed(result: Result) -> HostCommandError:
     )
 
 
+CHUNK = 1 << 18
 _children: "set[subprocess.Popen[bytes]]" = set()
 
 
-def end_children() -> None:
+def end_children(number: signal.Signals = signal.SIGTERM) -> None:
     """End every program that is running for us, in whichever thread; its own group has not heard the signal."""
     for process in list(_children):
-        process.terminate()
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)  # one that is stopped hears nothing else
+
+
+def children(program: str) -> list[int]:
+    """The programs of a name that are running for us, by process id."""
+    return [process.pid for process in list(_children) if program in list(process.args)[:8]]  # type: ignore[arg-type]
+
+
+def signal_child(pid: int, number: signal.Signals) -> None:
+    """Signal a program that is running for us; one that has ended meanwhile hears nothing."""
+    for process in list(_children):
+        if process.pid == pid:
+            process.send_signal(number)
 
 
 @contextmanager
-def _started(argv: Sequence[str], wants_stdin: bool) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(
+    argv: Sequence[str], wants_stdin: bool, cwd: Path | None = None, stderr: int | IO[bytes] = subprocess.PIPE
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A running child that never outlives the block."""
     stdin: int | IO[bytes] = subprocess.PIPE if wants_stdin else subprocess.DEVNULL
     try:
-        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=ENVIRONMENT, cwd=cwd)
     except OSError as error:
         raise HostCommandError(f"`{argv[0]}` cannot be started: {error.strerror}.") from error
     _children.add(process)

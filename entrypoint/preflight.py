@@ -4,33 +4,68 @@ An error refuses the move, a warning is shown and the move goes on. Every check 
 tested without a host that has the fault.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from entrypoint import daemon_config, layers, target_checks
+from entrypoint import (
+    adoption,
+    drivers,
+    layers,
+    products,
+    quotas,
+    selinux_checks,
+    setting_checks,
+    swarm,
+    target_checks,
+    users,
+)
+from entrypoint.adoption import Adoptable
+from entrypoint.engine import REMAPPED
 from entrypoint.errors import PreflightError
-from entrypoint.facts import SERVICE, HostFacts, option
+from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
-from entrypoint.findings import Finding, Severity, error, warning
-from entrypoint.inventory import ALIVE
-from entrypoint.systemd import RUNNING
+from entrypoint.findings import Finding, Severity, agreed, error, warning
+from entrypoint.inventory import ALIVE, doomed
+from entrypoint.systemd import RUNNING, STOPPED
+from entrypoint.wording import span
 
-ROOT_FLAGS = ("--data-root", "--graph", "-g")
-
-
-def check(facts: HostFacts) -> tuple[Finding, ...]:
-    """Every finding, errors first."""
-    found = [finding for one in CHECKS for finding in one(facts)]
-    return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.ERROR))
+EPHEMERAL = "ephemeral-containers"
+OLDEST = 20  # 20.10, with Debian 11
 
 
-def require(findings: Iterable[Finding]) -> None:
-    """Raises PreflightError if one of the findings refuses the move."""
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    if errors:
+def check(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Every finding, errors first; those that the operator has `accepted` by their id are none."""
+    other = tuple(products.other(facts.engine.product))
+    if other:
+        return other  # whatever else is found there is said of the wrong engine
+    return errors_first(agreed(finding, accepted) for one in CHECKS for finding in one(facts))
+
+
+def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Every finding where a root is adopted; what only a copy needs is not asked."""
+    other = tuple(products.other(facts.engine.product))
+    if other:
+        return other
+    checks = (*adoption.CHECKS, driver, of_swarm, live_restore, unit, dependents, sub_mounts, ephemeral)
+    found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
+    return errors_first([*found_so_far, *adoption.check(facts, found, insisted=adoption.ADOPT in accepted)])
+
+
+def errors_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR))
+
+
+def require(findings: Iterable[Finding], what: str = "move") -> None:
+    """Raises PreflightError if one of the findings refuses the move, or what else was to be done."""
+    if errors := refuses(findings):
         raise PreflightError(
-            f"The move is refused, for {len(errors)} reason{'s' if len(errors) > 1 else ''}. Nothing was changed.",
+            f"The {what} is refused, for {len(errors)} reason{'s' if len(errors) > 1 else ''}. Nothing was changed.",
             details="\n".join(finding.text() for finding in errors),
         )
+
+
+def refuses(findings: Iterable[Finding]) -> list[Finding]:
+    """Those of the findings that refuse the move."""
+    return [finding for finding in findings if finding.severity is Severity.ERROR]
 
 
 def is_already_there(facts: HostFacts) -> bool:
@@ -48,36 +83,70 @@ def driver(facts: HostFacts) -> Iterator[Finding]:
             "containerd's own root would have to move too; this version of relocator moves the data root only.",
         )
     elif engine.driver != layers.DRIVER:
-        yield error(
-            "storage-driver",
-            f"The storage driver {engine.driver} cannot be moved",
-            f"Only {layers.DRIVER} can be copied as files by this version; the engine uses {engine.driver}.",
+        unknown = "Nothing is known of how it keeps its layers.", ""
+        reason, way = drivers.REFUSED.get(engine.driver, unknown)
+        yield error("storage-driver", f"The storage driver {engine.driver} cannot be moved", reason, way)
+
+
+def of_swarm(facts: HostFacts) -> Iterator[Finding]:
+    yield from swarm.check(facts.engine.swarm)
+
+
+def age(facts: HostFacts) -> Iterator[Finding]:
+    if not facts.engine.is_at_least(OLDEST):
+        yield warning(
+            "engine-old",
+            f"Docker {facts.engine.version} is older than any this was tried with",
+            "The oldest was 20.10. Whatever this engine does otherwise is found by the proof after the start.",
+            "Have a backup, or upgrade the engine first.",
         )
 
 
-def unsupported(facts: HostFacts) -> Iterator[Finding]:
-    engine = facts.engine
-    if engine.live_restore:
-        yield error(
-            "live-restore",
-            "live-restore is on",
-            "Containers would go on writing to the old root while the engine is down.",
-            'Set "live-restore": false, reload the engine (systemctl reload docker), and run again.',
+def clock(facts: HostFacts) -> Iterator[Finding]:
+    """Each look takes what is from the future for changed, so that all of it is left to the last pass."""
+    if count := facts.source.ahead.entries:
+        yield warning(
+            "clock-behind",
+            "The clock is behind files of the data root",
+            f"By this clock {count} of them were changed in the future, up to {span(facts.source.ahead.seconds)} from "
+            "now. They are copied once more while the engine is down.",
+            "See that the clock is right (date; timedatectl), or wait until it has come so far.",
         )
-    if engine.swarm not in ("inactive", ""):
+
+
+def unsettled(facts: HostFacts) -> Iterator[Finding]:
+    if facts.unsettled and facts.worker.active_state in STOPPED:
+        yield warning(
+            "run-unsettled",
+            "An earlier run was cut off",
+            f"Run {facts.unsettled} has no end. The next move, or `status`, finishes or undoes it first.",
+            "Settle it now, then look again: relocator status",
+        )
+
+
+def live_restore(facts: HostFacts) -> Iterator[Finding]:
+    """The engine leaves containers running when it stops, which we end before; it leaves plugins running, too."""
+    if not facts.engine.live_restore:
+        return
+    yield warning(
+        "live-restore",
+        "live-restore is on",
+        "Containers stop for the move all the same, or they would go on writing to the old root. The setting stays.",
+    )
+    if enabled := [plugin for plugin in facts.inventory.plugins.values() if plugin.endswith(" enabled")]:
         yield error(
-            "swarm", "The engine is part of a swarm", f"Its state there is `{engine.swarm}`; this version does not "
-            "move swarm nodes.", "Drain the node and leave the swarm first."
-        )  # fmt: skip
-    if any("userns" in option for option in engine.security):
-        yield error("userns-remap", "The engine remaps user ids", "This version does not move such a data root.")
+            "live-restore-plugins",
+            "live-restore would keep plugins running on the old root",
+            f"The engine does not stop them when it stops: {', '.join(enabled)}.",
+            "Disable them, or live-restore: set it to false, and reload the engine (systemctl reload docker).",
+        )
 
 
 def unit(facts: HostFacts) -> Iterator[Finding]:
     if not facts.service.exists or facts.service.active_state not in RUNNING:
         yield error(
             "no-service",
-            f"The engine does not run as {SERVICE}",
+            f"The engine does not run as {facts.service.name}",
             f"systemd says: {facts.service.load_state}, {facts.service.active_state}.",
             "An engine from a snap, a rootless engine or one started by hand is moved by its own means.",
         )
@@ -86,53 +155,31 @@ def unit(facts: HostFacts) -> Iterator[Finding]:
                     "Wait for it with `relocator status --wait`.")  # fmt: skip
 
 
-def configuration(facts: HostFacts) -> Iterator[Finding]:
-    config = facts.config
-    flag = next((name for name in ROOT_FLAGS if option(facts.arguments, name) is not None), None)
-    if flag:
-        yield error(
-            "root-by-flag",
-            "The data root is set on the engine's command line",
-            f"{SERVICE} starts dockerd with {flag}; a second place would stop the engine from starting.",
-            f'Move the setting to {config.path} as "data-root", restart the engine, and run again.',
-        )
-    for file in (config, facts.drop_in):
-        if not file.writable:
-            yield error("config-read-only", f"{file.path} cannot be written", "It is on a read-only file system.")
-    if not config.is_file:
-        yield error("config-not-file", f"{config.path} is not a file", "The engine's configuration cannot be edited.")
-    else:
-        try:
-            daemon_config.parse(config.content, str(config.path))
-        except PreflightError as problem:
-            yield error("config-invalid", problem.brief, problem.details, problem.resolution)
-
-
-def pending(facts: HostFacts) -> Iterator[Finding]:
-    """What the next start would change by itself: any start during the move would do it, also one that goes back."""
-    if facts.configured_root is not None and facts.configured_root != facts.source.path:
-        yield error(
-            "configured-root-differs",
-            "The engine is configured for another root than the one it runs on",
-            f"It runs on {facts.source.path}; {facts.config.path} names {facts.configured_root}.",
-            "Put the file right and restart the engine, or take the setting out, then run again.",
-        )
-    for unit in (facts.service, facts.socket):
-        if unit.exists and unit.needs_reload:
-            yield error(
-                "unit-needs-reload",
-                f"{unit.name} was changed and not loaded",
-                "The move reloads unit files, which would put that change into force.",
-                "Look at the change, then: systemctl daemon-reload",
-            )
-
-
 def dependents(facts: HostFacts) -> Iterator[Finding]:
-    if facts.dependents:
+    if along := (*facts.dependents, *facts.awaited):
         yield warning(
             "dependent-units",
             "Other units stop along with the engine",
-            f"systemd stops them with it, and they are started again after the move: {', '.join(facts.dependents)}.",
+            f"systemd stops them with it, and they are started again after the move: {', '.join(along)}.",
+            "Stop them first if they must not be restarted at this hour.",
+        )
+
+
+def packages(facts: HostFacts) -> Iterator[Finding]:
+    if facts.package_programs:
+        yield warning(
+            "packages-changing",
+            "Packages are being installed or removed",
+            f"{', '.join(facts.package_programs)} is at work. A change of the engine's package would fail while the "
+            "engine is held, or start another version of it after the move.",
+            "Wait until it has ended, then run again.",
+        )
+    if facts.wants_reboot:
+        yield warning(
+            "reboot-pending",
+            "The host waits for a reboot",
+            "Packages were changed that are in force after a reboot only.",
+            "Reboot first if you can: then what the move starts is what the next boot starts.",
         )
 
 
@@ -149,8 +196,21 @@ def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
             )
 
 
+def subvolumes(facts: HostFacts) -> Iterator[Finding]:
+    if facts.source.subvolumes:
+        shown = ", ".join(facts.source.subvolumes[:5])
+        yield error(
+            "subvolume",
+            "A part of the data root is a btrfs subvolume of its own",
+            f"Below {facts.source.path}: {shown}. It would be an empty directory in the copy.",
+            "Turn it into a directory (cp -a --reflink=always), or move it out of the data root.",
+        )
+
+
 def _is_the_engines(parts: tuple[str, ...]) -> bool:
     """What dockerd mounts below its root: layers, shared memory and secrets of containers, volumes in use, plugins."""
+    if REMAPPED.fullmatch(parts[0]):
+        parts = parts[1:]
     match parts:
         case (layers.DRIVER, _, "merged", *_):
             return True
@@ -165,23 +225,49 @@ def _is_the_engines(parts: tuple[str, ...]) -> bool:
 
 
 def ephemeral(facts: HostFacts) -> Iterator[Finding]:
-    doomed = [one.name for one in facts.inventory.containers if one.auto_remove and one.status in ALIVE]
-    if doomed:
+    if names := doomed(facts.inventory.containers):
+        yield error(
+            EPHEMERAL,
+            "Containers started with --rm would be removed",
+            f"The engine removes them when it stops, as at any restart: {', '.join(names)}.",
+            "Wait until they have ended, or agree to their removal: --remove-ephemeral",
+        )
+
+
+def unattended(facts: HostFacts) -> Iterator[Finding]:
+    """What no engine starts by itself; we do, as long as we live."""
+    names = [
+        one.name
+        for one in facts.inventory.containers
+        if one.status in ALIVE and one.policy in ("no", "on-failure") and not (one.auto_remove or one.is_relocator)
+    ]
+    if names:
         yield warning(
-            "ephemeral-containers",
-            "Containers started with --rm will be removed",
-            f"The engine removes them when it stops, as at any restart: {', '.join(doomed)}.",
+            "no-restart-policy",
+            "Containers run that the engine does not start by itself",
+            f"They are started again after the move: {', '.join(names[:5])}{' …' if names[5:] else ''}. If the power "
+            "fails in the middle of it, they stay down until the next relocator command.",
+            "For those that must never stay down: docker update --restart=unless-stopped NAME",
         )
 
 
 CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     *target_checks.CHECKS,
+    *selinux_checks.CHECKS,
     driver,
-    unsupported,
+    of_swarm,
+    age,
+    live_restore,
     unit,
-    configuration,
-    pending,
+    unsettled,
+    *setting_checks.CHECKS,
     dependents,
+    packages,
     sub_mounts,
+    subvolumes,
+    clock,
     ephemeral,
+    unattended,
+    users.bound,
+    quotas.check,
 )

@@ -23,7 +23,7 @@ def run_sibling(arguments: Sequence[str]) -> int:
     with Engine.opened(place) as engine:
         image = engine.inspect(me)["Image"]
         sibling = engine.client().containers.create(image, list(arguments), **privileges(me))
-        output = sibling.attach(stdout=True, stderr=True, stream=True, logs=True)
+        output = sibling.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _frame: pass_on(sibling, received, _frame))
         sibling.start()
@@ -42,10 +42,11 @@ def privileges(me: str) -> dict[str, Any]:
 
 
 def follow(sibling: Any, output: Any) -> int:
-    """Copy the sibling's output until it ends; it is removed then."""
-    for chunk in output:
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    """Copy the sibling's output and errors until it ends; it is removed then."""
+    for written in output:
+        for chunk, stream in zip(written, (sys.stdout.buffer, sys.stderr.buffer), strict=True):
+            stream.write(chunk or b"")
+            stream.flush()
     code = int(sibling.wait()["StatusCode"])
     with suppress(NotFound):
         sibling.remove()

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from entrypoint import inits
 from entrypoint.errors import ContainerError
 from entrypoint.host import HOST_PID
 
 ENGINE_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
 CONTAINER_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) ")
-SYSTEMD_RUNS = "run/systemd/system"  # sd_booted(3)
 # mount, nsenter into another's namespaces, copy what belongs to others, make device nodes
 CAPABILITIES = {"SYS_ADMIN": 21, "SYS_PTRACE": 19, "DAC_READ_SEARCH": 2, "MKNOD": 27, "SYS_CHROOT": 18}
 PARENT = "RELOCATOR_PARENT"
@@ -47,13 +47,9 @@ def sees_host() -> bool:
 
 
 def require_systemd() -> None:
-    """Raises ContainerError on a host that systemd does not run."""
-    if not Path(f"/proc/{HOST_PID}/root/{SYSTEMD_RUNS}").is_dir():
-        raise ContainerError(
-            "The host's service manager is not systemd.",
-            details=f"Process 1 there is `{Path(f'/proc/{HOST_PID}/comm').read_text().strip()}`.",
-            resolution="relocator can move an engine only where systemd starts and stops it.",
-        )
+    """Raises PreflightError on a host that systemd does not run."""
+    host = Path(f"/proc/{HOST_PID}")
+    inits.require_systemd(host / "root", (host / "comm").read_text().strip())
 
 
 def missing_capabilities() -> list[str]:
@@ -86,12 +82,21 @@ def full_command(arguments: Sequence[str]) -> str:
     return shlex.join(words)
 
 
-def unreachable(arguments: Sequence[str]) -> ContainerError:
+def lacking() -> list[str]:
+    """What this container was not given, each with the option that gives it."""
     missing = missing_capabilities()
-    why = "It has no view of the host's processes (--pid=host)" if not sees_host() else "It lacks privileges"
+    found = ["does not run as root (--user=0)"] if os.geteuid() else []
+    if missing:
+        found.append(f"lacks {', '.join(missing)} (--privileged)")
+    # Without SYS_PTRACE nobody sees the host's; but as process 1 it has processes of its own.
+    if os.getpid() == HOST_PID or not (missing or sees_host()):
+        found.append("has no view of the host's processes (--pid=host)")
+    return found
+
+
+def unreachable(arguments: Sequence[str]) -> ContainerError:
     return ContainerError(
         "This container cannot reach the host.",
-        details=f"{why}{', and it is not privileged (--privileged)' if missing else ''}, "
-        "and it has no Docker socket to start a container that does.",
+        details=f"It {', '.join(lacking())}, and it has no Docker socket to start a container that does.",
         resolution=f"Run this instead:\n\n    {full_command(arguments)}\n",
     )

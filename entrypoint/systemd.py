@@ -18,19 +18,13 @@ from typing import Any, TypeVar
 import sdbus
 from sdbus.sd_bus_internals import SdBusMessage
 
+from entrypoint.bridge import ADDRESS, VARIABLE
 from entrypoint.errors import SystemdError
-from entrypoint.host import HOST_PID
 from entrypoint.log import log
 
 SERVICE = "org.freedesktop.systemd1"
 MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 PROPERTIES = "org.freedesktop.DBus.Properties"
-BRIDGE = ("nsenter", "--target", str(HOST_PID), "--mount", "--ipc", "--net", "--wd=/", "--", "systemd-stdio-bridge")
-# setsid: Ctrl-C goes to every program of a terminal's foreground, and must not take the bridge from under us.
-ADDRESS = "unixexec:path=/usr/bin/setsid," + ",".join(
-    f"argv{number}={word.replace('/', '%2f')}" for number, word in enumerate(BRIDGE, start=1)
-)
-
 # A job must be given longer than the longest stop that systemd itself allows (DefaultTimeoutStopSec is 90 s, some
 # distributions ship docker.service with no limit at all), or we would call failed what is only slow.
 JOB_TIMEOUT = 600.0
@@ -59,7 +53,12 @@ STOPPED = frozenset({UnitState.INACTIVE, UnitState.FAILED})
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit as systemd has it loaded; `dependents` are those that a stop of it stops along."""
+    """A unit as systemd has it loaded; `dependents` are those that a stop of it stops along.
+
+    `command` are the words of its only `ExecStart=`, before variables are put in (empty if it has several), and
+    `before` those of each `ExecStartPre=`; `starting` is when its last start began and was done, in seconds. It
+    `has_job` while systemd is to start or stop it.
+    """
 
     name: str
     load_state: str
@@ -70,10 +69,21 @@ class Unit:
     drop_ins: tuple[str, ...]
     needs_reload: bool = False
     dependents: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+    environment_files: tuple[str, ...] = ()
+    triggered_by: tuple[str, ...] = ()
+    starting: tuple[float, float] = (0.0, 0.0)
+    has_job: bool = False
 
     @property
     def exists(self) -> bool:
         return self.load_state == "loaded"
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is being started, or is to be: a stop of what it needs takes that job away for good."""
+        return self.active_state is UnitState.ACTIVATING or (self.has_job and self.active_state in STOPPED)
 
 
 @dataclass(frozen=True)
@@ -110,17 +120,9 @@ class Systemd:
         """A unit's state, read now; a unit that does not exist has load_state "not-found"."""
         return self._run(self._unit(name))
 
-    def active_dependents(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The units that run now and that systemd stops along with the named ones, through however many others."""
-        own = tuple(names)
-        found: dict[str, None] = {}
-        todo = list(own)
-        while todo:
-            for name in self.unit(todo.pop()).dependents:
-                if name not in own and name not in found and self.unit(name).active_state in RUNNING:
-                    found[name] = None
-                    todo.append(name)
-        return tuple(found)
+    def unit_of(self, pid: int) -> str | None:
+        """The name of the unit that a process belongs to, none of its aliases; nothing if it belongs to none."""
+        return self._run(self._unit_of(pid))
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop units as one operation, in the order given, and wait until each is down.
@@ -145,6 +147,10 @@ class Systemd:
         """Read unit files again (`systemctl daemon-reload`)."""
         self._run(self._ask("Reload"))
 
+    def is_stopping(self) -> bool:
+        """Whether the host is going down."""
+        return bool(self._run(self._manager("SystemState")) == "stopping")
+
     def start_transient(self, name: str, properties: dict[str, tuple[str, Any]]) -> None:
         """Create a unit that exists only in memory, start it, and wait until systemd calls it started."""
         self._run(self._transient(name, list(properties.items())))
@@ -164,7 +170,7 @@ class Systemd:
 
     def _connection(self) -> sdbus.SdBus:
         if self._bus is None:
-            os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self._address
+            os.environ[VARIABLE] = self._address
             self._bus = sdbus.sd_bus_open_system()
             self._bus.method_call_timeout_usec = int(CALL_TIMEOUT * 1e6)
         return self._bus
@@ -181,6 +187,7 @@ class Systemd:
         path = await self._ask("LoadUnit", "s", name)
         base = await self._properties(path, "Unit")
         own = await self._properties(path, "Service") if name.endswith(".service") else {}
+        commands = _commands(own, "ExecStart")
         return Unit(
             name=base["Id"],
             load_state=base["LoadState"],
@@ -191,7 +198,25 @@ class Systemd:
             drop_ins=tuple(base["DropInPaths"]),
             needs_reload=base["NeedDaemonReload"],
             dependents=tuple(name for kind in STOPPED_ALONG for name in base.get(kind, ())),
+            command=next(iter(commands), ()) if len(commands) == 1 else (),
+            before=_commands(own, "ExecStartPre"),
+            environment_files=tuple(path for path, _optional in own.get("EnvironmentFiles", ())),
+            triggered_by=tuple(base["TriggeredBy"]),
+            starting=(base["InactiveExitTimestamp"] / 1e6, base["ActiveEnterTimestamp"] / 1e6),
+            has_job=base["Job"][0] != 0,
         )
+
+    async def _unit_of(self, pid: int) -> str | None:
+        try:
+            path = await self._ask("GetUnitByPID", "u", pid)
+        except sdbus.SdBusBaseError:  # the process belongs to no unit, or is gone
+            return None
+        return str((await self._properties(path, "Unit"))["Id"])
+
+    async def _manager(self, name: str) -> Any:
+        path, interface = MANAGER
+        _signature, value = await self._ask("Get", "ss", interface, name, at=(path, PROPERTIES))
+        return value
 
     async def _properties(self, path: str, interface: str) -> dict[str, Any]:
         listed = await self._ask("GetAll", "s", f"{SERVICE}.{interface}", at=(path, PROPERTIES))
@@ -235,6 +260,11 @@ class Systemd:
                 log.debug("job.removed", unit=name, method=method, result=result)
                 if result not in GOOD_RESULTS:
                     raise job_failed(name, method, result)
+
+
+def _commands(properties: dict[str, Any], key: str) -> tuple[tuple[str, ...], ...]:
+    """The words of each command of a service; the first is its program."""
+    return tuple((path, *words[1:]) for path, words, *_rest in properties.get(key, ()))
 
 
 async def _cancel_others() -> None:

@@ -1,5 +1,6 @@
 """The checks of the target: its name, what is there, what it lies on, and whether there is room."""
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -7,42 +8,41 @@ from entrypoint import wording
 from entrypoint.errors import UsageError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import unescape
-from entrypoint.findings import Finding, error, warning
+from entrypoint.findings import Finding, Severity, error, warning
 
-# File systems that cannot serve as the upper layer of an overlay mount, or keep what a layer holds (moby issues 35476,
-# 34897; for-linux 775, 1484; overlay2 rejected several of them by name until 18.09), or forget all at a reboot.
+# What needs no try, or must not be tried: the rest is found out by doing there what an engine does (probe.py). A
+# network file system may pass every try and still lose its server, or give one root to two engines (for-linux 775).
+FORGETS = "it is memory and empty after a reboot"
+NETWORK = "it is a network file system; the engine would lose its root with its server"
+KERNEL = "it shows the kernel's own state and holds no files"
 UNSUITABLE = {
-    "tmpfs": "it is memory and empty after a reboot",
-    "ramfs": "it is memory and empty after a reboot",
-    "overlay": "an overlay cannot lie on an overlay",
-    "aufs": "an overlay cannot lie on it",
-    "vfat": "it keeps no owners, modes or links",
-    "msdos": "it keeps no owners, modes or links",
-    "exfat": "it keeps no owners, modes or links",
-    "ntfs": "an overlay cannot lie on it",
-    "ntfs3": "an overlay cannot lie on it",
-    "nfs": "an overlay cannot lie on a network file system",
-    "nfs4": "an overlay cannot lie on a network file system",
-    "cifs": "an overlay cannot lie on a network file system",
-    "smb3": "an overlay cannot lie on a network file system",
-    "9p": "an overlay cannot lie on it",
-    "virtiofs": "an overlay cannot lie on it",
-    "zfs": "overlay2 needs features it has only in new versions; the engine has a driver of its own for it",
-    "squashfs": "it cannot be written",
-    "iso9660": "it cannot be written",
-    "erofs": "it cannot be written",
-    "ecryptfs": "an overlay cannot lie on it",
+    **dict.fromkeys(["tmpfs", "ramfs"], FORGETS),
+    **dict.fromkeys(
+        ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "afs", "beegfs", "fuse.sshfs", "fuse.glusterfs",
+         "fuse.s3fs", "fuse.rclone", "fuse.ceph"],
+        NETWORK,
+    ),
+    **dict.fromkeys(["squashfs", "iso9660", "erofs", "cramfs"], "it cannot be written"),
     **dict.fromkeys(
         [
             *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs"),
             *("pstore", "bpf", "configfs", "hugetlbfs", "efivarfs", "binfmt_misc", "nsfs"),
         ],
-        "it shows the kernel's own state and holds no files",
+        KERNEL,
     ),
-}
+}  # fmt: skip
+SYSTEM = (PurePosixPath("/"), PurePosixPath("/usr"))
+UNFIT = ("Cc", "Cs", "Zl", "Zp")  # categories of Unicode
+TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 MARGIN = 0.10  # of the source, for growth while the copy runs and for file systems that need more for the same files
 LEAST_MARGIN = 256 * 1024 * 1024
-OVERLAY_SEPARATORS = (":", ",", "\\")  # overlay's mount options join paths with them, or escape, and dockerd does not
+# Overlay's mount options join paths with them, or escape, and dockerd does not: no layer can be mounted there.
+OVERLAY_SEPARATORS = (":", ",", "\\")
+# Older engines take the root for a format, and keep the layers' records outside it, in a place that is new at each
+# start (moby: layer/layer_store.go, MetadataStorePathTemplate). Seen with 20.10 and 26.1; 28.5 does not.
+# limits.h has 4096 for a path; a quarter is left for what an engine has below its root.
+LONGEST, LONGEST_NAME = 3072, 255
+FORMAT, NO_FORMAT_SINCE = "%", 28
 
 
 def parse_target(text: str) -> PurePosixPath:
@@ -50,11 +50,20 @@ def parse_target(text: str) -> PurePosixPath:
     shown = text.encode("unicode_escape").decode()
     if not text.startswith("/"):
         raise UsageError(
-            f"The target must be an absolute path, not `{shown}`.",
-            resolution="Name the new directory from the host's root, such as /mnt/data/docker.",
+            f"The target must be an absolute path, not `{shown[:80]}`.",
+            resolution="Name the new directory from the host's root, such as /mnt/data/docker. "
+            "`~` and variables are for your shell to replace.",
         )
-    if any(ord(char) < 32 or ord(char) == 127 for char in text) or not _is_utf8(text):
-        raise UsageError(f"The target `{shown}` holds control characters or is not UTF-8.")
+    if any(map(_is_unfit, text)):
+        raise UsageError(
+            f"The target `{shown}` holds control characters or is not UTF-8.",
+            resolution="Name it with characters that can be seen.",
+        )
+    if len(text.encode()) > LONGEST or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
+        raise UsageError(
+            f"The target `{shown[:40]}…` is too long.",
+            resolution=f"A name can have {LONGEST_NAME} bytes, and the whole {LONGEST}, for there are names below.",
+        )
     path = PurePosixPath("/" + text.strip("/"))
     if str(path) != str(path).rstrip():
         raise UsageError(
@@ -68,12 +77,10 @@ def parse_target(text: str) -> PurePosixPath:
     return path
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_unfit(char: str) -> bool:
+    """A control character, the end of a line, half a character, one that turns others around (`LRO`, `RLO` …), or what
+    the engine puts in the place of bytes that are no UTF-8: then it is not what was typed."""
+    return unicodedata.category(char) in UNFIT or unicodedata.bidirectional(char) in TURNING or char == "\ufffd"
 
 
 def nesting(facts: HostFacts) -> Iterator[Finding]:
@@ -100,7 +107,8 @@ def nesting(facts: HostFacts) -> Iterator[Finding]:
 def occupied(facts: HostFacts) -> Iterator[Finding]:
     target = facts.target
     if target.exists and not target.is_directory:
-        yield error("target-not-directory", "The target is not a directory", f"{target.path} exists and is none.")
+        yield error("target-not-directory", "The target is not a directory", f"{target.path} exists and is none.",
+                    "Choose another path.")  # fmt: skip
     elif not target.ancestor_is_directory:
         yield error(
             "target-under-file",
@@ -113,13 +121,15 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             "target-unfinished",
             "The target holds an unfinished copy of this data root",
             "An earlier attempt was cut off; what it copied is used. Anything else in there will be removed.",
+            "To begin anew instead, empty it first.",
         )
     elif strangers := [name for name in target.content if name != "lost+found"]:
         yield error(
             "target-not-empty",
             "The target is not empty",
             f"{target.path} holds {', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''}.",
-            "Choose a new directory, or empty this one after a look at what is in it.",
+            "Choose a new directory, or empty this one after a look at what is in it. If it is an engine's data root, "
+            "and to be used as it is, add: --adopt",
         )
 
 
@@ -138,13 +148,19 @@ def characters(facts: HostFacts) -> Iterator[Finding]:
             f"{facts.target.resolved} holds `{'` and `'.join(found)}`, which mean something else there.",
             "Choose a path without them.",
         )
+    for path in (facts.target.resolved, facts.source.path):
+        if FORMAT in str(path) and not facts.engine.is_at_least(NO_FORMAT_SINCE):
+            yield error(
+                "percent-in-name",
+                "This engine cannot keep its data in a directory with `%` in its name",
+                f"Docker {facts.engine.version} takes the name for a format, and records layers outside {path}.",
+                f"Choose a path without it, or use Docker {NO_FORMAT_SINCE} or newer.",
+            )
 
 
 def file_system(facts: HostFacts) -> Iterator[Finding]:
-    mount = facts.target.mount
-    family = "fuse" if mount.kind.startswith("fuse") else mount.kind
-    reason = "an overlay cannot lie on it" if family == "fuse" else UNSUITABLE.get(family)
-    if reason:
+    mount, lacks = facts.target.mount, ", ".join(facts.target.lacks)
+    if reason := UNSUITABLE.get(mount.kind) or (lacks and f"it was tried there, and it cannot do {lacks}"):
         yield error(
             "target-file-system",
             f"Docker cannot keep its data on {mount.kind}",
@@ -153,7 +169,7 @@ def file_system(facts: HostFacts) -> Iterator[Finding]:
         )
     for name, harm in (
         ("ro", "nothing can be written there"),
-        ("noexec", "no program in a container could be started"),
+        ("noexec", "no program in a volume could be started"),
         ("nosuid", "programs such as sudo and ping would lose their rights in containers"),
     ):
         if name in mount.options:
@@ -161,15 +177,32 @@ def file_system(facts: HostFacts) -> Iterator[Finding]:
                 f"target-{name}",
                 f"The target's file system is mounted {name}",
                 f"{mount.point} is mounted with `{name}`: {harm}.",
-                f"Remount it without: mount -o remount,{'rw' if name == 'ro' else name[2:]} {mount.point}, "
-                "and change /etc/fstab or the mount unit as well.",
+                remedy(name, mount.point),
             )
+    if "nodev" in mount.options:
+        yield warning(
+            "target-nodev",
+            "The target's file system is mounted nodev",
+            f"Device nodes in volumes could not be opened on {mount.point}; containers' own devices are not concerned.",
+            f"If a volume holds some: mount -o remount,dev {mount.point}, and /etc/fstab or the mount unit as well.",
+        )
+
+
+def remedy(option: str, point: PurePosixPath) -> str:
+    """An immutable host's own file system is read-only on purpose; what can be written there is below /var."""
+    if option == "ro" and point in SYSTEM:
+        return "Mount the disk below a directory that can be written, such as /var/mnt/data, and choose one on it."
+    given = "rw" if option == "ro" else option.removeprefix("no")
+    return (
+        f"Choose a directory on another disk, or remount this one: mount -o remount,{given} {point}, and change "
+        "/etc/fstab or the mount unit as well."
+    )
 
 
 def space(facts: HostFacts) -> Iterator[Finding]:
     source, free = facts.source, facts.target.space
     copied = source.size.allocated
-    if is_same_file_system(facts):
+    if can_link(facts):
         copied = max(0, copied - source.layer_bytes)  # layers are hard-linked there
     need = copied + max(int(copied * MARGIN), LEAST_MARGIN)
     if free.free < need:
@@ -193,6 +226,11 @@ def space(facts: HostFacts) -> Iterator[Finding]:
 
 def is_same_file_system(facts: HostFacts) -> bool:
     return facts.source.mount.device == facts.target.mount.device
+
+
+def can_link(facts: HostFacts) -> bool:
+    """Whether files can be hard-linked to the target: never across mounts, were they of one file system (link(2))."""
+    return is_same_file_system(facts) and facts.source.mount.point == facts.target.mount.point
 
 
 def same_disk(facts: HostFacts) -> Iterator[Finding]:
@@ -219,4 +257,34 @@ def at_boot(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-CHECKS = (nesting, occupied, characters, file_system, space, same_disk, at_boot)
+def traverse(facts: HostFacts) -> Iterator[Finding]:
+    """Remapped users reach their files through the directories above, and dockerd refuses to start if they cannot."""
+    if facts.engine.remaps and facts.target.closed:
+        closed = " ".join(facts.target.closed)
+        yield error(
+            "target-not-traversable",
+            "Remapped users cannot reach the target",
+            f"The engine uses userns-remap, and these directories are closed to others: {closed}.",
+            f"Open them for passing through, or choose another target: chmod o+x {closed}",
+        )
+
+
+def exposed(facts: HostFacts) -> Iterator[Finding]:
+    """Whoever can rename a directory above the target can give the engine another root."""
+    if facts.target.exposed:
+        paths = " ".join(facts.target.exposed)
+        yield warning(
+            "target-exposed",
+            "Others than root can put something else in the target's place",
+            f"These directories above {facts.target.path} are theirs to change: {paths}.",
+            f"Choose another target, or give them to root alone: chown root {paths}; chmod o-w {paths}",
+        )
+
+
+CHECKS = (nesting, occupied, characters, file_system, space, same_disk, at_boot, traverse, exposed)
+UNTRIABLE = (nesting, occupied, file_system)
+
+
+def may_be_tried(facts: HostFacts) -> bool:
+    """Whether a scratch directory may be made: not in a data root, nor on the kernel's files, nor where it is vain."""
+    return all(finding.severity is not Severity.ERROR for one in UNTRIABLE for finding in one(facts))

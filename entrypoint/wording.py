@@ -3,6 +3,8 @@
 An event without a sentence of its own is shown as its name and facts, so that nothing is ever hidden.
 """
 
+import shutil
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,20 +12,37 @@ SENTENCES: Mapping[str, str] = {
     "phase.started": "• {phase} …",
     "phase.finished": "✓ {phase}  ({seconds:.1f} s)",
     "finding": "  [{severity}] {title}: {detail}",
+    "plan.row": "  {what:<18}  {value}",
     "plan.step": "  {number}. {does}",
     "plan.edit": "\n{diff}",
     "plan.container": "  {name}: {fate}",
     "check.passed": "Nothing speaks against moving the data root to {target}. Nothing was changed.",
     "already_there": "The engine already keeps its data in {target}. Nothing to do.",
     "layers.copied": "  {layers} immutable layers {how} ({size})",
+    "shards.copied": "  {shards} shards of everything else copied ({size})",
+    "progress": "  {percent} %  {size} of {of}, {files} files, {rate}  {left}",
+    "rest.compared": "  {entries} other entries compared, {again} copied once more",
     "layers.checked": "  {layers} layers are equal to the source",
     "pass.finished": "  pass {number}: {size} sent, {files} files ({seconds:.1f} s)",
     "handed_over": "The engine is going down now. The unit {unit} on the host carries on.\n"
     "  follow it:    journalctl -fu {unit}\n"
     "  its outcome:  docker run --rm --privileged --pid=host {image} status --wait",
+    "adoption.proven": "  the engine holds what is in the adopted root: {containers} containers, {volumes} volumes",
+    "already_back": "The engine was taken back to {root} already. Nothing to do.",
+    "loss.made": "  only on the root that is left: {what}",
+    "loss.removed": "  there again: {what}, removed since",
+    "loss.written": "  not there: what was written to {place} since ({files} files, now {size})",
+    "loss.told": "The engine would run on {root} as the move left it. What was written since stays in {left}.",
+    "cleanup.nothing": "No old root is left. Nothing to do.",
+    "cleanup.proven": "The engine runs on {root}, with {containers} containers, {images} images, {volumes} volumes.",
+    "cleanup.found": "The old root {root} takes {size} ({entries} files and directories).",
+    "cleanup.progress": "  {root}: {removed} of {entries} removed",
+    "cleanup.removed": "{root} is removed ({removed} files and directories).",
+    "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",
     "target.removed": "  the unfinished copy in {target} is removed",
     "retry": "  waiting for {waiting_for} ({why})",
 }
+WRAPPED = {"plan.row": 22, "plan.step": 5, "plan.container": 4}  # the column of what is told
 HIDDEN = frozenset({"event", "level", "timestamp", "run", "phase"})
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -34,12 +53,25 @@ def sentence(event: Mapping[str, Any]) -> str:
     template = SENTENCES.get(name)
     if template is not None:
         try:
-            return template.format(**event)
+            return wrapped(template.format(**event), WRAPPED.get(name, 0))
         except (KeyError, ValueError):
             pass  # a fact is missing: better the raw event than no line
     mark = "! " if event.get("level") in ("warning", "error", "critical") else "  "
     facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in HIDDEN)
     return f"{mark}{name} {facts}".rstrip()
+
+
+def wrapped(line: str, indent: int) -> str:
+    """A row of a table within the terminal's width, its further lines below its second column."""
+    columns = shutil.get_terminal_size().columns
+    if not indent or columns < 2 * indent:
+        return line
+    return textwrap.fill(line, columns, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False)
+
+
+def printable(text: str) -> str:
+    """What somebody else has written, on one line and without power over a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def size(count: int) -> str:
@@ -50,3 +82,20 @@ def size(count: int) -> str:
             break
         amount /= 1024
     return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def bar(percent: int, width: int = 20) -> str:
+    done = percent * width // 100
+    return "█" * done + "░" * (width - done)
+
+
+def duration(seconds: float) -> str:
+    """A time that is left."""
+    return f"{span(seconds)} left"
+
+
+def span(seconds: float) -> str:
+    """A length of time, as roughly as it is known."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -5,9 +5,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from entrypoint.engine import EngineInfo
-from entrypoint.facts import HostFacts, HostFile, Size, Source, Target
+from entrypoint.facts import HostFacts, Size, Source, Target
 from entrypoint.filesystem import Mount, Space
+from entrypoint.host_file import HostFile
 from entrypoint.inventory import Container, Inventory, Status
+from entrypoint.swarm import Swarm
 from entrypoint.systemd import Unit, UnitState
 from entrypoint.unfinished import Unfinished
 
@@ -23,8 +25,10 @@ def unit(name: str, state: UnitState = UnitState.ACTIVE, load_state: str = "load
     return Unit(name, load_state, state, "success", 1, f"/lib/systemd/system/{name}", ())
 
 
-def container(name: str, status: Status = Status.RUNNING, *, auto_remove: bool = False) -> Container:
-    return Container(name, name, "sha256:1", status, "no", auto_remove, "2024-01-01T00:00:00Z")
+def container(
+    name: str, status: Status = Status.RUNNING, *, auto_remove: bool = False, policy: str = "always"
+) -> Container:
+    return Container(name, name, "sha256:1", status, policy, auto_remove, "2024-01-01T00:00:00Z")
 
 
 ROOT_MOUNT, DATA_MOUNT = mount("/", "8:1"), mount("/mnt/data", "8:17")
@@ -36,7 +40,7 @@ ENGINE = EngineInfo(
     store="graphdriver",
     version="28.5.0",
     live_restore=False,
-    swarm="inactive",
+    swarm=Swarm(),
     security=("name=apparmor", "name=seccomp,profile=builtin"),
 )
 INVENTORY = Inventory("ID", "overlay2", "graphdriver", (container("web"),), {"sha256:1": "app:1"}, {}, {}, {})
@@ -61,7 +65,7 @@ TARGET = Target(
     space=Space(free=100 * GIB, inodes=1_000_000),
     identities=((817, 12), (817, 2), (801, 21), (801, 2)),
 )
-UNFINISHED = Unfinished("/var/lib/docker", "ID", "some boot")
+UNFINISHED = Unfinished("/var/lib/docker", "ID", "some boot", 0.0)
 CONFIG = HostFile(
     PurePosixPath("/etc/docker/daemon.json"), b'{"debug": true}\n', True, True, PurePosixPath("/etc/docker")
 )
@@ -72,6 +76,7 @@ DROP_IN = HostFile(
     True,
     PurePosixPath("/etc/systemd/system"),
 )
+OVERRIDE = replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/docker.service.d/zz-relocator.conf"))
 GOOD = HostFacts(
     engine=ENGINE,
     inventory=INVENTORY,
@@ -82,6 +87,7 @@ GOOD = HostFacts(
     arguments=("/usr/bin/dockerd", "-H", "fd://", "--containerd=/run/containerd/containerd.sock"),
     config=CONFIG,
     drop_in=DROP_IN,
+    override=OVERRIDE,
     mounts=(ROOT_MOUNT, DATA_MOUNT),
     fstab="# <file system> <mount point>\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdb1 /mnt/data ext4 defaults 0 2\n",
     worker=unit("relocator.service", UnitState.INACTIVE, "not-found"),

@@ -3,12 +3,15 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from entrypoint import __main__ as composition
 from entrypoint import __version__, cli
 from entrypoint.errors import ExitCode, PreflightError, RelocatorError, UsageError
+from entrypoint.journal import Journal
+from tests.unit.fakes import make_host
 
 
 @dataclass
@@ -25,17 +28,28 @@ class FakeVerbs:
             raise self.error
         return self.code
 
-    def run(self, target: str, bwlimit: str) -> ExitCode:
-        return self._end("run", target, bwlimit)
+    def run(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
+        return self._end("run", target, bwlimit, *["checksum"] * checksum, *sorted(accepted))
 
-    def plan(self, target: str) -> ExitCode:
-        return self._end("plan", target)
+    def plan(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
+        options = [bwlimit] if bwlimit else []
+        flags = [*["checksum"] * checksum, *sorted(accepted), *["json"] * as_json]
+        return self._end("plan", target, *options, *flags)
 
-    def check(self, target: str) -> ExitCode:
-        return self._end("check", target)
+    def check(self, target: str, accepted: frozenset[str]) -> ExitCode:
+        return self._end("check", target, *sorted(accepted))
 
-    def status(self, wait: bool, as_json: bool) -> ExitCode:
-        return self._end("status", *(["wait"] if wait else []), *(["json"] if as_json else []))
+    def status(self, wait: bool, form: cli.Form) -> ExitCode:
+        return self._end("status", *(["wait"] if wait else []), *([form] if form is not cli.Form.TEXT else []))
+
+    def rollback(self, agreed: bool) -> ExitCode:
+        return self._end("rollback", *(["yes"] if agreed else []))
+
+    def cleanup(self, agreed: bool) -> ExitCode:
+        return self._end("cleanup", *(["yes"] if agreed else []))
+
+    def script(self) -> ExitCode:
+        return self._end("script")
 
     def worker(self, run: str) -> ExitCode:
         return self._end("worker", run)
@@ -49,13 +63,28 @@ class FakeVerbs:
         ("--bwlimit 50m /new", ("run", "/new", "50m")),
         ("--bwlimit=50m /new", ("run", "/new", "50m")),
         ("/new --bwlimit 50m", ("run", "/new", "50m")),
+        ("/new --checksum", ("run", "/new", "", "checksum")),
+        ("/new --adopt", ("run", "/new", "", "adopt")),
+        ("/new --remove-ephemeral", ("run", "/new", "", "ephemeral-containers")),
+        ("plan /new --remove-ephemeral", ("plan", "/new", "ephemeral-containers")),
+        ("check --remove-ephemeral /new", ("check", "/new", "ephemeral-containers")),
         ("run run", ("run", "run", "")),
         ("-- /new", ("run", "/new", "")),
         ("plan /new", ("plan", "/new")),
+        ("plan /new --json", ("plan", "/new", "json")),
+        ("plan --bwlimit=9m --checksum /new", ("plan", "/new", "9m", "checksum")),
         ("check /new", ("check", "/new")),
+        ("plan /new --adopt", ("plan", "/new", "adopt")),
+        ("check --adopt /new", ("check", "/new", "adopt")),
         ("status", ("status",)),
         ("status --wait", ("status", "wait")),
         ("status --json --wait", ("status", "wait", "json")),
+        ("status --html", ("status", "html")),
+        ("rollback", ("rollback",)),
+        ("rollback --yes", ("rollback", "yes")),
+        ("cleanup", ("cleanup",)),
+        ("cleanup --yes", ("cleanup", "yes")),
+        ("script", ("script",)),
         ("worker 000001", ("worker", "000001")),
     ],
 )
@@ -84,7 +113,16 @@ WRONG: dict[str, str] = {
     "plan": "Missing argument 'TARGET'.",
     "/new /other": "Got unexpected extra argument(s) (/other)",
     "status /new": "Got unexpected extra argument(s) (/new)",
+    "status --json --html": "Either --json or --html.",
     "/new --bwlimit": "Option '--bwlimit' requires an argument.",
+    "/new --bwlimit=": "'' is no limit.",
+    "/new --bwlimit=fast": "'fast' is no limit.",
+    "plan /new --bwlimit=0": "'0' is no limit.",
+    "/new --bwlimit=1m --bwlimit=2m": "--bwlimit was given more than once.",
+    "plans /new": "There is no `plans`.",
+    "help": "There is no `help`.",
+    "STATUS": "There is no `STATUS`.",
+    "worke /new": "Got unexpected extra argument(s) (/new)",
     "": "Where to?",
 }
 
@@ -99,6 +137,29 @@ def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None
     assert verbs.asked == []
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("stauts", "status"), ("roll-back", "rollback"), ("help", "--help"), ("clean", "cleanup")]
+)
+def test_a_misspelt_verb_is_not_taken_for_a_target(word: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"There is no `{word}`") as wrong:
+        cli.call(cli.build(FakeVerbs()), [word])
+    assert wrong.value.resolution == f"Did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize("target", ["/run", "/script", "/plan"])
+def test_a_path_is_no_misspelt_verb(target: str) -> None:
+    verbs = FakeVerbs()
+    assert cli.call(cli.build(verbs), [target]) == 0
+    assert verbs.asked == [("run", target, "")]
+
+
+def test_what_was_typed_has_no_power_over_the_terminal() -> None:
+    for words in (["--\x1b[2J"], ["\x1b]0;status"], ["status", "\x1b[31m\n"]):
+        with pytest.raises(UsageError) as wrong:
+            cli.call(cli.build(FakeVerbs()), words)
+        assert wrong.value.brief.isprintable()
+
+
 # --- the whole program, as far as it goes without a host ----------------------------------------------------------
 
 
@@ -110,6 +171,23 @@ def _signals() -> Iterator[None]:
     yield
     for number, handler in zip(taken, before, strict=True):
         signal.signal(number, handler)
+
+
+def test_a_worker_is_not_started_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would take a good move back; and a number that is none would name any directory of the host."""
+    application = composition.Application()
+    application.host = make_host(tmp_path)
+    book = Journal(application.host)
+    book.prepare()
+    run = book.begin()
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    with pytest.raises(UsageError, match="by systemd"):
+        application.worker(run.number)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    for number in ("000002", "../../../../etc", "", "1"):
+        with pytest.raises(UsageError, match="by systemd"):
+            application.worker(number)
+    assert not run.log.exists()
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

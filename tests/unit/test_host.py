@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from entrypoint import facts
 from entrypoint import host as hosts
 from entrypoint.errors import HostCommandError
-from entrypoint.facts import HostFile
-from entrypoint.host import MAX_SYMLINKS, Host, nsenter_command, polite_command, run
+from entrypoint.host import MAX_SYMLINKS, Host, nsenter_command, polite_command, run, stream
+from entrypoint.host_file import HostFile
+from tests.unit.good_facts import GOOD
 
 
 def test_a_program_enters_the_namespaces_of_the_hosts_first_process() -> None:
@@ -219,5 +221,13 @@ def test_the_root_of_the_next_start_is_read_from_the_configuration(
 ) -> None:
     (tmp_path / "link").symlink_to("/mnt/data")
     config = HostFile(PurePosixPath("/etc/docker/daemon.json"), content, True, True, PurePosixPath("/etc"))
-    found = facts._configured_root(Host(tmp_path), config)
+    found = facts._configured_root(Host(tmp_path), replace(GOOD, config=config))
     assert found == (PurePosixPath(root) if root else None)
+
+
+def test_a_program_that_was_killed_in_the_middle_has_not_told_all() -> None:
+    records = stream(["sh", "-c", "printf 'one\\0'; kill -9 $$"], check=False)
+    assert next(records) == b"one"
+    with pytest.raises(HostCommandError):
+        next(records)
+    assert list(stream(["sh", "-c", "printf 'one\\0'; exit 1"], check=False)) == [b"one"]

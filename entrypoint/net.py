@@ -1,0 +1,143 @@
+"""The safety net: what brings the engine back with the host's own programs, whatever became of the worker.
+
+Its lines are the worker unit's `ExecStopPost=`, so systemd runs them however the worker ended; after a good end they
+change nothing. They lift the hold and start what ran. If the engine does not come up then, a script puts back the two
+files that the move writes, and starts the engine on the root it had:
+
+    /var/lib/relocator/runs/000001/back/
+        back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl
+        switch.before, .after    what the file held and was to hold; absent where the file was or is to be absent
+        ordering.before, .after
+
+It is there from the hand-over until the run has ended well, and after a rollback that failed, for people.
+"""
+
+import shlex
+from pathlib import Path
+from shutil import rmtree
+
+from entrypoint import hold
+from entrypoint.errors import ContainerError
+from entrypoint.filesystem import atomic_write, make_directories
+from entrypoint.host import Host
+from entrypoint.plan import FileEdit, Plan
+from entrypoint.record import PLACE, Run
+from entrypoint.systemd import Command
+
+SCRIPT = """\
+# Written by relocator before it stopped the engine. If the engine does not run, this puts the host's configuration back
+# as it was, and starts the engine on {source}. With the argument `now` it does so whether the engine runs or not.
+here={here}
+
+is_up() {{
+    for unit in {started}; do
+        systemctl is-active --quiet "$unit" || return 1
+    done
+}}
+
+# holds FILE COPY: FILE has the content of COPY, or both are absent
+holds() {{
+    if [ -e "$2" ]; then
+        [ -e "$1" ] && [ "$(cat "$1"; echo .)" = "$(cat "$2"; echo .)" ]
+    else
+        ! [ -e "$1" ]
+    fi
+}}
+
+# put_back FILE NAME: unless somebody else has changed FILE, it is as it was; in one rename
+put_back() {{
+    if holds "$1" "$here/$2.before"; then
+        return 0
+    elif ! holds "$1" "$here/$2.after"; then
+        echo "$1 was changed by somebody else and is left as it is" >&2
+        return 1
+    elif [ -e "$here/$2.before" ]; then
+        if [ -e "$1" ]; then cp -p "$1" "$1.relocator" || return 1; fi
+        cat "$here/$2.before" >"$1.relocator" && sync && mv -f "$1.relocator" "$1"
+    else
+        rm -f "$1"
+    fi
+}}
+
+if ! [ -d "$here" ]; then exit 0; fi
+if [ "${{1:-}}" != now ] && is_up; then exit 0; fi
+# a host that goes down starts the engine at its next boot, on whichever root is configured; both are complete
+if [ "$(systemctl is-system-running)" = stopping ]; then exit 0; fi
+systemctl stop {units}
+put_back {switch} switch && put_back {ordering} ordering
+code=$?
+sync
+systemctl daemon-reload
+systemctl reset-failed {units}
+systemctl start {started} || code=$?
+exit "$code"
+"""
+
+
+def place_of(run: Run) -> str:
+    """The net's directory, as a path of the host."""
+    return f"{PLACE}/runs/{run.number}/back"
+
+
+def by_hand(number: str) -> str:
+    """The command that puts everything back, for people."""
+    return f"sh {PLACE}/runs/{number}/back/back.sh now"
+
+
+def script(run: Run, plan: Plan) -> str:
+    return SCRIPT.format(
+        source=plan.source,
+        here=shlex.quote(place_of(run)),
+        units=shlex.join(plan.units),
+        started=shlex.join(plan.started),
+        switch=shlex.quote(plan.switch.path),
+        ordering=shlex.quote(plan.ordering.path),
+    )
+
+
+def spread(run: Run, plan: Plan) -> None:
+    """Put everything in its place that the net needs; before anything is touched."""
+    folder = run.place / "back"
+    make_directories(folder, 0o700)
+    for name, edit in (("switch", plan.switch), ("ordering", plan.ordering)):
+        _save(folder, name, edit)
+    atomic_write(folder / "back.sh", script(run, plan).encode(), mode=0o600)
+
+
+def _save(folder: Path, name: str, edit: FileEdit) -> None:
+    for when, content in (("before", edit.before), ("after", edit.after)):
+        if content is not None:
+            atomic_write(folder / f"{name}.{when}", content, mode=0o600)
+
+
+def put_away(run: Run) -> None:
+    """The run ends well: from here on a start that fails is none of its business."""
+    rmtree(run.place / "back", ignore_errors=True)
+
+
+def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
+    """The lines, in order; each is run whatever became of the one before.
+
+    Where the switch is in a unit, the units are read again while the hold is still in force: the engine would else
+    start as an older unit says, and be found elsewhere at its next start.
+    """
+    rm, systemctl, sh = program(host, "rm"), program(host, "systemctl"), program(host, "sh")
+    along = (*plan.dependents, *plan.awaited)
+    files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.units))
+    found = [
+        *([(systemctl, "daemon-reload")] if plan.switch.setting.needs_reload else []),
+        (rm, "-f", *files),
+        (systemctl, "reset-failed", *plan.units),
+        *([(systemctl, "start", *plan.started)] if plan.started else []),
+        (sh, f"{place_of(run)}/back.sh"),
+        *([(systemctl, "start", "--no-block", *along)] if along else []),
+        (systemctl, "daemon-reload"),  # last: nothing above depends on it
+    ]
+    return tuple(Command(line, ignore_failure=True) for line in found)
+
+
+def program(host: Host, name: str) -> str:
+    place = host.program(name)
+    if place is None:
+        raise ContainerError(f"The host has no `{name}`.", details="It is part of every system with systemd.")
+    return place
