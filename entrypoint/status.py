@@ -1,15 +1,21 @@
 """What the journal says about the last run, for people and programs, and its exit code."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from entrypoint import handover
+from entrypoint import handover, net, wording
 from entrypoint.engine import until
-from entrypoint.errors import ExitCode, JournalError
-from entrypoint.journal import Event, Journal, Outcome, Record, Run
+from entrypoint.errors import ExitCode
+from entrypoint.inventory import counts
+from entrypoint.journal import Journal
 from entrypoint.log import Phase
+from entrypoint.plan import Direction
+from entrypoint.record import Event, Outcome, Record, Run
+from entrypoint.remains import frees
 from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.timeline import Span, picture, spans
 from entrypoint.unfinished import KEPT
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
@@ -42,30 +48,44 @@ EXIT_CODES = {
 class Status:
     """The last run.
 
-    `downtime` is in seconds, from the freeze until the engine was proven, None before there is one; `left` says why
-    an unfinished copy is still in the target.
+    `direction` is `back` for a run that took a move back, `adopt` for one that copied nothing; `old_root` is `kept`,
+    `removed`, or `being removed`, after a run that moved the engine. `downtime` is in seconds, from the freeze until
+    the engine was proven, None before there is one; `left` says why an unfinished copy is still in the target.
+    `verified` counts what was proven to be there again; `frees` are the bytes that the removal of the old root gives
+    back, None where that is not known.
     """
 
     state: State
     run: str = ""
     source: str = ""
     target: str = ""
+    direction: Direction = Direction.FORTH
+    old_root: str = ""
     phase: str = ""
     reason: str = ""
     problems: tuple[str, ...] = ()
     left: str = ""
     downtime: float | None = None
+    timeline: tuple[Span, ...] = ()
+    verified: Mapping[str, int] = field(default_factory=dict)
+    frees: int | None = None
 
     @property
     def exit_code(self) -> ExitCode:
         return EXIT_CODES[self.state]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"version": 1, "exit_code": int(self.exit_code)}
+        timeline = [span.to_json() for span in self.timeline]
+        return asdict(self) | {"version": 1, "exit_code": int(self.exit_code), "timeline": timeline}
 
     def text(self) -> str:
         """For people: what was, what is now, what to do."""
         return "\n".join(line for line in SENTENCES[self.state](self) if line)
+
+    def report(self, columns: int) -> str:
+        """The text, and under it how long each phase took."""
+        drawn = picture(self.timeline, columns) if self.state is not State.WORKING else ()
+        return "\n".join((self.text(), *(["", *drawn] if drawn else [])))
 
 
 def read(journal: Journal, systemd: Systemd) -> Status:
@@ -81,16 +101,22 @@ def of_run(run: Run, busy: bool) -> Status:
     records = run.records()
     begun = next((record for record in records if record["event"] == Event.BEGUN), {})
     outcome = run.outcome() or {}
+    state = _state(outcome, records, busy)
     return Status(
-        state=_state(outcome, records, busy),
+        state=state,
         run=run.number,
         source=begun.get("source", ""),
         target=begun.get("target", ""),
+        direction=Direction(begun.get("direction", Direction.FORTH)),
+        old_root=_old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
         phase=outcome.get("failed_in") or _phase(records),
         reason=outcome.get("reason", ""),
         problems=tuple(outcome.get("problems", ())),
         left=outcome.get("left", ""),
         downtime=_downtime(records),
+        timeline=spans(records),
+        verified=counts(run.inventory("expected") or run.inventory() or {}) if state is State.COMMITTED else {},
+        frees=frees(run),
     )
 
 
@@ -105,6 +131,11 @@ def _state(outcome: Record, records: list[Record], busy: bool) -> State:
     return State.CUT_OFF if handed_over else State.ABANDONED
 
 
+def _old_root(records: list[Record]) -> str:
+    events = {record["event"] for record in records}
+    return "removed" if Event.CLEANED in events else "being removed" if Event.CLEANUP in events else "kept"
+
+
 def _phase(records: list[Record]) -> str:
     begun = [record["step"] for record in records if record["event"] == Event.INTENT]
     return begun[-1] if begun else Phase.PRE_COPY
@@ -114,7 +145,7 @@ def _downtime(records: list[Record]) -> float | None:
     """From the freeze to when the engine was proven, on whichever root."""
     at = {(record["event"], record.get("step")): record["at"] for record in records}
     began = at.get((Event.INTENT, Phase.FREEZE))
-    ended = at.get((Event.DONE, Phase.VERIFY)) or at.get((Event.UNDONE, Phase.FREEZE))
+    ended = at.get((Event.UNDONE, Phase.FREEZE)) or at.get((Event.PROVEN, Phase.VERIFY))
     return round(ended - began, 3) if began and ended else None
 
 
@@ -125,7 +156,6 @@ def wait(journal: Journal, systemd: Systemd) -> Status:
         waiting_for="the move to end",
         seconds=WAIT,
         interval=0.5,
-        late=(JournalError,),  # read while a record is being written
     )
     return read(journal, systemd)
 
@@ -147,9 +177,38 @@ def _working(status: Status) -> tuple[str, ...]:
 
 def _committed(status: Status) -> tuple[str, ...]:
     return (
-        f"The data root was moved from {status.source} to {status.target} (run {status.run}).",
+        f"The data root {_moved(status)} (run {status.run}).",
         _took(status),
-        f"The old root is still in {status.source}. Remove it once you are content.",
+        _verified(status),
+        *_left_behind(status),
+    )
+
+
+def _verified(status: Status) -> str:
+    counts = ", ".join(f"{count} {kind if count != 1 else kind[:-1]}" for kind, count in status.verified.items())
+    return f"Verified after the start: {counts}, all as before." if counts else ""
+
+
+def _moved(status: Status) -> str:
+    if status.direction is Direction.BACK:
+        return f"was taken back to {status.target}; it had been in {status.source}"
+    if status.direction is Direction.ADOPT:
+        return f"is {status.target}, which was there already; it had been {status.source}"
+    return f"was moved from {status.source} to {status.target}"
+
+
+def _left_behind(status: Status) -> tuple[str, ...]:
+    if status.old_root == "removed":
+        return (f"The old root {status.source} has been removed.",)
+    if status.old_root == "being removed":
+        return (f"The removal of the old root {status.source} was cut off. To go on: relocator cleanup --yes",)
+    if status.direction is Direction.ADOPT:
+        return (f"What the engine had before stays in {status.source}. To go back to it: relocator rollback",)
+    back = "" if status.direction is Direction.BACK else "To go back to it: relocator rollback"
+    gain = f" ({wording.size(status.frees)} come back)" if status.frees else ""
+    return (
+        f"The old root is still in {status.source}. To remove it{gain}, once you are content: relocator cleanup",
+        back,
     )
 
 
@@ -179,9 +238,9 @@ def _broken(status: Status) -> tuple[str, ...]:
         *(f"  {problem}" for problem in status.problems),
         f"Both roots are there: {status.source} (complete, as it was) and {status.target}.",
         f"The copy in {status.target}: {status.left}" if status.left else "",
-        "Look at: systemctl status docker.service; journalctl -u docker.service -n 50",
-        f"The engine's root is set in /etc/docker/daemon.json; it must name {status.source} or not be set if that is "
-        "the default. Then: systemctl start docker",
+        "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
+        f"To put its configuration back as it was and start it on {status.source}, on the host:",
+        f"    {net.by_hand(status.run)}",
     )
 
 
@@ -194,14 +253,14 @@ def _cut_off(status: Status) -> tuple[str, ...]:
         f"Run {status.run} was cut off in the phase `{status.phase}`.",
         "The engine was started again by the host, on the root that its configuration names.",
         f"Which one that is: docker info --format '{{{{.DockerRootDir}}}}' ({status.source} or {status.target}).",
-        f"If it is {status.source}: empty {status.target} and run the same command again.",
+        "To settle it: the same command again.",
     )
 
 
 def _abandoned(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} ended without a word before the engine was stopped. The engine was not touched.",
-        f"An unfinished copy is in {status.target}: empty it and run the same command again.",
+        f"An unfinished copy is in {status.target}; the same command goes on with it.",
     )
 
 

@@ -1,6 +1,7 @@
 """The status says what the journal and systemd say, in words and in an exit code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 
 from entrypoint import handover, status
 from entrypoint.errors import ExitCode
-from entrypoint.journal import Event, Journal, Outcome, Run
+from entrypoint.journal import Journal
 from entrypoint.log import Phase
+from entrypoint.plan import Direction
+from entrypoint.record import Event, Outcome, Run
 from entrypoint.status import State, Status
 from entrypoint.systemd import UnitState
 from entrypoint.unfinished import KEPT
 from tests.unit.fakes import Calls, FakeSystemd, make_host
+from tests.unit.world import make_plan
 
 
 @pytest.fixture
@@ -106,7 +110,7 @@ CASES: tuple[Case, ...] = (
      ("failed in the phase `switch`", "Why: The disk is full.", "runs on /old, as before", "run the same command")),
     (broken, UnitState.FAILED, State.BROKEN, 5,
      ("failed in the phase `start`", "Why: It did not start.", "  freeze: no\n  start: no",
-      "/old (complete, as it was)", "systemctl start docker")),
+      "/old (complete, as it was)", "sh /var/lib/relocator/runs/000001/back/back.sh now")),
     (left_behind, UnitState.FAILED, State.ROLLED_BACK, 4,
      ("runs on /old, as before", "The copy in /new is still there: Device is busy.",
       "Mend the cause, look at /new and empty it, then run the same command again.")),
@@ -114,7 +118,7 @@ CASES: tuple[Case, ...] = (
      (f"The copy in /new is still there: {KEPT}", "Mend the cause and run the same command again.")),
     (interrupted, UnitState.INACTIVE, State.INTERRUPTED, 130, ("interrupted", "Nothing was changed.")),
     (cut_off, UnitState.FAILED, State.CUT_OFF, 5,
-     ("cut off in the phase `final sync`", "started again by the host", "docker info", "empty /new")),
+     ("cut off in the phase `final sync`", "started again by the host", "docker info", "the same command again")),
     (handed_over, UnitState.FAILED, State.CUT_OFF, 5, ("cut off in the phase `pre-copy`", "docker info")),
     (abandoned, UnitState.INACTIVE, State.ABANDONED, 130,
      ("before the engine was stopped", "not touched", "An unfinished copy is in /new")),
@@ -187,7 +191,7 @@ def times(run: Run, *records: tuple[Event, Phase, float]) -> None:
         ((), None),
         (((Event.INTENT, Phase.FREEZE, 100.0),), None),
         (((Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.START, 103.0)), None),
-        (((Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.VERIFY, 104.25)), 4.25),
+        (((Event.INTENT, Phase.FREEZE, 100.0), (Event.PROVEN, Phase.VERIFY, 104.25)), 4.25),
         (((Event.INTENT, Phase.FREEZE, 100.0), (Event.UNDONE, Phase.FREEZE, 107.1234)), 7.123),
         (((Event.INTENT, Phase.SWITCH, 100.0), (Event.UNDONE, Phase.SWITCH, 107.0)), None),
     ],
@@ -202,9 +206,35 @@ def test_the_downtime_is_from_the_freeze_until_the_engine_was_proven(
 
 def test_the_downtime_is_told(journal: Journal) -> None:
     run = begun(journal)
-    times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.VERIFY, 102.345))
+    times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.PROVEN, Phase.VERIFY, 102.345))
     ended(run, Outcome.COMMITTED)
     assert "The engine was away for 2.3 s." in status.of_run(run, busy=False).text().splitlines()
+
+
+def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:
+    run = begun(journal)
+    run.save_plan({"plan": replace(make_plan(), size=5 << 30).to_json()})
+    held = {"containers": [1, 2], "images": {"a": 1}, "volumes": {}, "networks": {}, "plugins": {}}
+    run.save_inventory(held)
+    times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.FREEZE, 101.0))
+    times(run, (Event.INTENT, Phase.VERIFY, 101.0), (Event.DONE, Phase.VERIFY, 102.0))
+    assert status.of_run(run, busy=True).verified == {}
+    ended(run, Outcome.COMMITTED)
+    found = status.of_run(run, busy=False)
+    assert found.verified == {"containers": 2, "images": 1, "volumes": 0, "networks": 0, "plugins": 0}
+    assert found.frees == 5 << 30
+    assert "2 containers, 1 image, 0 volumes, 0 networks, 0 plugins, all as before." in found.text()
+    assert "(5.0 GiB come back)" in found.text()
+    assert found.report(80).startswith(found.text())
+    assert "freeze" in found.report(80).removeprefix(found.text())
+
+
+@pytest.mark.parametrize("facts", [{"same_file_system": True}, {"direction": Direction.BACK}])
+def test_what_comes_back_is_not_guessed(journal: Journal, facts: dict[str, Any]) -> None:
+    run = begun(journal)
+    assert status.of_run(run, busy=False).frees is None
+    run.save_plan({"plan": replace(make_plan(), **facts).to_json()})
+    assert status.of_run(run, busy=False).frees is None
 
 
 def test_waiting_ends_at_once_when_nobody_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:

@@ -1,0 +1,43 @@
+"""A container that was not given what it needs says what it lacks, each with the option that gives it."""
+
+import os
+
+import pytest
+
+from entrypoint import standing
+from entrypoint.errors import ExitCode
+
+NO_HOST = "has no view of the host's processes (--pid=host)"
+NOT_ROOT = "does not run as root (--user=0)"
+OWN, OTHER = 1, 4711  # the process id of the first in a namespace of its own, and in the host's
+
+
+@pytest.mark.parametrize(
+    ("missing", "sees", "user", "pid", "told"),
+    [
+        ([], False, 0, OWN, [NO_HOST]),
+        ([], False, 0, OTHER, [NO_HOST]),
+        (["MKNOD"], True, 0, OTHER, ["lacks MKNOD (--privileged)"]),
+        (["SYS_ADMIN", "SYS_PTRACE"], False, 0, OWN, ["lacks SYS_ADMIN, SYS_PTRACE (--privileged)", NO_HOST]),
+        (["SYS_PTRACE"], False, 0, OTHER, ["lacks SYS_PTRACE (--privileged)"]),
+        (["SYS_PTRACE"], False, 1000, OTHER, [NOT_ROOT, "lacks SYS_PTRACE (--privileged)"]),
+    ],
+)
+def test_what_is_lacking_is_named_with_its_option(
+    monkeypatch: pytest.MonkeyPatch, missing: list[str], sees: bool, user: int, pid: int, told: list[str]
+) -> None:
+    monkeypatch.setattr(standing, "missing_capabilities", lambda: missing)
+    monkeypatch.setattr(standing, "sees_host", lambda: sees)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+    assert standing.lacking() == told
+
+
+def test_the_line_to_run_instead_is_one_that_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "lacking", lambda: ["lacks X", "has no Y"])
+    monkeypatch.setenv(standing.IMAGE, "registry/relocator:1; reboot")
+    error = standing.unreachable(["plan", "/my disk/$HOME"])
+    assert error.exit_code is ExitCode.USAGE
+    assert error.details.startswith("It lacks X, has no Y, and it has no Docker socket")
+    line = error.resolution.strip().splitlines()[-1]
+    assert line.endswith("'registry/relocator:1; reboot' plan '/my disk/$HOME'")
