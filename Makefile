@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit system crash-matrix lint format lock shell clean
+.PHONY: help demo bench test unit system crash-matrix settings-matrix boot-matrix cloud-init soak lint format lock \
+	shell clean test-browser test-fleets sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
 # One environment per lock file: a changed lock makes a new one, an unchanged one costs nothing.
@@ -10,6 +11,12 @@ VENV := $(CACHE)/venv-$(shell sha256sum requirements-test.lock | cut -c1-12)
 PYTHON := $(VENV)/bin/python
 # The interpreter in it is a link to an older file, so its time says nothing.
 READY := $(VENV)/.ready
+# Hosts mostly wait; the tests of one file share theirs.
+PARALLEL := -n auto --maxprocesses=4 --dist loadfile
+BENCH := $(CACHE)/venv-$(shell cat requirements-test.lock requirements-bench.lock | sha256sum | cut -c1-12)
+BENCH_READY := $(BENCH)/.ready
+SBOM := $(CACHE)/venv-$(shell sha256sum requirements-sbom.lock | cut -c1-12)
+SBOM_READY := $(SBOM)/.ready
 # Files of the checkout are imported, and nothing is written next to them.
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -20,19 +27,55 @@ help: ## List the targets
 demo: $(READY) packages ## Move a real engine's data on a disposable host, and show it
 	$(PYTHON) -m tests.demo
 
-test: lint packages ## Run everything: linters, unit, integration and system tests (root; 15 minutes)
-	CI=1 $(PYTHON) -m pytest
+bench: $(BENCH_READY) packages ## Measure downtime, copies and memory beside other recipes (25 minutes, a quiet machine)
+	$(BENCH)/bin/python -m tests.bench
 
-unit: $(READY) ## Run what needs no host (seconds)
-	$(PYTHON) -m pytest tests/unit tests/integration
+test: lint packages ## Run everything: linters, unit, integration and system tests (root; 20 minutes)
+	CI=1 $(PYTHON) -m pytest $(PARALLEL)
+
+unit: $(READY) packages ## Run what needs no host (seconds)
+	$(PYTHON) -m pytest $(PARALLEL) tests/unit tests/integration
 
 system: $(READY) packages ## Run what boots hosts
-	CI=1 $(PYTHON) -m pytest tests/system
+	CI=1 $(PYTHON) -m pytest $(PARALLEL) tests/system
 
-crash-matrix: $(READY) packages ## Kill the program at every trace point on booted hosts (10 minutes), and print the table
-	CI=1 $(PYTHON) -m pytest tests/system/test_crash.py -m "matrix or not matrix" -s
+MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py)
+crash-matrix: $(READY) packages ## Every instant of a move x every death and fault on booted hosts (an hour), as a table
+	CI=1 $(PYTHON) -m pytest $(MATRIX) -m "matrix or not matrix" -s | tee $(CACHE)/crash-matrix.log || failed=1; \
+	printf '\n| instant | death | outcome |\n'; grep '^| ' $(CACHE)/crash-matrix.log; [ -z "$${failed:-}" ]
 
-lint: $(READY) ## Check style and types
+boot-matrix: $(READY) packages ## Boots without the disk, in every way to mount it, and read-only hosts (10 minutes)
+	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,boot_order.py adoption.py immutable.py) \
+		-m "matrix or not matrix"
+
+test-browser: $(READY) ## Look at the page of status --html in a real browser (installs chromium)
+	@tests/install-packages chromium chromium-driver fonts-dejavu-core
+	CI=1 $(PYTHON) -m pytest tests/browser -m matrix
+
+test-fleets: $(READY) packages ## The examples of docs/fleets.md on three hosts, one after the other (installs ansible-core)
+	@tests/install-packages ansible-core
+	CI=1 $(PYTHON) -m pytest tests/system/test_fleets.py -m matrix
+
+sbom: $(SBOM_READY) packages ## Write what the image consists of to sbom.json (CycloneDX), and check it against the schema
+	$(SBOM)/bin/python -m tests.sbom >sbom.json
+
+reproducible: $(READY) packages ## Build the image twice from nothing, and compare every file of it (5 minutes)
+	CI=1 $(PYTHON) -m pytest tests/system/test_reproducible.py -m matrix -s
+
+cloud-init: $(READY) packages ## First boots by the real cloud-init, with the examples (10 minutes)
+	CI=1 $(PYTHON) -m pytest tests/system/test_cloud_init.py -m matrix
+
+soak: $(READY) packages ## Random content, instant and death, N times (N=100 takes an hour); SEED=, SECONDS= to end early
+	CI=1 $(PYTHON) -m tests.soak $(or $(N),100) $(addprefix --seed=,$(SEED)) $(addprefix --seconds=,$(SECONDS))
+
+settings-matrix: $(READY) packages ## Move from every place that sets a data root, on every suite (30 minutes), and print the table
+	CI=1 $(PYTHON) -m pytest tests/system/test_settings.py tests/system/test_settings_special.py \
+		tests/system/test_sysvinit.py tests/system/test_running.py -m "matrix or not matrix" -s
+
+SHELL_FILES := .ci/run entrypoint/script.sh tests/install-packages
+lint: $(READY) ## Check style, types and shell scripts
+	@tests/install-packages shellcheck
+	shellcheck $(SHELL_FILES)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --cache-dir=$(CACHE)/mypy
@@ -50,6 +93,10 @@ lock: $(READY) ## Write the lock files anew from pyproject.toml
 		pyproject.toml -o requirements.lock
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml --group test -o requirements-test.lock
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml --group test --group bench -o requirements-bench.lock
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group sbom -o requirements-sbom.lock
 
 clean: ## Remove what killed tests left behind, and all that is cached
 	[ ! -x $(PYTHON) ] || $(PYTHON) -m tests.hosts clean --cache
@@ -61,9 +108,13 @@ clean: ## Remove what killed tests left behind, and all that is cached
 packages:
 	@tests/install-packages $$(cat tests/hosts/packages.txt)
 
-$(READY): requirements-test.lock
+# A lock's time says nothing either: a fresh clone must not take away an environment that others are using.
+$(READY): | requirements-test.lock
+$(BENCH_READY): | requirements-bench.lock
+$(SBOM_READY): | requirements-sbom.lock
+$(READY) $(BENCH_READY) $(SBOM_READY):
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || tests/install-packages python3-venv
-	rm -rf $(VENV)
-	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $|
 	touch $@
