@@ -1,6 +1,7 @@
 """Every way of starting it: attached or not, with a terminal or not, with --rm or not, with more or fewer rights."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.system.moving import (
     DISK,
     EQUIPPED,
     IMAGE,
+    OUTCOME,
     Before,
     assert_committed,
     before,
@@ -126,6 +128,18 @@ def test_status_without_a_move_says_so() -> None:
         assert told.returncode == 0
         assert json.loads(told.stdout)["state"] == "none"
         assert not host.path("/var/lib/relocator").exists()
+
+
+def test_the_loop_over_many_hosts_moves_one_and_passes_over_one_that_is_there(nomad: Nomad) -> None:
+    """As the page has it, with a `ssh` that stays here, and the same host named twice."""
+    target = nomad.next_target()
+    loop = re.findall(r"```sh\n(.*?)```", (CHECKOUT / "docs/fleets.md").read_text(), re.DOTALL)[1]
+    loop = loop.replace("/mnt/data/docker", target)
+    nomad.host.write("/root/hosts", "here\nagain\n")
+    ran = nomad.host.run(f'cd /root\nssh() {{ shift; sh -c "$*"; }}\n{loop}', check=False, timeout=OUTCOME)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "already_there" in ran.stdout
+    assert_committed(nomad.host, outcome(nomad.host), nomad.was, target)
 
 
 def test_status_waits_for_the_end_of_the_hand_over(nomad: Nomad) -> None:

@@ -98,6 +98,23 @@ def test_the_downtime_is_told_and_seen_from_outside(moved: Moved) -> None:
     assert gap < moved.told["downtime"] + 5
 
 
+def test_the_report_tells_what_was_verified_and_while_which_phases_the_engine_was_away(moved: Moved) -> None:
+    told = moved.told
+    away = sum(one["seconds"] for one in told["timeline"] if one["away"])
+    assert [one["phase"] for one in told["timeline"]][0::7] == ["pre-copy", "verify"]
+    assert away == pytest.approx(told["downtime"], abs=0.5)
+    assert told["verified"]["containers"] >= len(moved.content.beating)
+    assert told["verified"]["volumes"] == len(moved.was.inventory.volumes)
+    assert told["frees"] > 0
+    page = relocator(moved.host, "status", "--html")
+    assert (page.returncode, page.stderr) == (0, "")
+    assert page.stdout.startswith("<!doctype html>")
+    assert page.stdout.count("<rect") == len(told["timeline"])
+    text = relocator(moved.host, "status").stdout
+    assert "the engine was away" in text
+    assert "come back" in text
+
+
 def test_unless_stopped_means_what_it_meant(moved: Moved) -> None:
     moved.host.run(["systemctl", "restart", "docker.service"])
     moved.host.wait_docker()
