@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from entrypoint import finished, handover, preflight, target_checks, wording
 from entrypoint.errors import ExitCode, Interrupted, PreflightError, RollbackError
-from entrypoint.facts import HostFacts, Size, gather, measure
+from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error
 from entrypoint.host import Host
@@ -21,6 +21,7 @@ from entrypoint.record import Event
 from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.remains import Remains, is_in_use, moves, old_roots
 from entrypoint.removal import Removal
+from entrypoint.roots import Size, measure
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace

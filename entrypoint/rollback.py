@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from entrypoint import edits, handover, loss, preflight, setting_checks, settings, wording
 from entrypoint.errors import ExitCode, PreflightError
 from entrypoint.facts import HostFacts, gather
+from entrypoint.file_edit import FileEdit
 from entrypoint.findings import Finding, agreed, error, warning
 from entrypoint.holdings import layer_directories
 from entrypoint.host import Host
@@ -22,7 +23,7 @@ from entrypoint.journal import Journal
 from entrypoint.layers import DRIVER
 from entrypoint.log import Phase, log, phase
 from entrypoint.loss import MEASURING
-from entrypoint.plan import Direction, FileEdit, Plan
+from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event, Run
 from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.relocation import hand_over_whole, tell

@@ -19,6 +19,7 @@ from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdErr
 from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
 from entrypoint.move import Move
+from entrypoint.plan import Plan
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
 from entrypoint.trace import trace
@@ -278,10 +279,9 @@ class FakeMove(Move):
 
     calls: Calls = field(default_factory=Calls)
 
-    @property
-    def copier(self) -> FakeCopier:
-        source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
-        return FakeCopier(source, target, self.plan.same_file_system, self.plan.bwlimit, self.calls)
+    def copier(self, plan: Plan) -> FakeCopier:
+        source, target = self.host.path(plan.source), self.host.path(plan.target)
+        return FakeCopier(source, target, plan.same_file_system, plan.bwlimit, self.calls)
 
 
 def make_host(root: Path) -> Host:

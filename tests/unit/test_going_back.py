@@ -10,9 +10,10 @@ import pytest
 from entrypoint import finished, rollback
 from entrypoint.copying import Copied, identity
 from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import birth
 from entrypoint.inventory import Inventory, Status
-from entrypoint.plan import Direction, FileEdit, Plan
+from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event
 from entrypoint.steps import STEPS_BACK, is_switched
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET

@@ -13,9 +13,11 @@ from entrypoint import daemon_config, migration, restart, standstill, steps
 from entrypoint.copying import Copied, identity
 from entrypoint.engine import Engine
 from entrypoint.errors import ExitCode
+from entrypoint.file_edit import FileEdit
 from entrypoint.host import Host
 from entrypoint.journal import Journal
-from entrypoint.plan import FileEdit, Plan, ordering_drop_in
+from entrypoint.ordering import ordering_drop_in
+from entrypoint.plan import Plan
 from entrypoint.steps import Step, steps_of
 from entrypoint.unfinished import Unfinished
 from tests.unit.fakes import (
@@ -146,5 +148,5 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     journal = Journal(host)
     journal.prepare()
     copied = Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))
-    move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls)
+    move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls=calls)
     return World(host, calls, daemon, systemd, journal, move, before)
