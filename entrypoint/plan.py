@@ -81,6 +81,11 @@ class Plan:
         return (*self.units, *([self.containerd.service] if self.containerd else []))
 
     @property
+    def every_started(self) -> tuple[str, ...]:
+        """All that starts again, containerd first."""
+        return (*([self.containerd.service] if self.containerd and self.containerd.started else []), *self.started)
+
+    @property
     def is_of_containerd(self) -> bool:
         """Whether the images are in containerd."""
         return self.store != GRAPHDRIVER
