@@ -12,6 +12,7 @@ from typing import Any
 from entrypoint import (
     adoption,
     claim,
+    containerd_checks,
     cp,
     handover,
     net,
@@ -71,6 +72,7 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         except RelocatorError as error:
             raise PreflightError(error.brief, error.details, error.resolution or "Nothing was changed.") from error
         if preflight.is_already_there(facts):
+            preflight.require(containerd_checks.left_behind(facts))
             return Survey(facts, ())
         found = adoption.look(host, facts, left_roots(host))
         facts = replace(facts, unsettled=unsettled(Journal(host)))

@@ -224,13 +224,17 @@ def _old(status: Status) -> str:
     return status.source + (f" and {status.containerd[0]}" if status.containerd else "")
 
 
+def _new(status: Status) -> str:
+    return status.target + (f" and {status.containerd[1]}" if status.containerd else "")
+
+
 def _rolled_back(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
         f"Why: {status.reason}",
-        f"The engine runs on {status.source}, as before.",
+        f"The engine runs on {_old(status)}, as before.",
         _took(status),
-        f"The copy in {status.target} is still there: {status.left}" if status.left else "",
+        f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
         again(status),
     )
 
@@ -238,7 +242,7 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
 def again(status: Status) -> str:
     """What to do next; a copy that an engine was started on is nobody's to remove but the operator's."""
     if status.left and status.left != KEPT:
-        return f"Mend the cause, look at {status.target} and empty it, then run the same command again."
+        return f"Mend the cause, look at {_new(status)} and empty it, then run the same command again."
     return "Mend the cause and run the same command again."
 
 
@@ -248,8 +252,8 @@ def _broken(status: Status) -> tuple[str, ...]:
         f"Why: {status.reason}",
         "What could not be undone:",
         *(f"  {problem}" for problem in status.problems),
-        f"Both roots are there: {status.source} (complete, as it was) and {status.target}.",
-        f"The copy in {status.target}: {status.left}" if status.left else "",
+        f"Both roots are there: {_old(status)} (complete, as it was) and {_new(status)}.",
+        f"The copy in {_new(status)}: {status.left}" if status.left else "",
         "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
         f"To put its configuration back as it was and start it on {status.source}, on the host:",
         f"    {net.by_hand(status.run)}",

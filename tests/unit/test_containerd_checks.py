@@ -5,12 +5,12 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import preflight
+from entrypoint import containerd_checks, preflight
 from entrypoint.facts import HostFacts
 from entrypoint.host_file import HostFile
 from entrypoint.preflight import check
 from entrypoint.systemd import UnitState
-from tests.unit.good_facts import CONTAINERD, DATA_MOUNT, GIB, SOURCE, TARGET, TWO, mount, two, unit
+from tests.unit.good_facts import CONTAINERD, DATA_MOUNT, GIB, GOOD, SOURCE, TARGET, TWO, mount, two, unit
 
 CONFIG = CONTAINERD.config
 IMPORTED = replace(CONFIG, path=PurePosixPath("/etc/containerd/conf.d/a.toml"), content=b'root = "/srv/x"\n')
@@ -109,6 +109,23 @@ def test_a_root_that_stays_is_not_asked_about(facts: HostFacts) -> None:
     """It is in the data root, or is to be left where it is."""
     alone = replace(facts, containerd_source=None, containerd_target=None)
     assert ids(replace(alone, containerd=replace(CONTAINERD, is_open=False, users=("k8s.io",)))) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        (TWO, ["containerd-left-behind"]),
+        (two(root=PurePosixPath("/mnt/data/containerd")), []),
+        (two(root=PurePosixPath("/srv/chosen")), []),
+        (two(root=PurePosixPath("/srv/chosen"), is_named=True), ["containerd-left-behind"]),
+        (replace(TWO, containerd_source=None, containerd_target=None), []),
+        (GOOD, []),
+    ],
+)
+def test_a_data_root_that_is_there_already_does_not_hide_a_containerd_root_that_is_not(
+    facts: HostFacts, found: list[str]
+) -> None:
+    assert [finding.id for finding in containerd_checks.left_behind(facts)] == found
 
 
 def test_no_root_is_adopted_where_images_are_in_containerd() -> None:
