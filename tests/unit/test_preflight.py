@@ -11,6 +11,7 @@ from entrypoint.errors import PreflightError, UsageError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import Space
 from entrypoint.findings import Severity
+from entrypoint.goal import parse_target
 from entrypoint.inventory import Status
 from entrypoint.plan import make
 from entrypoint.preflight import EPHEMERAL, check, is_already_there, require
@@ -18,7 +19,7 @@ from entrypoint.products import Product
 from entrypoint.roots import Size
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import UnitState
-from entrypoint.target_checks import UNSUITABLE, may_be_tried, parse_target
+from entrypoint.target_checks import UNSUITABLE, may_be_tried
 from tests.unit.good_facts import (
     CONFIG,
     DATA_MOUNT,
