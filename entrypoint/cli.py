@@ -12,6 +12,7 @@ import typer
 
 from entrypoint import __version__
 from entrypoint.adoption import ADOPT
+from entrypoint.containerd_checks import USERS
 from entrypoint.errors import ExitCode, UsageError
 from entrypoint.goal import Goal, Only
 from entrypoint.log import say
@@ -40,6 +41,9 @@ RemoveOption = Annotated[
 ]
 ContainerdRootOption = Annotated[
     str, typer.Option("--containerd-root", help="Where containerd's root goes, if the images are in it; else beside.")
+]
+StopUsersOption = Annotated[
+    bool, typer.Option("--stop-containerd-users", help="Agree to end what others run with the engine's containerd.")
 ]
 OnlyOption = Annotated[Only | None, typer.Option("--only", help="Leave containerd's root where it is.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Agree to what it says; without, it only says it.")]
@@ -136,9 +140,10 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         remove_ephemeral: RemoveOption = False,
         containerd_root: ContainerdRootOption = "",
         only: OnlyOption = None,
+        stop_users: StopUsersOption = False,
     ) -> None:
-        goal = Goal.of(target, containerd_root, only)
-        raise typer.Exit(verbs.run(goal, limit(bwlimit), checksum, accepted(adopt, remove_ephemeral)))
+        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral, stop_users)
+        raise typer.Exit(verbs.run(goal, limit(bwlimit), checksum, agreed))
 
     @app.command(help="Print what `run` would do; change nothing.")
     def plan(
@@ -149,9 +154,10 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         remove_ephemeral: RemoveOption = False,
         containerd_root: ContainerdRootOption = "",
         only: OnlyOption = None,
+        stop_users: StopUsersOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral)
+        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral, stop_users)
         raise typer.Exit(verbs.plan(goal, limit(bwlimit), checksum, agreed, as_json))
 
     @app.command(help="Say whether TARGET and the engine are fit for a move; change nothing.")
@@ -161,8 +167,10 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         remove_ephemeral: RemoveOption = False,
         containerd_root: ContainerdRootOption = "",
         only: OnlyOption = None,
+        stop_users: StopUsersOption = False,
     ) -> None:
-        raise typer.Exit(verbs.check(Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral)))
+        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral, stop_users)
+        raise typer.Exit(verbs.check(goal, agreed))
 
     @app.command(help="Say how the last move stands or ended; the exit code says it too.")
     def status(
@@ -191,9 +199,9 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         raise typer.Exit(verbs.worker(run))
 
 
-def accepted(adopt: bool, remove_ephemeral: bool) -> frozenset[str]:
+def accepted(adopt: bool, remove_ephemeral: bool, stop_users: bool) -> frozenset[str]:
     """What options agree to: the ids of findings, and the root that is in the target."""
-    given = {ADOPT: adopt, EPHEMERAL: remove_ephemeral}
+    given = {ADOPT: adopt, EPHEMERAL: remove_ephemeral, USERS: stop_users}
     return frozenset(what for what, is_given in given.items() if is_given)
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint import containerd_config, flags, service, unit_files
+from entrypoint import containerd_config, flags, service, tenants, unit_files
 from entrypoint.engine import CONTAINERD, EngineInfo
 from entrypoint.errors import PreflightError
 from entrypoint.filesystem import Mount
@@ -26,13 +26,12 @@ SERVICE = "containerd.service"
 SOCKET = "/run/containerd/containerd.sock"
 MANAGED_SOCKET = "/run/docker/containerd/containerd.sock"
 MANAGED_CONFIG = PurePosixPath("/run/docker/containerd/containerd.toml")
+MANAGED_ROOT = "containerd/daemon"  # in the data root (moby daemon/command/daemon.go)
 CONFIG = "/etc/containerd/config.toml"
 ORDERING = "50-relocator.conf"
 ADDRESS_FLAGS = ("--containerd",)
 ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root",), ("--config", "-c"), ("--state",)
 STATE = "/run/containerd"
-TASKS = "io.containerd.runtime.v2.task"  # in the state, a directory a namespace, in it one a running task
-OURS = frozenset({"moby", "plugins.moby"})
 DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
 BLOBS = "io.containerd.content.v1.content/blobs"
@@ -55,6 +54,7 @@ class Containerd:
     is_managed: bool = False
     is_named: bool = False
     imported: tuple[HostFile, ...] = ()
+    state: str = STATE
     users: tuple[str, ...] = ()
 
     @property
@@ -89,7 +89,8 @@ def look(
         is_open=works_on(host, pid, root),
         is_managed=config.path == host.resolve(MANAGED_CONFIG),
         imported=imported,
-        users=tuple(users(host, words)),
+        state=(found := _state(words)),
+        users=tuple(dict.fromkeys(one.namespace for one in tenants.tasks(host, found))),
     )
 
 
@@ -118,18 +119,10 @@ def works_on(host: Host, pid: int, root: PurePosixPath) -> bool:
     return False
 
 
-def users(host: Host, arguments: Sequence[str]) -> Iterator[str]:
-    """The namespaces of others that have tasks, by the directories that each running one has in containerd's state.
-
-    What others keep without running it, images and stopped containers, moves along in the root and is not seen here;
-    nor is a program that is connected and has no task at this instant.
-    """
-    state = flags.last(arguments[1:], STATE_FLAGS)
-    place = host.path(host.resolve(f"{state.value if state else STATE}/{TASKS}"))
-    with suppress(OSError):
-        for namespace in sorted(place.iterdir()):
-            if namespace.name not in OURS and any(namespace.iterdir()):
-                yield namespace.name
+def _state(arguments: Sequence[str]) -> str:
+    """Where it keeps what does not outlive a boot."""
+    flag = flags.last(arguments[1:], STATE_FLAGS)
+    return flag.value if flag else STATE
 
 
 def _listener(host: Host, address: str) -> int:

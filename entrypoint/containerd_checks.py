@@ -106,9 +106,10 @@ def users(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
         yield error(
             USERS,
             "Others than this engine run containers with its containerd",
-            f"Namespaces with running tasks: {', '.join(found.users)}.",
-            "Stop them first, and what starts them (kubelet, buildkitd, nerdctl …), and start them again afterwards; "
-            "or leave containerd's root where it is: --only data-root",
+            f"Namespaces with tasks: {', '.join(found.users)}. They would go on writing to the old root.",
+            "Stop them first, and what starts them (kubelet, buildkitd, nerdctl …); start them again afterwards. Or "
+            "have them ended, and start again yourself what nobody does for you: --stop-containerd-users. Or leave "
+            "containerd's root where it is: --only data-root",
         )
 
 

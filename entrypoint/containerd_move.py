@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from entrypoint.containerd import STATE
 from entrypoint.containerd_config import KEY, root_in, with_root
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit, edit, missing_directories
@@ -15,7 +16,8 @@ from entrypoint.systemd import RUNNING
 @dataclass(frozen=True)
 class ContainerdMove:
     """`service` runs containerd, and is `started` again if it ran. `switch` is the edit of its configuration, which
-    follows the engine's own (pair.py); the rest is as in the plan of the data root."""
+    follows the engine's own (pair.py). What others run with it is ended, if it `ends_others`; it is seen in its
+    `state`. The rest is as in the plan of the data root."""
 
     source: str
     target: str
@@ -29,6 +31,8 @@ class ContainerdMove:
     started: bool
     switch: FileEdit
     ordering: FileEdit
+    state: str = STATE
+    ends_others: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"switch": self.switch.to_json(), "ordering": self.ordering.to_json()}
@@ -41,7 +45,7 @@ class ContainerdMove:
         return cls(**{**stored, **edits, **own})
 
 
-def make(facts: HostFacts, can_link: Callable[[HostFacts], bool]) -> ContainerdMove | None:
+def make(facts: HostFacts, can_link: Callable[[HostFacts], bool], ends_others: bool = False) -> ContainerdMove | None:
     """Nothing where no containerd has a root that moves. Raises PreflightError where no edit would be right."""
     found, (_, *others) = facts.containerd, facts.each()
     if found is None or not others:
@@ -61,6 +65,8 @@ def make(facts: HostFacts, can_link: Callable[[HostFacts], bool]) -> ContainerdM
         started=found.service.active_state in RUNNING,
         switch=switch_edit(facts),
         ordering=ordering_edit(own, facts),
+        state=found.state,
+        ends_others=ends_others,
     )
 
 

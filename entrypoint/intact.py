@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from entrypoint.containerd import BLOBS, DATABASE, SNAPSHOTS
-from entrypoint.containerd_move import ContainerdMove
+from entrypoint.containerd import BLOBS, DATABASE, MANAGED_ROOT, SNAPSHOTS
 from entrypoint.findings import Finding, error, warning
 from entrypoint.holdings import layer_directories
 from entrypoint.host import Host
@@ -47,20 +46,23 @@ def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     names = [f"containers/{one.id}/config.v2.json" for one in held.containers if not one.is_fleeting]
     names += [f"volumes/{name}" for name, driver in held.volumes.items() if driver == "local"]
     if made.is_of_containerd:
-        yield from lacks_of_containerd(host, made.containerd, held)
+        yield from lacks_of_containerd(host, made, held)
     else:
         names += [f"image/{DRIVER}/imagedb/content/{image.replace(':', '/')}" for image in held.images]
     names += layer_directories(root, [one.id for one in held.containers if not one.is_fleeting])
     yield from (f"{source}/{name} is missing" for name in names if not os.path.lexists(root / name))
 
 
-def lacks_of_containerd(host: Host, along: ContainerdMove | None, held: Inventory) -> Iterator[str]:
-    """Images by the content that they are named for; which snapshot is whose stands in its databases alone."""
-    if along is not None:
+def lacks_of_containerd(host: Host, made: Plan, held: Inventory) -> Iterator[str]:
+    """Images by the content that they are named for; which snapshot is whose stands in its databases alone.
+
+    Nothing is asked of a containerd root that had stayed where it was.
+    """
+    root = made.containerd.source if made.containerd else f"{made.source}/{MANAGED_ROOT}"
+    if made.containerd or host.path(root).exists():
         names = [DATABASE, f"{SNAPSHOTS}/metadata.db"]
         names += [f"{BLOBS}/{image.replace(':', '/')}" for image in held.images]
-        yield from (f"{along.source}/{name} is missing" for name in names
-                    if not os.path.lexists(host.path(along.source) / name))  # fmt: skip
+        yield from (f"{root}/{name} is missing" for name in names if not os.path.lexists(host.path(root) / name))
 
 
 def changed_since(root: Path, instant: float) -> tuple[str, ...]:

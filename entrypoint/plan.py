@@ -168,7 +168,8 @@ class Plan:
     def _stop(self) -> Iterator[str]:
         yield f"stop {' and '.join(self.units)} in one operation; nothing can start them meanwhile"
         if self.containerd:
-            yield f"stop {self.containerd.service}; nothing can start it either"
+            others = "end what others run with it, and " if self.containerd.ends_others else ""
+            yield f"{others}stop {self.containerd.service}; nothing can start it either"
 
     def _proof(self) -> str:
         return "is in the adopted root" if self.direction is Direction.ADOPT else "it held before"
@@ -194,7 +195,14 @@ def adopting(made: Plan, engine_id: str) -> Plan:
     return replace(made, direction=Direction.ADOPT, adopts=engine_id, created=(), checksum=False)
 
 
-def make(facts: HostFacts, bwlimit: str = "", *, checksum: bool = False, remove_ephemeral: bool = False) -> Plan:
+def make(
+    facts: HostFacts,
+    bwlimit: str = "",
+    *,
+    checksum: bool = False,
+    remove_ephemeral: bool = False,
+    ends_others: bool = False,
+) -> Plan:
     """The plan for facts without an error finding."""
     units, target = facts.units, facts.target.resolved
     return Plan(
@@ -224,7 +232,7 @@ def make(facts: HostFacts, bwlimit: str = "", *, checksum: bool = False, remove_
         source_identity=facts.source.identity,
         source_born=facts.source.born,
         engine_version=facts.engine.version,
-        containerd=containerd_move.make(facts, can_link),
+        containerd=containerd_move.make(facts, can_link, ends_others),
         store=facts.engine.store,
     )
 

@@ -152,7 +152,8 @@ def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepte
     """The plan, shown whole: `plan` ends here, `run` executes the same."""
     with phase(Phase.PLAN):
         remove = preflight.EPHEMERAL in accepted
-        plan = planning.make(survey.facts, bwlimit, checksum=checksum, remove_ephemeral=remove)
+        plan = planning.make(survey.facts, bwlimit, checksum=checksum, remove_ephemeral=remove,
+                             ends_others=containerd_checks.USERS in accepted)  # fmt: skip
         if survey.adopted:
             plan = planning.adopting(plan, survey.adopted.holdings.engine_id)
         for what, value in outlook.rows(plan, survey.facts).items():

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
 from entrypoint import containerd_checks, edits, handover, intact, loss, preflight, setting_checks, settings, wording
+from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, PreflightError
 from entrypoint.facts import HostFacts, gather
@@ -210,8 +211,8 @@ def taken_back(edit: FileEdit, now: bytes | None) -> bytes | None:
 def say_loss(host: Host, run: Run, now: Inventory) -> None:
     """Say what going back would lose."""
     before, made = Inventory.from_json(run.inventory() or {}), Plan.from_json(run.plan()["plan"])
-    found = loss.between(before, now, host.path(made.target), intact.started_at(run),
-                         host.path(made.containerd.target) if made.containerd else None)  # fmt: skip
+    images = made.containerd.target if made.containerd else f"{made.target}/{MANAGED_ROOT}"
+    found = loss.between(before, now, host.path(made.target), intact.started_at(run), host.path(images))
     for what in found.made:
         log.warning("loss.made", what=what)
     for what in found.removed:

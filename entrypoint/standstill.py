@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from entrypoint import hold, strays
+from entrypoint import hold, strays, tenants
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import EngineError, SystemdError
 from entrypoint.filesystem import mounts, mounts_below
@@ -53,7 +53,11 @@ def stop(move: Move) -> None:
     trace("freeze.ended")
     move.systemd.stop(move.plan.units)
     if along := move.plan.containerd:  # not before the engine is down: it ends its containers by it
+        if along.ends_others:
+            tenants.end(move.host, along.state)
         move.systemd.stop([along.service])
+        if along.ends_others:
+            tenants.unmount(move.host, along.state, along.source)
     trace("freeze.stopped")
     for name in move.plan.every_unit:
         if (state := move.systemd.unit(name).active_state) not in STOPPED:

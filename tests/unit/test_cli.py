@@ -76,6 +76,7 @@ def told(goal: Goal) -> tuple[str, ...]:
         ("run /run", ("run", "/run", "")),
         ("/new --containerd-root /other", ("run", "/new", "/other", "")),
         ("plan /new --only data-root", ("plan", "/new", "data-root")),
+        ("/new --stop-containerd-users", ("run", "/new", "", "containerd-users")),
         ("check --containerd-root=/other /new", ("check", "/new", "/other")),
         ("-- /new", ("run", "/new", "")),
         ("plan /new", ("plan", "/new")),

@@ -55,14 +55,6 @@ def test_a_process_works_on_the_root_whose_database_it_has_open(tmp_path: Path) 
     assert not containerd.works_on(host, os.getpid(), PurePosixPath("/a"))
 
 
-def test_others_are_seen_by_the_tasks_they_have(tmp_path: Path) -> None:
-    tasks = tmp_path / "run/containerd" / containerd.TASKS
-    for place in ("moby/a", "k8s.io/b", "default"):
-        (tasks / place).mkdir(parents=True)
-    assert list(containerd.users(Host(tmp_path), ("containerd",))) == ["k8s.io"]
-    assert list(containerd.users(Host(tmp_path), ("containerd", "--state=/run/other"))) == []
-
-
 def test_an_engine_with_its_images_in_the_data_root_has_no_containerd_to_move() -> None:
     assert make(GOOD).containerd is None
     assert make(GOOD).every_unit == ("docker.socket", "docker.service")
