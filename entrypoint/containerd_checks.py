@@ -48,6 +48,10 @@ def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
             f"{found.root} by its command line and {found.config.path}; it has no database open there.",
             f"Put that right, restart {found.service.name} and the engine, and run again.",
         )
+    if found.service.needs_reload:
+        yield error("unit-needs-reload", f"{found.service.name} was changed and not loaded",
+                    "The move reloads unit files, which would put that change into force.",
+                    "Look at the change, then: systemctl daemon-reload")  # fmt: skip
     for inner, outer in ((found.root, facts.source.path), (facts.source.path, found.root)):
         if inner.is_relative_to(outer):
             yield error(

@@ -44,6 +44,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("containerd-service", two(service=unit("containerd.service", UnitState.INACTIVE))),
     ("containerd-service", two(service=unit("containerd.service", UnitState.INACTIVE, "not-found"))),
     ("containerd-root-unknown", two(is_open=False)),
+    ("unit-needs-reload", two(service=replace(CONTAINERD.service, needs_reload=True))),
     ("containerd-root-nested", two(root=PurePosixPath("/var/lib/docker/containerd"),
                                    config=config(content=b'root = "/var/lib/docker/containerd"\n'))),
     ("containerd-root-flag", two(arguments=("/usr/bin/containerd", "--root=/var/lib/containerd"))),
