@@ -26,12 +26,12 @@ from entrypoint import (
     script,
     sibling,
     standing,
-    target_checks,
     trace,
 )
 from entrypoint import log as logging
 from entrypoint import status as statuses
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError, UsageError
+from entrypoint.goal import Goal
 from entrypoint.host import Host
 from entrypoint.log import log
 from entrypoint.standing import Standing
@@ -48,16 +48,15 @@ class Application:
     def __init__(self) -> None:
         self.host = Host()
 
-    def run(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
-        path = target_checks.parse_target(target)
+    def run(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
         trace.arm(self.host)
         with closing(Systemd()) as systemd:
-            return self._told(relocation.relocate(self.host, systemd, path, bwlimit, checksum, accepted))
+            return self._told(relocation.relocate(self.host, systemd, goal, bwlimit, checksum, accepted))
 
-    def plan(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
+    def plan(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
         if as_json:
             logging.configure(sys.stderr, human=sys.stderr.isatty())
-        survey = self._look(target, accepted)
+        survey = self._look(goal, accepted)
         document = outlook.head("already-there", survey.findings)
         if not preflight.is_already_there(survey.facts):
             if as_json and preflight.refuses(survey.findings):
@@ -69,17 +68,16 @@ class Application:
             logging.say(json.dumps(document), sys.stdout)
         return ExitCode.DONE
 
-    def check(self, target: str, accepted: frozenset[str]) -> ExitCode:
-        survey = self._look(target, accepted)
+    def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
+        survey = self._look(goal, accepted)
         if not preflight.is_already_there(survey.facts):
             preflight.require(survey.findings)
             log.info("check.passed", target=str(survey.facts.target.resolved))
         return ExitCode.DONE
 
-    def _look(self, target: str, accepted: frozenset[str]) -> relocation.Survey:
-        path = target_checks.parse_target(target)
+    def _look(self, goal: Goal, accepted: frozenset[str]) -> relocation.Survey:
         with closing(Systemd()) as systemd:
-            survey = relocation.look(self.host, systemd, path, accepted)
+            survey = relocation.look(self.host, systemd, goal, accepted)
         if preflight.is_already_there(survey.facts):
             log.info("already_there", target=str(survey.facts.source.path))
         return survey

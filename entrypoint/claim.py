@@ -5,10 +5,10 @@ from pathlib import PurePosixPath
 
 from entrypoint.copying import identity
 from entrypoint.errors import CopyError, PreflightError
-from entrypoint.facts import Target
 from entrypoint.filesystem import existing_ancestor, make_directories
 from entrypoint.host import Host
 from entrypoint.plan import Plan
+from entrypoint.roots import Target
 from entrypoint.unfinished import Unfinished
 
 COPY_MODE = 0o700  # until the copy gives the target the data root's own mode: nobody is to look into a half copy

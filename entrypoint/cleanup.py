@@ -6,12 +6,13 @@ written before it begins, so that one that was cut off is known as such, and goe
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
 from entrypoint import finished, handover, preflight, target_checks, wording
+from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, Interrupted, PreflightError, RollbackError
-from entrypoint.facts import HostFacts, Size, gather, measure
+from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error
 from entrypoint.host import Host
@@ -21,6 +22,7 @@ from entrypoint.record import Event
 from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.remains import Remains, is_in_use, moves, old_roots
 from entrypoint.removal import Removal
+from entrypoint.roots import Size, measure
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
@@ -33,6 +35,8 @@ ENGINES_OWN = frozenset({
     "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", "overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs",
     "btrfs", "devicemapper", "zfs", NAME, finished.NAME,
 })  # fmt: skip
+# And containerd in its own: a directory a plugin, named for it (containerd docs/ops.md); `opt` is Debian's.
+CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME})
 OURS = ".relocator-removing-"
 EVERY = 5.0  # seconds between two words about the progress
 
@@ -69,8 +73,10 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
     Returns what the old root takes.
     """
     with phase(Phase.PREFLIGHT):
-        facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers())
-        findings = tuple(check(facts, moves(journal)[-1], one))
+        last = moves(journal)[-1]
+        facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers(),
+                       data_root_only=last.plan.containerd is None)  # fmt: skip
+        findings = tuple(check(facts, last, one))
         findings += tuple(in_use(host, one))
         for finding in findings:
             log.warning("finding", **asdict(finding))
@@ -105,16 +111,30 @@ def check(facts: HostFacts, last: Remains, one: Remains) -> Iterator[Finding]:
         yield error("another-engine", "This is not the engine that was moved",
                     f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
                     "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
-    nested = old in facts.source.path.parents or facts.source.path in (old, *old.parents)
-    if nested or preflight.is_already_there(facts) or any(target_checks.nesting(facts)):
-        yield error("roots-nested", "The old root and the engine's are not apart", f"{old}, {facts.source.path}.",
-                    "Look with findmnt at what is mounted where; remove by hand what is not needed.")  # fmt: skip
+    if last.plan.containerd:
+        yield from containerd_apart(facts, last.plan.containerd)
+    for root in facts.each():
+        seen = replace(root, target=facts.target)
+        nested = old in seen.source.path.parents or seen.source.path in (old, *old.parents)
+        if nested or preflight.is_already_there(seen) or any(target_checks.nesting(seen)):
+            yield error("roots-nested", "The old root and the engine's are not apart", f"{old}, {seen.source.path}.",
+                        "Look with findmnt at what is mounted where; remove by hand what is not needed.")  # fmt: skip
     for mount in mounts_below(old, facts.mounts):
         yield error("old-root-mounts", "Something is mounted in the old root", f"{mount.point} ({mount.source}).",
                     f"Unmount it if nobody needs it: umount {mount.point}")  # fmt: skip
     for name, path in users(facts, old):
         yield error("old-root-bound", "Something uses a path in the old root", f"{name}: {path}.",
                     "Make it anew with a path in the new root, or with a volume's name.")  # fmt: skip
+
+
+def containerd_apart(facts: HostFacts, along: ContainerdMove) -> Iterator[Finding]:
+    """containerd must work where the last move has put it, and its next start must find the same."""
+    found = facts.containerd
+    if found is None or not found.is_open or str(found.root) != along.target:
+        where = f"It works on {found.root}" if found else "The engine keeps its images elsewhere"
+        yield error("root-differs", "containerd does not work where the last move has put it",
+                    f"{where}; the move has put it on {along.target}.",
+                    "Look at both, and remove by hand what is not needed.")  # fmt: skip
 
 
 def remove(host: Host, one: Remains, size: Size) -> None:
@@ -124,7 +144,7 @@ def remove(host: Host, one: Remains, size: Size) -> None:
     trace("cleanup.begun")
     removal = Removal(root, progress=Progress(one.path, size.entries))
     names = {entry.name for entry in root.iterdir()}
-    own = {name for name in names if name in (*ENGINES_OWN, one.plan.within) or name.startswith(OURS)}
+    own = {name for name in names if is_own(name, one)}
     try:
         removal.remove(sorted(own))
     except KeyboardInterrupt as interrupt:
@@ -140,6 +160,13 @@ def remove(host: Host, one: Remains, size: Size) -> None:
     one.run.append(Event.CLEANED, root=one.path)
     log.info("cleanup.removed", root=one.path, removed=removal.removed)
     leave_or_remove(host, one, sorted(names - own - {"lost+found"}))
+
+
+def is_own(name: str, one: Remains) -> bool:
+    """Whether the engine keeps what has this name in a data root, or containerd in its own."""
+    if one.is_of_containerd:
+        return name in CONTAINERDS_OWN or name.startswith((CONTAINERDS, OURS))
+    return name in (*ENGINES_OWN, one.plan.within) or name.startswith(OURS)
 
 
 def leave_or_remove(host: Host, one: Remains, others: list[str]) -> None:

@@ -13,6 +13,7 @@ import typer
 from entrypoint import __version__
 from entrypoint.adoption import ADOPT
 from entrypoint.errors import ExitCode, UsageError
+from entrypoint.goal import Goal, Only
 from entrypoint.log import say
 from entrypoint.preflight import EPHEMERAL
 from entrypoint.throttle import bytes_a_second
@@ -37,6 +38,10 @@ AdoptOption = Annotated[
 RemoveOption = Annotated[
     bool, typer.Option("--remove-ephemeral", help="Agree to the loss of containers started with --rm.")
 ]
+ContainerdRootOption = Annotated[
+    str, typer.Option("--containerd-root", help="Where containerd's root goes, if the images are in it; else beside.")
+]
+OnlyOption = Annotated[Only | None, typer.Option("--only", help="Leave containerd's root where it is.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Agree to what it says; without, it only says it.")]
 
 
@@ -51,11 +56,11 @@ class Form(StrEnum):
 class Verbs(Protocol):
     """What the verbs do; the composition root provides it."""
 
-    def run(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode: ...
+    def run(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode: ...
 
-    def plan(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode: ...
+    def plan(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode: ...
 
-    def check(self, target: str, accepted: frozenset[str]) -> ExitCode: ...
+    def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode: ...
 
     def status(self, wait: bool, form: Form) -> ExitCode: ...
 
@@ -129,8 +134,11 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         checksum: ChecksumOption = False,
         adopt: AdoptOption = False,
         remove_ephemeral: RemoveOption = False,
+        containerd_root: ContainerdRootOption = "",
+        only: OnlyOption = None,
     ) -> None:
-        raise typer.Exit(verbs.run(target, limit(bwlimit), checksum, accepted(adopt, remove_ephemeral)))
+        goal = Goal.of(target, containerd_root, only)
+        raise typer.Exit(verbs.run(goal, limit(bwlimit), checksum, accepted(adopt, remove_ephemeral)))
 
     @app.command(help="Print what `run` would do; change nothing.")
     def plan(
@@ -139,14 +147,22 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         checksum: ChecksumOption = False,
         adopt: AdoptOption = False,
         remove_ephemeral: RemoveOption = False,
+        containerd_root: ContainerdRootOption = "",
+        only: OnlyOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        agreed = accepted(adopt, remove_ephemeral)
-        raise typer.Exit(verbs.plan(target, limit(bwlimit), checksum, agreed, as_json))
+        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral)
+        raise typer.Exit(verbs.plan(goal, limit(bwlimit), checksum, agreed, as_json))
 
     @app.command(help="Say whether TARGET and the engine are fit for a move; change nothing.")
-    def check(target: TargetArgument, adopt: AdoptOption = False, remove_ephemeral: RemoveOption = False) -> None:
-        raise typer.Exit(verbs.check(target, accepted(adopt, remove_ephemeral)))
+    def check(
+        target: TargetArgument,
+        adopt: AdoptOption = False,
+        remove_ephemeral: RemoveOption = False,
+        containerd_root: ContainerdRootOption = "",
+        only: OnlyOption = None,
+    ) -> None:
+        raise typer.Exit(verbs.check(Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral)))
 
     @app.command(help="Say how the last move stands or ended; the exit code says it too.")
     def status(

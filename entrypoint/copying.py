@@ -31,11 +31,12 @@ from entrypoint.unfinished import PLACES, Unfinished, this_boot
 from entrypoint.warming import warm
 
 # Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
-# mounted at `merged` is the containers' view of the layers, not data.
+# mounted at `merged`, or in `rootfs`, is the containers' view of the layers, not data.
 NEVER_COPIED = (
     "/tmp",  # noqa: S108 - a name in the data root
     "/runtimes",
     f"/{DRIVER}/*/merged",
+    "/rootfs/*/*",
     f"/{DRIVER}/backingFsBlockDev",
     "/volumes/backingFsBlockDev",
     "/lost+found",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from entrypoint import settings
 from entrypoint.errors import MoveError, PreflightError, RollbackError
+from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import atomic_write, make_directories, remove_durably
 from entrypoint.host import Host
 from entrypoint.log import log
-from entrypoint.plan import FileEdit
 
 
 def write(host: Host, edit: FileEdit) -> None:

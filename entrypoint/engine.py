@@ -28,6 +28,7 @@ ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slow
 READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
 CONFLICT = 409
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
+CONTAINERD, GRAPHDRIVER = "containerd", "graphdriver"
 UNREACHABLE = (DockerException, requests.RequestException, OSError)
 
 
@@ -36,7 +37,8 @@ class EngineInfo:
     """What `GET /info` and `GET /version` tell that a move depends on.
 
     `data_root` is the root that is configured: with userns-remap the engine works `within` a directory below it that is
-    named for the first user and group id, and names that one.
+    named for the first user and group id, and names that one. `containerd` is the address of its containerd, if it
+    tells (since 27).
     """
 
     engine_id: str
@@ -49,6 +51,7 @@ class EngineInfo:
     security: tuple[str, ...]
     product: Product = Product.ENGINE
     within: str = ""
+    containerd: str = ""
 
     def is_at_least(self, major: int) -> bool:
         """Whether the engine's version is known and not older."""
@@ -69,13 +72,14 @@ class EngineInfo:
             engine_id=answer["ID"],
             data_root=data_root,
             driver=answer["Driver"],
-            store="containerd" if ("driver-type", SNAPSHOTTER) in status else "graphdriver",
+            store=CONTAINERD if ("driver-type", SNAPSHOTTER) in status else GRAPHDRIVER,
             version=answer["ServerVersion"],
             live_restore=bool(answer.get("LiveRestoreEnabled")),
             swarm=Swarm.from_api(answer.get("Swarm") or {}),
             security=security,
             product=recognise(answer, version),
             within=within,
+            containerd=(answer.get("Containerd") or {}).get("Address", ""),
         )
 
 

@@ -1,84 +1,26 @@
 """The facts a move depends on, gathered once, by the only code that looks at the host before the plan is made."""
 
-import os
-import stat
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from entrypoint import dependents, drivers, flags, layers, packages, programs, selinux, service, unit_files, waking
-from entrypoint.clock import Ahead, ahead
-from entrypoint.copying import covered_now, left_out
+from entrypoint import containerd, dependents, drivers, flags, packages, programs, selinux, service, unit_files, waking
+from entrypoint.containerd import Containerd
 from entrypoint.engine import Engine, EngineInfo, socket_of
 from entrypoint.errors import PreflightError
-from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of, mounts
-from entrypoint.host import Host, run
+from entrypoint.filesystem import Mount, mounts
+from entrypoint.host import Host
 from entrypoint.host_file import HostFile
-from entrypoint.interruption import pool
 from entrypoint.inventory import Inventory
 from entrypoint.places import Argument, Decision, command_line, decide, variables
+from entrypoint.roots import Source, Target, source_at, target_at
 from entrypoint.selinux import SELinux
 from entrypoint.switch import override_path
 from entrypoint.systemd import Systemd, Unit
-from entrypoint.unfinished import Unfinished
 from entrypoint.words import text_of
 
 ORDERING = "50-relocator.conf"
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
 NIXOS = "/etc/NIXOS"
-SUBVOLUME = 256  # the inode number of each one's root: BTRFS_FIRST_FREE_OBJECTID of linux/btrfs_tree.h
-MEASURING = 3600.0  # seconds; `du` over tens of millions of files on a slow disk
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a data root holds on its disk: allocated bytes, and entries."""
-
-    allocated: int
-    entries: int
-
-
-@dataclass(frozen=True)
-class Target:
-    """The path the operator named, and what is there now.
-
-    `path` is as named, `resolved` with the host's symlinks followed. `content` are up to a few names found in it;
-    `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off. `closed`
-    are the directories above it that only some users may pass, `exposed` those that others than root can change;
-    `lacks` is what its file system cannot do, as far as that was tried (probe.py).
-    """
-
-    path: PurePosixPath
-    resolved: PurePosixPath
-    exists: bool
-    is_directory: bool
-    content: tuple[str, ...]
-    ancestor: PurePosixPath
-    ancestor_is_directory: bool
-    mount: Mount
-    space: Space
-    identities: tuple[tuple[int, int], ...]
-    unfinished: Unfinished | None = None
-    closed: tuple[str, ...] = ()
-    exposed: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Source:
-    """The engine's data root now."""
-
-    path: PurePosixPath
-    mount: Mount
-    size: Size
-    layers: int
-    layer_bytes: int
-    identity: tuple[int, int]
-    ancestors: tuple[tuple[int, int], ...]
-    subvolumes: tuple[str, ...] = ()
-    born: str = ""
-    space: Space = field(default_factory=lambda: Space(0, None))
-    ahead: Ahead = field(default_factory=Ahead)
 
 
 @dataclass(frozen=True)
@@ -91,7 +33,8 @@ class HostFacts:
     all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
     are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
     volumes use, by name; `sized_volumes` the names of those that were made with a limit of size. `selinux` is None
-    where it is off. `unsettled` is the run that was cut off, if the last one was.
+    where it is off. `unsettled` is the run that was cut off, if the last one was. `containerd` is the one that the
+    images are in, if they are in one; where its root is to move too, that has a source and a target as well.
     """
 
     engine: EngineInfo
@@ -122,6 +65,21 @@ class HostFacts:
     sized_volumes: tuple[str, ...] = ()
     selinux: SELinux | None = None
     unsettled: str = ""
+    containerd: Containerd | None = None
+    containerd_source: Source | None = None
+    containerd_target: Target | None = None
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The engine's units that are there, the socket first."""
+        return tuple(unit for unit in (self.socket, self.service) if unit.exists)
+
+    def each(self) -> tuple["HostFacts", ...]:
+        """The same facts as each root that is to move sees them, the data root's first."""
+        if self.containerd_source is None or self.containerd_target is None:
+            return (self,)
+        return self, replace(self, source=self.containerd_source, target=self.containerd_target, containerd=None,
+                             containerd_source=None, containerd_target=None)  # fmt: skip
 
     def command_line(self) -> tuple[Argument, ...]:
         """What the next start gives the engine. Raises ValueError."""
@@ -139,8 +97,20 @@ class HostFacts:
         return decide(self.config, self.command_line(), self.engine.version)
 
 
-def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str, ours: frozenset[str]) -> HostFacts:
-    """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in."""
+def gather(
+    host: Host,
+    systemd: Systemd,
+    target: PurePosixPath,
+    worker_unit: str,
+    ours: frozenset[str],
+    containerd_target: PurePosixPath | None = None,
+    *,
+    data_root_only: bool = False,
+) -> HostFacts:
+    """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in.
+
+    `containerd_target` is where containerd's root is to go, if the operator has said so.
+    """
     programs.require(host)
     table = mounts()
     engine_socket = socket_of(host)
@@ -156,8 +126,8 @@ def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str
     facts = HostFacts(
         engine=info,
         inventory=inventory,
-        source=_source(host, info.data_root, table),
-        target=_target(host, target, table),
+        source=source_at(host, info.data_root, table),
+        target=target_at(host, target, table),
         service=unit,
         socket=socket,
         arguments=arguments,
@@ -180,9 +150,29 @@ def gather(host: Host, systemd: Systemd, target: PurePosixPath, worker_unit: str
         sized_volumes=sized_volumes,
         selinux=selinux.look(host, info.data_root, table),
     )
+    facts = with_containerd(host, systemd, facts, containerd_target, data_root_only)
     points = (facts.source.mount.point, facts.target.mount.point)
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files)
+
+
+def with_containerd(
+    host: Host, systemd: Systemd, facts: HostFacts, target: PurePosixPath | None, data_root_only: bool
+) -> HostFacts:
+    """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
+    found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)
+    if found is None or found.is_managed or data_root_only:
+        return replace(facts, containerd=found)
+    names = (facts.socket.name, facts.service.name, found.service.name)
+    wanted = target or containerd.default_target(facts.target.path)
+    return replace(
+        facts,
+        containerd=replace(found, is_named=target is not None),
+        containerd_source=source_at(host, found.root, facts.mounts),
+        containerd_target=target_at(host, wanted, facts.mounts),
+        dependents=tuple(name for name in dependents.active(systemd, names) if name not in names),
+        awaited=tuple(name for name in dependents.awaited(systemd, names) if name not in names),
+    )
 
 
 def resolved(host: Host, paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -197,95 +187,6 @@ def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:
         return host.resolve(PurePosixPath("/", facts.decision().place.root))
     except (PreflightError, ValueError):
         return None
-
-
-def measure(path: Path, covered: Iterable[str] = ()) -> Size:
-    """What `du` counts on one file system: sparse files as what they take, hard links once.
-
-    What is mounted on places that are `covered` is not the root's own, though it may be of the same file system.
-    """
-    excluded = [f"--exclude={path}/{name}" for name in (f"{layers.DRIVER}/*/merged", *covered)]
-    common = ["du", "--summarize", "--one-file-system", *excluded]
-    with pool(2) as threads:  # side by side: what one reads from the disk, the other finds in memory
-        by_bytes = threads.submit(run, [*common, "--block-size=1", "--", str(path)], timeout=MEASURING, check=False)
-        by_entry = threads.submit(run, [*common, "--inodes", "--", str(path)], timeout=MEASURING, check=False)
-        return Size(_first_number(by_bytes.result().stdout), _first_number(by_entry.result().stdout))
-
-
-def _first_number(output: str) -> int:
-    return int(output.split()[0]) if output.split() else 0
-
-
-def _source(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source:
-    place = host.path(path)
-    immutable = layers.immutable_layers(place)
-    return Source(
-        path=path,
-        mount=mount_of(path, table),
-        size=measure(place, covered_now(path, table)),
-        layers=len(immutable),
-        layer_bytes=sum(layer.size for layer in immutable),
-        identity=_identity(place),
-        ancestors=_identities(host, path),
-        born=birth(place),
-        space=Space.at(place),
-        ahead=ahead(place, left_out(layer.cache_id for layer in immutable)),
-        subvolumes=subvolumes(place) if mount_of(path, table).kind == "btrfs" else (),
-    )
-
-
-def subvolumes(root: Path) -> tuple[str, ...]:
-    """The subvolumes below a root on btrfs: no mount table has them, and they are file systems of their own."""
-    search = ["find", str(root), "-xdev", "-mindepth", "1", "-type", "d", "-inum", str(SUBVOLUME), "-printf", "%P\\0"]
-    return tuple(filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")))
-
-
-def _target(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Target:
-    resolved = host.resolve(path)
-    place = host.path(resolved)
-    ancestor = existing_ancestor(host, resolved)
-    return Target(
-        path=path,
-        resolved=resolved,
-        exists=os.path.lexists(place),
-        is_directory=place.is_dir(),
-        content=tuple(sorted(os.listdir(place))[:5]) if place.is_dir() else (),
-        ancestor=ancestor,
-        ancestor_is_directory=host.path(ancestor).is_dir(),
-        mount=mount_of(ancestor, table),
-        space=Space.at(host.path(ancestor)),
-        identities=_identities(host, ancestor),
-        unfinished=Unfinished.read(place),
-        closed=_closed(host, ancestor if ancestor != resolved else ancestor.parent),
-        exposed=exposed_above(host, resolved),
-    )
-
-
-def _closed(host: Host, path: PurePosixPath) -> tuple[str, ...]:
-    """A directory and those above it, as far as not everybody may pass through them."""
-    steps = (path, *path.parents)
-    return tuple(str(step) for step in steps if not host.path(step).stat().st_mode & stat.S_IXOTH)
-
-
-def exposed_above(host: Host, path: PurePosixPath) -> tuple[str, ...]:
-    """The directories above a path in which others than root can put something else in its place."""
-    there = (step for step in path.parents if host.path(step).exists())
-    return tuple(str(step) for step in there if _others_may_change(host.path(step).stat()))
-
-
-def _others_may_change(info: os.stat_result) -> bool:
-    """By owning it, or by a mode that lets all write; the sticky bit keeps them from what is not theirs."""
-    return info.st_uid != 0 or bool(info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX)
-
-
-def _identities(host: Host, path: PurePosixPath) -> tuple[tuple[int, int], ...]:
-    """Device and inode of a directory and of each above it: a bind mount shows the same under another name."""
-    return tuple(_identity(host.path(step)) for step in (path, *path.parents))
-
-
-def _identity(place: Path) -> tuple[int, int]:
-    info = place.stat()
-    return info.st_dev, info.st_ino
 
 
 def _read_text(place: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrypoint.containerd import SNAPSHOTS
 from entrypoint.holdings import MOUNTS
 from entrypoint.host import run
 from entrypoint.inventory import Inventory
@@ -31,13 +32,19 @@ class Loss:
     written: tuple[Written, ...]
 
 
-def between(before: Inventory, now: Inventory, root: Path, instant: float) -> Loss:
-    """What came since `instant` (seconds since 1970), when the engine was started on `root`, which held `before`."""
+def between(before: Inventory, now: Inventory, root: Path, instant: float, containerd: Path | None = None) -> Loss:
+    """What came since `instant` (seconds since 1970), when the engine was started on `root`, which held `before`.
+
+    `containerd` is the root of its containerd, if that was moved along.
+    """
     was, is_now = dict(_names(before)), dict(_names(now))
     made = tuple(is_now[key] for key in is_now if key not in was)
     removed = tuple(was[key] for key in was if key not in is_now)
     owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
-    return Loss(made, removed, tuple(_sums(written_since(root, instant), owners)))
+    written = [*_sums(written_since(root, instant), owners)]
+    if containerd:
+        written += _sums(snapshots_since(containerd, instant), owners)
+    return Loss(made, removed, tuple(written))
 
 
 def _names(inventory: Inventory) -> Iterator[tuple[tuple[str, str], str]]:
@@ -74,6 +81,16 @@ def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...],
         yield Path(name).relative_to(root).parts, int(size)
 
 
+def snapshots_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The same of containerd's snapshots: what containers write outside volumes, and what images are made of."""
+    place = root / SNAPSHOTS / "snapshots"
+    search = ["find", str(place), "-xdev", "-path", f"{place}/*/fs/*", "-type", "f", "-newerct", f"@{instant:.6f}"]
+    found = run([*search, "-printf", "%s %P\\0"], timeout=MEASURING, check=False).stdout if place.is_dir() else ""
+    for entry in filter(None, found.split("\0")):
+        size, _, name = entry.partition(" ")
+        yield ("snapshots", *Path(name).parts), int(size)
+
+
 def _sums(written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str]) -> Iterator[Written]:
     """Files by what they belong to; what the engine itself writes at every start is left out."""
     sums: dict[str, Written] = {}
@@ -91,6 +108,8 @@ def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
             return f"volume {name}"
         case ("containers", container, *rest) if rest and rest[-1].endswith(LOGS):
             return f"the log of container {owners[container]}" if container in owners else None
+        case ("snapshots", number, "fs", *_):
+            return f"containerd's snapshot {number}, a container's files outside volumes or an image's,"
         case (_, layer, "diff", *_) if layer in owners:
             return f"container {owners[layer]}"
         case _:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from entrypoint import adoption, net
+from entrypoint import adoption, net, pair
 from entrypoint.copying import remove_copy
 from entrypoint.edits import remove_empty
 from entrypoint.engine import Engine, socket_of, until
@@ -27,7 +27,7 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.move import Move
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record
-from entrypoint.steps import Step, engine_root, is_switched
+from entrypoint.steps import Step, end_records, engine_root, is_switched
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import KEPT, Unfinished
@@ -69,7 +69,9 @@ def recover(move: Move, records: Sequence[Record], steps: Sequence[Step]) -> Exi
     log.warning("recovering", begun=[step.name for step in begun], going_back=going_back)
     switched = is_switched(move)
     if switched:  # then the safety net has started the engine on the target, whether we had come to that or not
-        Unfinished.end(move.host.path(move.plan.target))
+        end_records(move)
+        if move.plan.containerd:
+            pair.follow(move, move.plan.containerd, is_switched=True)
         move.run.append(Event.INTENT, step=Phase.START)
         begun = [step for step in steps if step in begun or step.name is Phase.START]
     if going_back or not switched:
@@ -195,6 +197,7 @@ def is_host_stopping(move: Move) -> bool:
 def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
     """Write down how the run ended. A record that cannot be written changes nothing of that."""
     if outcome is not Outcome.BROKEN:
+        pair.release(move)
         net.put_away(move.run)
     try:
         move.run.append(Event.OUTCOME, outcome=outcome, **facts)
@@ -254,10 +257,11 @@ def discard_copy(move: Move) -> str:
     try:
         if engine_root(move.host) != move.plan.source:
             return "the engine does not run on the old root"
-        if not Unfinished.marks(move.host.path(move.plan.target), move.plan.source, move.plan.engine_id):
-            return "it does not say of itself that it is an unfinished copy"
-        remove_copy(move.host.path(move.plan.target))
-        remove_empty(move.host, reversed(move.plan.created))
+        for one in move.plan.each():
+            if not Unfinished.marks(move.host.path(one.target), one.source, one.engine_id):
+                return f"{one.target} does not say of itself that it is an unfinished copy"
+            remove_copy(move.host.path(one.target))
+            remove_empty(move.host, reversed(one.created))
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
         log.warning("target.left", target=move.plan.target, why=left)

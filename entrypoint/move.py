@@ -1,5 +1,6 @@
 """A move under way: its plan and its record, and the host it is done on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -21,12 +22,18 @@ class Move:
     plan: Plan
     copied: Copied
     ours: frozenset[str]
+    copied_containerd: Copied | None = None
 
-    @property
-    def copier(self) -> Copier:
-        source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
-        path = PurePosixPath(self.plan.source)
-        return Copier(source, target, self.plan.same_file_system, self.plan.bwlimit, path)
+    def each(self) -> Iterator[tuple[Copier, Copied]]:
+        """Each root's copier, and what the pre-copy has achieved there."""
+        copied = (self.copied, *([self.copied_containerd] if self.copied_containerd else []))
+        for plan, found in zip(self.plan.each(), copied, strict=True):
+            yield self.copier(plan), found
+
+    def copier(self, plan: Plan) -> Copier:
+        """For the root of one of the plan's views."""
+        source, target = self.host.path(plan.source), self.host.path(plan.target)
+        return Copier(source, target, plan.same_file_system, plan.bwlimit, PurePosixPath(plan.source))
 
     def before(self) -> Inventory | None:
         """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""

@@ -8,6 +8,7 @@ files that the move writes, and starts the engine on the root it had:
         back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl
         switch.before, .after    what the file held and was to hold; absent where the file was or is to be absent
         ordering.before, .after
+        containerd.before, …     the same of containerd's files, and the script that keeps the two apart (pair.py)
 
 It is there from the hand-over until the run has ended well, and after a rollback that failed, for people.
 """
@@ -16,24 +17,17 @@ import shlex
 from pathlib import Path
 from shutil import rmtree
 
-from entrypoint import hold
+from entrypoint import hold, pair
 from entrypoint.errors import ContainerError
+from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import atomic_write, make_directories
 from entrypoint.host import Host
-from entrypoint.plan import FileEdit, Plan
+from entrypoint.plan import Plan
 from entrypoint.record import PLACE, Run
 from entrypoint.systemd import Command
 
-SCRIPT = """\
-# Written by relocator before it stopped the engine. If the engine does not run, this puts the host's configuration back
-# as it was, and starts the engine on {source}. With the argument `now` it does so whether the engine runs or not.
+FUNCTIONS = """\
 here={here}
-
-is_up() {{
-    for unit in {started}; do
-        systemctl is-active --quiet "$unit" || return 1
-    done
-}}
 
 # holds FILE COPY: FILE has the content of COPY, or both are absent
 holds() {{
@@ -44,32 +38,46 @@ holds() {{
     fi
 }}
 
-# put_back FILE NAME: unless somebody else has changed FILE, it is as it was; in one rename
-put_back() {{
-    if holds "$1" "$here/$2.before"; then
+# put FILE NAME WANTED OTHER: FILE, if it has the content of OTHER, gets that of WANTED, in one rename
+put() {{
+    if holds "$1" "$here/$2.$3"; then
         return 0
-    elif ! holds "$1" "$here/$2.after"; then
+    elif ! holds "$1" "$here/$2.$4"; then
         echo "$1 was changed by somebody else and is left as it is" >&2
         return 1
-    elif [ -e "$here/$2.before" ]; then
+    elif [ -e "$here/$2.$3" ]; then
         if [ -e "$1" ]; then cp -p "$1" "$1.relocator" || return 1; fi
-        cat "$here/$2.before" >"$1.relocator" && sync && mv -f "$1.relocator" "$1"
+        cat "$here/$2.$3" >"$1.relocator" && sync && mv -f "$1.relocator" "$1"
     else
         rm -f "$1"
     fi
+}}
+
+put_back() {{
+    put "$1" "$2" before after
+}}
+"""
+SCRIPT = """\
+# Written by relocator before it stopped the engine. If the engine does not run, this puts the host's configuration back
+# as it was, and starts the engine on {source}. With the argument `now` it does so whether the engine runs or not.
+{functions}
+is_up() {{
+    for unit in {started}; do
+        systemctl is-active --quiet "$unit" || return 1
+    done
 }}
 
 if ! [ -d "$here" ]; then exit 0; fi
 if [ "${{1:-}}" != now ] && is_up; then exit 0; fi
 # a host that goes down starts the engine at its next boot, on whichever root is configured; both are complete
 if [ "$(systemctl is-system-running)" = stopping ]; then exit 0; fi
-systemctl stop {units}
-put_back {switch} switch && put_back {ordering} ordering
+{stop}
+{back}
 code=$?
 sync
 systemctl daemon-reload
 systemctl reset-failed {units}
-systemctl start {started} || code=$?
+{start} || code=$?
 exit "$code"
 """
 
@@ -85,22 +93,47 @@ def by_hand(number: str) -> str:
 
 
 def script(run: Run, plan: Plan) -> str:
+    # The first is what decides which pair of roots it is (pair.py).
+    back = [f"put_back {shlex.quote(edit.path)} {name}" for name, edit in kept(plan)]
     return SCRIPT.format(
         source=plan.source,
-        here=shlex.quote(place_of(run)),
-        units=shlex.join(plan.units),
+        functions=functions(run),
+        units=shlex.join(plan.every_unit),
         started=shlex.join(plan.started),
-        switch=shlex.quote(plan.switch.path),
-        ordering=shlex.quote(plan.ordering.path),
+        stop="\n".join(f"systemctl stop {shlex.join(units)}" for units in reversed(in_order(plan, plan.units))),
+        back=" && ".join(back),
+        start=" && ".join(f"systemctl start {shlex.join(units)}" for units in in_order(plan, plan.started)) or "true",
     )
+
+
+def functions(run: Run) -> str:
+    """What the scripts have in common."""
+    return FUNCTIONS.format(here=shlex.quote(place_of(run)))
+
+
+def kept(plan: Plan) -> tuple[tuple[str, FileEdit], ...]:
+    """The files that are put back, the one that decides first, and the names of their copies."""
+    own = (("switch", plan.switch), ("ordering", plan.ordering))
+    if plan.containerd is None:
+        return own
+    along = (("containerd", plan.containerd.switch), ("containerd-ordering", plan.containerd.ordering))
+    return own[0], along[0], own[1], along[1]
+
+
+def in_order(plan: Plan, units: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """What is started together, and one after the other: containerd first; nothing where nothing is to start."""
+    first = (plan.containerd.service,) if plan.containerd and plan.containerd.started else ()
+    return [group for group in (first, units) if group]
 
 
 def spread(run: Run, plan: Plan) -> None:
     """Put everything in its place that the net needs; before anything is touched."""
     folder = run.place / "back"
     make_directories(folder, 0o700)
-    for name, edit in (("switch", plan.switch), ("ordering", plan.ordering)):
+    for name, edit in kept(plan):
         _save(folder, name, edit)
+    if plan.containerd:
+        atomic_write(folder / pair.SCRIPT_NAME, pair.script(functions(run), plan).encode(), mode=0o600)
     atomic_write(folder / "back.sh", script(run, plan).encode(), mode=0o600)
 
 
@@ -123,12 +156,13 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     """
     rm, systemctl, sh = program(host, "rm"), program(host, "systemctl"), program(host, "sh")
     along = (*plan.dependents, *plan.awaited)
-    files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.units))
+    files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.every_unit))
     found = [
         *([(systemctl, "daemon-reload")] if plan.switch.setting.needs_reload else []),
+        *([(sh, f"{place_of(run)}/{pair.SCRIPT_NAME}")] if plan.containerd else []),
         (rm, "-f", *files),
-        (systemctl, "reset-failed", *plan.units),
-        *([(systemctl, "start", *plan.started)] if plan.started else []),
+        (systemctl, "reset-failed", *plan.every_unit),
+        *((systemctl, "start", *units) for units in in_order(plan, plan.started)),
         (sh, f"{place_of(run)}/back.sh"),
         *([(systemctl, "start", "--no-block", *along)] if along else []),
         (systemctl, "daemon-reload"),  # last: nothing above depends on it

@@ -11,10 +11,11 @@ from typing import Any
 from entrypoint import plan as planning
 from entrypoint import throttle, wording
 from entrypoint.facts import HostFacts
+from entrypoint.file_edit import does
 from entrypoint.filesystem import Mount
 from entrypoint.findings import Finding
 from entrypoint.inventory import ALIVE
-from entrypoint.plan import Direction, Plan, does
+from entrypoint.plan import Direction, Plan
 from entrypoint.target_checks import is_same_file_system
 
 VERSION = 1

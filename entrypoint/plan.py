@@ -1,20 +1,20 @@
 """The plan: pure data, made from facts, printed by `plan`, stored for the worker and executed as it is."""
 
-import base64
-import difflib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
-from entrypoint import selinux, settings, switch, waking, wording
+from entrypoint import containerd_move, selinux, settings, switch, waking, wording
+from entrypoint.containerd_move import ContainerdMove
+from entrypoint.engine import GRAPHDRIVER
 from entrypoint.facts import HostFacts
-from entrypoint.host_file import HostFile
+from entrypoint.file_edit import FileEdit, does, edit, missing_directories
 from entrypoint.inventory import ALIVE, Container
 from entrypoint.layers import DRIVER
+from entrypoint.ordering import ordering_drop_in
 from entrypoint.service import SERVICE
-from entrypoint.settings import Setting
 from entrypoint.systemd import RUNNING
 from entrypoint.target_checks import can_link
 
@@ -25,52 +25,6 @@ class Direction(StrEnum):
     FORTH = "forth"
     BACK = "back"
     ADOPT = "adopt"
-
-
-SPECIAL_IN_UNITS = {"\\": "\\\\", '"': '\\"', "%": "%%"}
-
-
-@dataclass(frozen=True)
-class FileEdit:
-    """One file of the host's configuration: its content before and after; None where it is not to be there.
-
-    `created` are the directories that have to be made for it, the outermost first. `setting` says where in the file
-    the data root is set, if it is the one that sets it.
-    """
-
-    path: str
-    before: bytes | None
-    after: bytes | None
-    created: tuple[str, ...] = ()
-    setting: Setting = field(default_factory=Setting)
-
-    def diff(self) -> str:
-        """A unified diff, for people."""
-        old = (self.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
-        new = (self.after or b"").decode("utf-8", "replace").splitlines(keepends=True)
-        origin, result = (self.path if content is not None else "/dev/null" for content in (self.before, self.after))
-        lines = difflib.unified_diff(old, new, origin, result)
-        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"before": encode(self.before), "after": encode(self.after)}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "FileEdit":
-        setting = Setting.from_json(stored["setting"])
-        return cls(stored["path"], decode(stored["before"]), decode(stored["after"]), tuple(stored["created"]), setting)
-
-
-def does(edit: FileEdit) -> str:
-    return "write" if edit.after is not None else "remove"
-
-
-def encode(content: bytes | None) -> str | None:
-    return None if content is None else base64.b64encode(content).decode()
-
-
-def decode(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)
 
 
 @dataclass(frozen=True)
@@ -87,7 +41,7 @@ class Plan:
     whose root the target is, if it is adopted and says so. `waking` are edits that let the engine start when its disk
     is mounted later. `driver` is the storage driver, `driver_named` the one that the configuration names.
     `remove_ephemeral`: the operator has agreed to the loss of containers with `--rm`. `rules` are edits of SELinux's
-    rules, line by line.
+    rules, line by line. `containerd` is the move of its root along with this one, `store` where the images are.
     """
 
     source: str
@@ -118,6 +72,34 @@ class Plan:
     driver_named: str = ""
     awaited: tuple[str, ...] = ()
     rules: tuple[FileEdit, ...] = ()
+    containerd: ContainerdMove | None = None
+    store: str = GRAPHDRIVER
+
+    @property
+    def every_unit(self) -> tuple[str, ...]:
+        """All that stop and are held, in the order in which they stop: containerd when the engine is down."""
+        return (*self.units, *([self.containerd.service] if self.containerd else []))
+
+    @property
+    def is_of_containerd(self) -> bool:
+        """Whether the images are in containerd."""
+        return self.store != GRAPHDRIVER
+
+    @property
+    def edits(self) -> tuple[FileEdit, ...]:
+        """All of them, the commit point last."""
+        along = (self.containerd.ordering, self.containerd.switch) if self.containerd else ()
+        return (*self.waking, *self.rules, self.ordering, *along, self.switch)
+
+    def each(self) -> tuple["Plan", ...]:
+        """The same plan as each root that moves sees it, the data root's first."""
+        one = self.containerd
+        if one is None:
+            return (self,)
+        return self, replace(self, source=one.source, target=one.target, same_file_system=one.same_file_system,
+                             created=one.created, size=one.size, entries=one.entries, layers=0, within="",
+                             source_identity=one.source_identity, source_born=one.source_born,
+                             containerd=None)  # fmt: skip
 
     @property
     def target_engine_id(self) -> str:
@@ -133,7 +115,13 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         edits = {"ordering": self.ordering.to_json(), "switch": self.switch.to_json()}
         several = {"waking": self.waking, "rules": self.rules}
-        return asdict(self) | edits | {name: [one.to_json() for one in found] for name, found in several.items()}
+        containerd = {"containerd": self.containerd.to_json() if self.containerd else None}
+        return (
+            asdict(self)
+            | edits
+            | containerd
+            | {name: [one.to_json() for one in found] for name, found in several.items()}
+        )
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Plan":
@@ -142,40 +130,58 @@ class Plan:
             name: tuple(stored.get(name, ())) for name in ("units", "started", "dependents", "awaited", "created")
         }
         device, inode = stored["source_identity"]
-        own = {"source_identity": (device, inode), "direction": Direction(stored["direction"])}
+        own: dict[str, Any] = {"source_identity": (device, inode), "direction": Direction(stored["direction"])}
         several = {name: tuple(FileEdit.from_json(one) for one in stored.get(name, ())) for name in ("waking", "rules")}
+        if containerd := stored.get("containerd"):
+            own["containerd"] = ContainerdMove.from_json(containerd)
         return cls(**{**stored, **edits, **tuples, **own, **several})
 
     def describe(self) -> tuple[str, ...]:
         """The steps in order, a sentence each."""
+        roots = [one.source for one in self.each()]
+        left = tuple(f"leave {root} as it is" for root in roots)
         if self.direction is not Direction.FORTH:
-            return (self._stop(), *self._around(self.target), f"leave {self.source} as it is")
-        how = "hard-link" if self.same_file_system else "copy"
+            return (*self._stop(), *self._around(), *left)
         checked = "the copy and the content of every file" if self.checksum else "the copy"
+        which = "the source" if len(roots) == 1 else "the sources"
         return (
-            f"{how} {self.layers} image layers, copy the rest of {self.source} ({wording.size(self.size)}, "
-            f"{self.entries} files and directories) to {self.target}; the engine runs",
-            self._stop(),
-            f"copy what has changed since, flush it to the disk, and check {checked} against the source",
-            *self._around(self.target),
-            f"leave {self.source} as it is",
+            *(one.copying() for one in self.each()),
+            *self._stop(),
+            f"copy what has changed since, flush it to the disk, and check {checked} against {which}",
+            *self._around(),
+            *left,
         )
 
-    def _stop(self) -> str:
-        return f"stop {' and '.join(self.units)} in one operation; nothing can start them meanwhile"
+    def copying(self) -> str:
+        """The first copy of one root."""
+        how = f"{'hard-link' if self.same_file_system else 'copy'} {self.layers} image layers, copy the rest of"
+        return (
+            f"{how if self.layers or not self.is_of_containerd else 'copy'} {self.source} ({wording.size(self.size)}, "
+            f"{self.entries} files and directories) to {self.target}; the engine runs"
+        )
+
+    def _stop(self) -> Iterator[str]:
+        yield f"stop {' and '.join(self.units)} in one operation; nothing can start them meanwhile"
+        if self.containerd:
+            yield f"stop {self.containerd.service}; nothing can start it either"
 
     def _proof(self) -> str:
         return "is in the adopted root" if self.direction is Direction.ADOPT else "it held before"
 
-    def _around(self, root: str) -> tuple[str, ...]:
+    def _around(self) -> Iterator[str]:
         """From the switch to the proof."""
-        return (
-            *(f"change {rule.path}: SELinux's types follow the root" for rule in self.rules),
-            f"{does(self.ordering)} {self.ordering.path}, so that the engine waits for the disk of this root alone",
-            f"{does(self.switch)} {self.switch.path}: from here on the data root is {root}",
-            f"start {' and '.join(self.started) or 'nothing, for nothing ran'}, and the containers that ran",
-            f"compare everything the engine holds with what {self._proof()}; if anything is missing, go back",
-        )
+        along = self.containerd
+        yield from (f"change {rule.path}: SELinux's types follow the root" for rule in self.rules)
+        yield f"{does(self.ordering)} {self.ordering.path}, so that the engine waits for the disk of this root alone"
+        if along:
+            yield f"{does(along.ordering)} {along.ordering.path}, so that containerd waits for its disk, too"
+            yield f"{does(along.switch)} {along.switch.path}: containerd's root is {along.target}"
+        both = "; without it containerd's root would go back by itself" if along else ""
+        yield f"{does(self.switch)} {self.switch.path}: from here on the data root is {self.target}{both}"
+        if along and along.started:
+            yield f"start {along.service}"
+        yield f"start {' and '.join(self.started) or 'nothing, for nothing ran'}, and the containers that ran"
+        yield f"compare everything the engine holds with what {self._proof()}; if anything is missing, go back"
 
 
 def adopting(made: Plan, engine_id: str) -> Plan:
@@ -185,8 +191,7 @@ def adopting(made: Plan, engine_id: str) -> Plan:
 
 def make(facts: HostFacts, bwlimit: str = "", *, checksum: bool = False, remove_ephemeral: bool = False) -> Plan:
     """The plan for facts without an error finding."""
-    units = tuple(unit for unit in (facts.socket, facts.service) if unit.exists)
-    target = facts.target.resolved
+    units, target = facts.units, facts.target.resolved
     return Plan(
         source=str(facts.source.path),
         target=str(target),
@@ -214,6 +219,8 @@ def make(facts: HostFacts, bwlimit: str = "", *, checksum: bool = False, remove_
         source_identity=facts.source.identity,
         source_born=facts.source.born,
         engine_version=facts.engine.version,
+        containerd=containerd_move.make(facts, can_link),
+        store=facts.engine.store,
     )
 
 
@@ -226,56 +233,31 @@ def switch_edit(facts: HostFacts, target: PurePosixPath) -> FileEdit:
 def ordering_edit(facts: HostFacts, target: PurePosixPath) -> FileEdit:
     """The drop-in is ours alone. Only that for the source is put back by a rollback; any other is a leftover, and its
     assertion would keep the engine from starting once that target is gone."""
-    made = edit(facts.drop_in, ordering_drop_in(target))
-    return made if made.before == ordering_drop_in(facts.source.path) else replace(made, before=None)
+    _, *others = facts.each()
+    made = edit(facts.drop_in, ordering_drop_in(target, *(one.target.resolved for one in others)))
+    before = ordering_drop_in(facts.source.path, *(one.source.path for one in others))
+    return made if made.before == before else replace(made, before=None)
 
 
 def waking_edits(facts: HostFacts) -> tuple[FileEdit, ...]:
     """The mount of the target wakes the engine, and that of the source does no more."""
-    units = tuple(unit.name for unit in (facts.socket, facts.service) if unit.exists)
+    along = (facts.containerd.service.name,) if facts.containerd and facts.containerd_target else ()
+    units = (*along, *(unit.name for unit in facts.units))
     wanted = waking.wanted(facts.target.mount.point, units)
     found = ((file, wanted.get(str(file.path))) for file in facts.waking)
     return tuple(edit(file, after) for file, after in found if file.content != after)
 
 
 def rule_edits(facts: HostFacts) -> tuple[FileEdit, ...]:
-    """SELinux treats the target like the root that its policy knows; a rule that is there already is nobody's edit."""
-    target = facts.target.resolved
-    if facts.selinux is None or not facts.selinux.has_rules or not selinux.can_be_named(target):
+    """SELinux treats a target like the root that its policy knows; a rule that is there already is nobody's edit."""
+    if facts.selinux is None or not facts.selinux.has_rules:
         return ()
     rules = facts.selinux.rules
-    after = selinux.with_rule(rules.content, target)
+    after = rules.content
+    for one, model in zip(facts.each(), selinux.MODELS, strict=False):
+        if selinux.can_be_named(one.target.resolved):
+            after = selinux.with_rule(after, one.target.resolved, model)
     return () if after == rules.content else (edit(rules, after),)
-
-
-def edit(file: HostFile, after: bytes | None) -> FileEdit:
-    created = missing_directories(file.path.parent, file.ancestor)
-    return FileEdit(str(file.path), file.content, after, created)
-
-
-def missing_directories(target: PurePosixPath, ancestor: PurePosixPath) -> tuple[str, ...]:
-    """The directories between the nearest existing one and the target, with the target, the outermost first."""
-    steps = (target, *target.parents)
-    return tuple(str(step) for step in reversed(steps) if ancestor in step.parents)
-
-
-def ordering_drop_in(target: PurePosixPath) -> bytes:
-    """A drop-in that makes the engine wait for the target's mounts, and not start where there is no root.
-
-    A missing disk would else let dockerd make an empty root in the bare mount point, and start "fine" (for-linux 293).
-    """
-    return (
-        f"# Written by relocator when it moved the data root to {target}\n"
-        "[Unit]\n"
-        f"RequiresMountsFor={quote_for_unit(str(target))}\n"
-        f"AssertDirectoryNotEmpty={str(target).replace('%', '%%')}\n"
-    ).encode()
-
-
-def quote_for_unit(path: str) -> str:
-    """A path as one word of a unit file's list."""
-    escaped = "".join(SPECIAL_IN_UNITS.get(char, char) for char in path)
-    return f'"{escaped}"'
 
 
 def fates(containers: tuple[Container, ...]) -> dict[str, str]:

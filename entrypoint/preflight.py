@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from entrypoint import (
     adoption,
+    containerd_checks,
     drivers,
     layers,
     products,
@@ -20,7 +21,7 @@ from entrypoint import (
     users,
 )
 from entrypoint.adoption import Adoptable
-from entrypoint.engine import REMAPPED
+from entrypoint.engine import GRAPHDRIVER, REMAPPED
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
@@ -48,6 +49,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
         return other
     checks = (
         *adoption.CHECKS,
+        store,
         driver,
         store_checks.pending,
         of_swarm,
@@ -85,15 +87,20 @@ def is_already_there(facts: HostFacts) -> bool:
     return same or (facts.target.exists and facts.target.identities[0] == facts.source.identity)
 
 
-def driver(facts: HostFacts) -> Iterator[Finding]:
-    engine = facts.engine
-    if engine.store != "graphdriver":
+def store(facts: HostFacts) -> Iterator[Finding]:
+    """A root that is whole has its images in itself; of those in a containerd nothing is known by its files."""
+    if facts.engine.store != GRAPHDRIVER:
         yield error(
             "containerd-store",
             "The engine keeps its images in containerd",
-            "containerd's own root would have to move too; this version of relocator moves the data root only.",
+            "A data root that is adopted would need the containerd root that belongs to it, which cannot be told.",
+            "Set the data root and containerd's root by hand, both while both are stopped.",
         )
-    elif engine.driver != layers.DRIVER:
+
+
+def driver(facts: HostFacts) -> Iterator[Finding]:
+    engine = facts.engine
+    if engine.store == GRAPHDRIVER and engine.driver != layers.DRIVER:
         unknown = "Nothing is known of how it keeps its layers.", ""
         reason, way = drivers.REFUSED.get(engine.driver, unknown)
         yield error("storage-driver", f"The storage driver {engine.driver} cannot be moved", reason, way)
@@ -231,6 +238,8 @@ def _is_the_engines(parts: tuple[str, ...]) -> bool:
             return True
         case ("plugins", *_):
             return True
+        case ("rootfs", _, _, *_):  # where containerd's snapshots are put together
+            return True
         case _:
             return False
 
@@ -267,6 +276,7 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     *selinux_checks.CHECKS,
     driver,
     store_checks.pending,
+    containerd_checks.check,
     of_swarm,
     age,
     live_restore,

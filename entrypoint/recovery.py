@@ -27,9 +27,9 @@ from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import plan_of
 from entrypoint.standing import our_containers
 from entrypoint.standstill import release
-from entrypoint.steps import is_switched, runs_on, steps_of
+from entrypoint.steps import end_records, is_switched, runs_on, steps_of
 from entrypoint.systemd import STOPPED, Systemd
-from entrypoint.unfinished import KEPT, Unfinished
+from entrypoint.unfinished import KEPT
 
 LONG_AGO = 900.0  # seconds since the last record; a worker that could be started again would have been within one
 
@@ -39,16 +39,18 @@ def load(host: Host, systemd: Systemd, run: Run) -> Move:
     stored = run.plan()
     try:
         copied, ours = Copied.from_json(stored["copied"]), frozenset(stored["ours"])
+        along = Copied.from_json(found) if (found := stored.get("copied_containerd")) else None
     except (KeyError, TypeError, ValueError) as error:
         raise run.unreadable("has a plan of another version", repr(error)) from error
-    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers())
+    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), along)
 
 
-def save(run: Run, plan: Plan, copied: Copied) -> None:
-    """Write down what the worker needs; this container is what it waits for."""
+def save(run: Run, plan: Plan, copied: Copied, along: Copied | None = None) -> None:
+    """Write down what the worker needs; this container is what it waits for. `along` is the copy of containerd's."""
     run.save_plan({
         "plan": plan.to_json(),
         "copied": copied.to_json(),
+        "copied_containerd": along.to_json() if along else None,
         "ours": sorted(our_containers()),
         "front_pid": os.getpid(),
     })  # fmt: skip
@@ -130,7 +132,7 @@ def settle_move(move: Move) -> ExitCode:
 
 def mark_started(move: Move, records: Sequence[Record]) -> None:
     """An engine was started on the target, by whatever: it is no unfinished copy any more."""
-    Unfinished.end(move.host.path(move.plan.target))
+    end_records(move)
     if not any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in records):
         move.run.append(Event.INTENT, step=Phase.START)
 

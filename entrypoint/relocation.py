@@ -33,6 +33,7 @@ from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, 
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import existing_ancestor
 from entrypoint.findings import Finding
+from entrypoint.goal import Goal, Only
 from entrypoint.host import Host
 from entrypoint.interruption import pool
 from entrypoint.inventory import Container
@@ -59,12 +60,13 @@ class Survey:
     adopted: Adoptable | None = None
 
 
-def look(host: Host, systemd: Systemd, target: PurePosixPath, accepted: Collection[str] = ()) -> Survey:
+def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = ()) -> Survey:
     """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
     with phase(Phase.PREFLIGHT):
         try:
-            probe.sweep(host.path(existing_ancestor(host, host.resolve(target))))
-            facts = gather(host, systemd, target, handover.UNIT, our_containers())
+            probe.sweep(host.path(existing_ancestor(host, host.resolve(goal.target))))
+            facts = gather(host, systemd, goal.target, handover.UNIT, our_containers(), goal.containerd,
+                           data_root_only=goal.only is Only.DATA_ROOT)  # fmt: skip
         except PreflightError:
             raise
         except RelocatorError as error:
@@ -80,11 +82,19 @@ def look(host: Host, systemd: Systemd, target: PurePosixPath, accepted: Collecti
             log.warning("finding", **asdict(finding))
         if not preflight.refuses(findings):
             validation.require_valid(host, facts)
+            validation.require_valid_containerd(host, facts)
     return Survey(facts, findings, found if adopts else None)
 
 
 def tried(host: Host, facts: HostFacts) -> HostFacts:
     """The facts, with what the target's file system cannot do."""
+    found = _tried(host, facts)
+    for one in facts.each()[1:]:
+        found = replace(found, containerd_target=_tried(host, one).target)
+    return found
+
+
+def _tried(host: Host, facts: HostFacts) -> HostFacts:
     if not target_checks.may_be_tried(facts):
         return facts
     lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts))
@@ -98,7 +108,7 @@ def left_roots(host: Host) -> frozenset[str]:
 def relocate(
     host: Host,
     systemd: Systemd,
-    target: PurePosixPath,
+    goal: Goal,
     bwlimit: str,
     checksum: bool = False,
     accepted: Collection[str] = (),
@@ -107,24 +117,36 @@ def relocate(
     journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
-    survey = look(host, systemd, target, accepted)
+    survey = look(host, systemd, goal, accepted)
     if preflight.is_already_there(survey.facts):
         log.info("already_there", target=str(survey.facts.source.path))
         return ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey, bwlimit, checksum, accepted)
     trace("plan.made")
-    claim.require_as_seen(host, survey.facts.target)
+    require_as_seen(host, survey.facts)
     journal.prepare()
     with journal.locked():
         require_no_worker(systemd)
-        claim.require_as_seen(host, survey.facts.target)
+        require_as_seen(host, survey.facts)
         if plan.direction is Direction.ADOPT:
             return hand_over_whole(host, systemd, journal.begin(), plan)
-        claim.require_still_empty(host, plan)
+        for one in plan.each():
+            claim.require_still_empty(host, one)
         run = journal.begin()
-        run.begun(source=plan.source, target=plan.target, direction=plan.direction, boot=this_boot())
+        begin(run, plan)
         return attempt(host, systemd, run, plan)
+
+
+def require_as_seen(host: Host, facts: HostFacts) -> None:
+    for one in facts.each():
+        claim.require_as_seen(host, one.target)
+
+
+def begin(run: Run, plan: Plan) -> None:
+    """The first record: from where to where."""
+    along = {"containerd": [plan.containerd.source, plan.containerd.target]} if plan.containerd else {}
+    run.begun(source=plan.source, target=plan.target, direction=plan.direction, boot=this_boot(), **along)
 
 
 def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:
@@ -144,7 +166,7 @@ def tell(plan: Plan, containers: tuple[Container, ...]) -> None:
     """Say what will be done, every edit as a diff, and what becomes of each container."""
     for number, step in enumerate(plan.describe(), 1):
         log.info("plan.step", number=number, does=step)
-    for edit in (*plan.waking, *plan.rules, plan.ordering, plan.switch):
+    for edit in plan.edits:
         log.info("plan.edit", path=edit.path, diff=edit.diff())
     for name, fate in planning.fates(containers).items():
         log.info("plan.container", name=name, fate=fate)
@@ -155,8 +177,8 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
     try:
         with phase(Phase.PRE_COPY), writing():
             come_last(host)
-            copied = pre_copy(host, plan)
-        save(run, plan, copied)
+            copies = pre_copies(host, plan)
+        save(run, plan, *copies)
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
         run.append(Event.HANDED_OVER, unit=handover.UNIT)
@@ -176,11 +198,11 @@ def hand_over_whole(
     host: Host, systemd: Systemd, run: Run, plan: Plan, expected: dict[str, Any] | None = None
 ) -> ExitCode:
     """Let the worker point the engine at a root that is whole; `expected` is what it must hold there, if known."""
-    run.begun(source=plan.source, target=plan.target, direction=plan.direction, boot=this_boot())
+    begin(run, plan)
     if expected is not None:
         run.save_inventory(expected, "expected")
     try:
-        save(run, plan, Copied(frozenset(), 0.0, 0.0, identity(host.path(plan.target))))
+        save(run, plan, *(Copied(frozenset(), 0.0, 0.0, identity(host.path(one.target))) for one in plan.each()))
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
     except BaseException as failure:
@@ -200,6 +222,14 @@ def interrupted(left: str) -> Interrupted:
     if left:
         return Interrupted("Interrupted. Nothing was changed but the target.", details=left, resolution=again)
     return Interrupted("Interrupted. Nothing was changed.", resolution=again)
+
+
+def pre_copies(host: Host, plan: Plan) -> list[Copied]:
+    """Copy each root; images first, which are large and change least, and again what has changed there meanwhile."""
+    first, *others = plan.each()
+    for one in others:
+        pre_copy(host, one)
+    return [pre_copy(host, one) for one in (first, *others)]
 
 
 def pre_copy(host: Host, plan: Plan) -> Copied:
@@ -248,13 +278,13 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
     is_interrupt = isinstance(failure, KeyboardInterrupt)
     reason = "interrupted" if is_interrupt else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
     log.warning("giving_up", reason=reason)
-    target = host.path(plan.target)
     left = ""
     try:
-        if Unfinished.marks(target, plan.source, plan.engine_id):
-            remove_copy(target)
-            log.info("target.removed", target=plan.target)
-        remove_empty(host, reversed(plan.created))
+        for one in plan.each():
+            if Unfinished.marks(host.path(one.target), one.source, one.engine_id):
+                remove_copy(host.path(one.target))
+                log.info("target.removed", target=one.target)
+            remove_empty(host, reversed(one.created))
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
     outcome = Outcome.INTERRUPTED if is_interrupt else Outcome.ROLLED_BACK

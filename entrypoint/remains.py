@@ -2,9 +2,10 @@
 
 import fcntl
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from entrypoint.containerd import DATABASE
 from entrypoint.errors import JournalError
 from entrypoint.filesystem import birth
 from entrypoint.holdings import engine_id
@@ -14,15 +15,16 @@ from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event, Outcome, Run
 from entrypoint.unfinished import this_boot
 
-DATABASES = ("volumes/metadata.db", "network/files/local-kv.db")
+DATABASES = ("volumes/metadata.db", "network/files/local-kv.db", DATABASE)
 
 
 @dataclass(frozen=True)
 class Remains:
-    """An old root, the run that has left it, and that run's plan."""
+    """An old root, the run that has left it, and that run's plan, as that root sees it."""
 
     run: Run
     plan: Plan
+    is_of_containerd: bool = False
 
     @property
     def path(self) -> str:
@@ -31,7 +33,15 @@ class Remains:
     @property
     def is_begun(self) -> bool:
         """Whether a removal was begun, and so may have been cut off."""
-        return any(record["event"] == Event.CLEANUP for record in self.run.records())
+        return self._has(Event.CLEANUP)
+
+    @property
+    def is_removed(self) -> bool:
+        return self._has(Event.CLEANED)
+
+    def _has(self, event: Event) -> bool:
+        return any((record["event"], record.get("root", self.path)) == (event, self.path)
+                   for record in self.run.records())  # fmt: skip
 
 
 def moves(journal: Journal) -> tuple[Remains, ...]:
@@ -54,12 +64,12 @@ def old_roots(host: Host, journal: Journal) -> tuple[Remains, ...]:
     Not what an adoption has left: nothing of that was copied.
     """
     found: dict[str, Remains] = {}
-    for one in moves(journal):
-        found.pop(one.plan.target, None)
-        if one.plan.direction is not Direction.ADOPT and not any(
-            record["event"] == Event.CLEANED for record in one.run.records()
-        ):
-            found[one.path] = one
+    for move in moves(journal):
+        for number, plan in enumerate(move.plan.each()):
+            one = replace(move, plan=plan, is_of_containerd=number > 0)
+            found.pop(one.plan.target, None)
+            if one.plan.direction is not Direction.ADOPT and not one.is_removed:
+                found[one.path] = one
     return tuple(one for one in found.values() if is_same_directory(host, one.run, one.plan))
 
 
@@ -90,8 +100,9 @@ def frees(run: Run) -> int | None:
         plan = run.plan()["plan"]
     except JournalError:
         return None
-    known = plan["direction"] == Direction.FORTH and not plan["same_file_system"]
-    return int(plan["size"]) if known else None
+    roots = [plan, *filter(None, [plan.get("containerd")])]
+    known = plan["direction"] == Direction.FORTH and not any(one["same_file_system"] for one in roots)
+    return sum(int(one["size"]) for one in roots) if known else None
 
 
 def is_in_use(root: Path) -> bool:

@@ -5,28 +5,25 @@ The way back is a move whose target is there already: freeze, switch, start and 
 the same way if it fails. Both roots are complete throughout.
 """
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from entrypoint import edits, handover, loss, preflight, setting_checks, settings, wording
+from entrypoint import containerd_checks, edits, handover, intact, loss, preflight, setting_checks, settings, wording
+from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, PreflightError
 from entrypoint.facts import HostFacts, gather
+from entrypoint.file_edit import FileEdit
 from entrypoint.findings import Finding, agreed, error, warning
-from entrypoint.holdings import layer_directories
 from entrypoint.host import Host
-from entrypoint.host import run as run_program
 from entrypoint.inventory import Inventory
 from entrypoint.journal import Journal
-from entrypoint.layers import DRIVER
 from entrypoint.log import Phase, log, phase
-from entrypoint.loss import MEASURING
-from entrypoint.plan import Direction, FileEdit, Plan
+from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event, Run
 from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.relocation import hand_over_whole, tell
-from entrypoint.remains import Remains, is_same_directory, moves
+from entrypoint.remains import Remains, moves
 from entrypoint.standing import our_containers
 from entrypoint.systemd import RUNNING, Systemd
 
@@ -59,7 +56,7 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
         log.info("already_back", root=made.target, left=made.source)
         return ExitCode.DONE
     facts = look(host, systemd, run, made)
-    plan = plan_back(facts, made, *(edits.content(host.path(edit.path)) for edit in (made.switch, made.ordering)))
+    plan = plan_back(facts, made, lambda edit: edits.content(host.path(edit.path)))
     with phase(Phase.PLAN):
         tell(plan, facts.inventory.containers)
     say_loss(host, run, facts.inventory)
@@ -78,8 +75,10 @@ def last_move(journal: Journal) -> Remains:
 def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
     """Facts and findings; an error refuses."""
     with phase(Phase.PREFLIGHT):
-        facts = gather(host, systemd, PurePosixPath(made.source), handover.UNIT, our_containers())
-        findings = [*checked(facts), *old_root(host, facts, run, made)]
+        along = made.containerd
+        facts = gather(host, systemd, PurePosixPath(made.source), handover.UNIT, our_containers(),
+                       PurePosixPath(along.source) if along else None, data_root_only=along is None)  # fmt: skip
+        findings = [*checked(facts), *old_root(host, facts, run, made), *of_containerd(facts, made)]
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "way back")
@@ -112,16 +111,8 @@ def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Fin
         )
     if any(record["event"] == Event.CLEANUP for record in run.records()):
         yield error("old-root-removed", "The old root has been removed", f"{made.source}, by `relocator cleanup`.")
-    elif not is_same_directory(host, run, made):
-        yield error("old-root-gone", "The old root is not there any more", f"{made.source} is missing or another one.")
-    elif lacking := tuple(lacks(host, run, str(PurePosixPath(made.source, made.within)))):
-        yield error("old-root-incomplete", "The old root is not complete any more", "; ".join(lacking[:5]))
-    elif changed := changed_since(host.path(made.source) / made.within, left_at(run)):
-        yield warning(
-            "old-root-changed",
-            "Something in the old root was changed since the engine left it",
-            f"In {made.source}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
-        )
+    else:
+        yield from intact.as_left(host, run, made)
     if facts.engine.version != made.engine_version:
         yield warning(
             "engine-version",
@@ -130,52 +121,43 @@ def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Fin
         )
 
 
-def lacks(host: Host, run: Run, source: str) -> Iterator[str]:
-    """What the engine held when it left a root, and is not there now. The files, for no engine can be asked."""
-    root, stored = host.path(source), run.inventory()
-    if stored is None:
+def of_containerd(facts: HostFacts, made: Plan) -> Iterator[Finding]:
+    """containerd must be where the move has put it, and its root set where the move has set it."""
+    found, along = facts.containerd, made.containerd
+    if along is None:
         return
-    held = Inventory.from_json(stored)
-    names = [f"containers/{one.id}/config.v2.json" for one in held.containers if not one.is_fleeting]
-    names += [f"volumes/{name}" for name, driver in held.volumes.items() if driver == "local"]
-    names += [f"image/{DRIVER}/imagedb/content/{image.replace(':', '/')}" for image in held.images]
-    names += layer_directories(root, [one.id for one in held.containers if not one.is_fleeting])
-    yield from (f"{source}/{name} is missing" for name in names if not os.path.lexists(root / name))
+    if found is None or found.is_managed:
+        yield error("root-differs", "The engine does not keep its images any more where the last move has put them",
+                    f"The move has put containerd's root on {along.target}.")  # fmt: skip
+        return
+    yield from containerd_checks.of_root(facts, found)
+    yield from containerd_checks.of_setting(facts, found)
+    yield from containerd_checks.users(facts, found)
+    yield from containerd_checks.sub_mounts(facts, found)
+    if str(found.root) != along.target:
+        yield error("root-differs", "containerd does not work where the last move has put it",
+                    f"It works on {found.root}; the move has put it on {along.target}.")  # fmt: skip
+    if str(found.config.path) != along.switch.path:
+        yield error("setting-moved", "containerd's root is set in another place than the move has set it in",
+                    f"It reads {found.config.path}; the move has changed {along.switch.path}.",
+                    f"Set it there to {along.source} by hand, and the data root to {made.source}, both while both "
+                    "are stopped.")  # fmt: skip
 
 
-def changed_since(root: Path, instant: float) -> tuple[str, ...]:
-    """What has changed in a root that nobody should use, but for files in layers: those may have other names elsewhere,
-    and removing these changes them too."""
-    search = ["find", str(root), "-xdev", "-mindepth", "1", "-path", f"{root}/{DRIVER}/*", "-not", "-type", "d", "-o"]
-    search += ["-newerct", f"@{instant:.6f}", "-printf", "%P\\0"]
-    return tuple(filter(None, run_program(search, timeout=MEASURING, check=False).stdout.split("\0")))
-
-
-def left_at(run: Run) -> float:
-    """When the engine had left the old root (seconds since 1970)."""
-    return _at(run, (Event.DONE, Phase.FREEZE))
-
-
-def _at(run: Run, *wanted: tuple[Event, Phase]) -> float:
-    """When the first of these was recorded; a run that was finished by another may lack one."""
-    found = {(record["event"], record.get("step")): float(record["at"]) for record in reversed(run.records())}
-    return next((found[one] for one in wanted if one in found), float(run.records()[0]["at"]))
-
-
-def plan_back(facts: HostFacts, made: Plan, switch: bytes | None, ordering: bytes | None) -> Plan:
-    """The plan that takes a move back, from its own plan and what the two files hold now. Raises PreflightError."""
-    units = [unit for unit in (facts.socket, facts.service) if unit.exists]
-    setting = replace(made.switch.setting, was=made.target)
+def plan_back(facts: HostFacts, made: Plan, now: Callable[[FileEdit], bytes | None]) -> Plan:
+    """The plan that takes a move back, from its own plan and what its files hold `now`. Raises PreflightError."""
+    units = facts.units
     return replace(
         made,
         source=made.target,
         target=made.source,
         units=tuple(unit.name for unit in units),
         started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
-        ordering=replace(made.ordering, before=ordering, after=made.ordering.before),
+        ordering=replace(made.ordering, before=now(made.ordering), after=made.ordering.before),
         waking=tuple(map(reverse, made.waking)),
         rules=tuple(map(reverse, made.rules)),
-        switch=replace(made.switch, before=switch, after=taken_back(made.switch, switch), setting=setting),
+        switch=switched_back(made.switch, now(made.switch), made.target),
+        containerd=containerd_back(facts, made.containerd, now),
         dependents=facts.dependents,
         awaited=facts.awaited,
         created=(),
@@ -188,6 +170,29 @@ def plan_back(facts: HostFacts, made: Plan, switch: bytes | None, ordering: byte
         remove_ephemeral=True,
         driver=facts.engine.driver,
         driver_named=facts.storage_driver(),
+    )
+
+
+def switched_back(edit: FileEdit, now: bytes | None, target: str) -> FileEdit:
+    return replace(edit, before=now, after=taken_back(edit, now), setting=replace(edit.setting, was=target))
+
+
+def containerd_back(
+    facts: HostFacts, along: ContainerdMove | None, now: Callable[[FileEdit], bytes | None]
+) -> ContainerdMove | None:
+    if along is None or facts.containerd is None or facts.containerd_source is None:
+        return None
+    return replace(
+        along,
+        source=along.target,
+        target=along.source,
+        created=(),
+        source_identity=facts.containerd_source.identity,
+        source_born=facts.containerd_source.born,
+        service=facts.containerd.service.name,
+        started=True,
+        switch=switched_back(along.switch, now(along.switch), along.target),
+        ordering=replace(along.ordering, before=now(along.ordering), after=along.ordering.before),
     )
 
 
@@ -205,7 +210,8 @@ def taken_back(edit: FileEdit, now: bytes | None) -> bytes | None:
 def say_loss(host: Host, run: Run, now: Inventory) -> None:
     """Say what going back would lose."""
     before, made = Inventory.from_json(run.inventory() or {}), Plan.from_json(run.plan()["plan"])
-    found = loss.between(before, now, host.path(made.target), started_at(run))
+    found = loss.between(before, now, host.path(made.target), intact.started_at(run),
+                         host.path(made.containerd.target) if made.containerd else None)  # fmt: skip
     for what in found.made:
         log.warning("loss.made", what=what)
     for what in found.removed:
@@ -213,8 +219,3 @@ def say_loss(host: Host, run: Run, now: Inventory) -> None:
     for one in found.written:
         log.warning("loss.written", place=one.place, files=one.files, size=wording.size(one.size))
     log.warning("loss.told", root=made.source, left=made.target)
-
-
-def started_at(run: Run) -> float:
-    """When the engine was first started on the new root (seconds since 1970)."""
-    return _at(run, (Event.INTENT, Phase.START), (Event.INTENT, Phase.SWITCH))

@@ -27,6 +27,7 @@ SWITCH = "/sys/fs/selinux/enforce"
 CONFIG = "/etc/selinux/config"
 RULES = "/etc/selinux/{policy}/contexts/files/file_contexts.subs"
 MODEL = PurePosixPath("/var/lib/docker")  # where policies expect a data root
+MODELS = (MODEL, PurePosixPath("/var/lib/containerd"))  # and that of containerd
 POLICY = re.compile(r"^[ \t]*SELINUXTYPE[ \t]*=[ \t]*(\S+)", re.MULTILINE)
 DEFAULT_POLICY = "targeted"  # libselinux: selinux_config.c
 CARRIES = "seclabel"  # the kernel's own word in mountinfo: a file there can be given a label

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning
-from entrypoint.selinux import CARRIES, MODEL, can_be_named
+from entrypoint.selinux import CARRIES, MODEL, MODELS, can_be_named
 
 
 def labels(facts: HostFacts) -> Iterator[Finding]:
@@ -25,19 +25,23 @@ def carries_labels(facts: HostFacts) -> bool:
     return CARRIES in facts.target.mount.options
 
 
-def rule(facts: HostFacts) -> Iterator[Finding]:
-    """Without the rule all is well until somebody labels the host's files anew."""
-    if facts.selinux is None or facts.target.resolved == MODEL:
-        return
+def name(facts: HostFacts) -> Iterator[Finding]:
     path = facts.target.resolved
-    if not can_be_named(path):
+    if facts.selinux and path not in MODELS and not can_be_named(path):
         yield error(
             "selinux-name",
             "SELinux's rules cannot name the target",
             f"{path} holds white space. Labelled anew, the root would lose its types, and the engine would not start.",
             "Choose a path without.",
         )
-    elif not facts.selinux.has_rules:
+
+
+def rule(facts: HostFacts) -> Iterator[Finding]:
+    """Without the rule all is well until somebody labels the host's files anew."""
+    path = facts.target.resolved
+    if facts.selinux is None or path == MODEL or not can_be_named(path):
+        return
+    if not facts.selinux.has_rules:
         yield warning(
             "selinux-rule",
             "SELinux's rules cannot be written on this host",
@@ -52,4 +56,4 @@ def label_to_try(facts: HostFacts) -> bytes:
     return facts.selinux.label if facts.selinux and carries_labels(facts) else b""
 
 
-CHECKS = (labels, rule)
+CHECKS = (labels, name, rule)

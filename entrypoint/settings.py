@@ -2,6 +2,7 @@
 
 kind          the file                     what is changed
 json          daemon.json                  the value of `data-root`
+toml          containerd's config.toml     the value of `root`
 command       a unit or a drop-in          the value of `--data-root` in the last `ExecStart=`
 variable      a unit or a drop-in          what `Environment=` assigns to a variable of the command line
 environment   an `EnvironmentFile=`        what the file assigns to such a variable
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from entrypoint import daemon_config, environment_files, flags, unit_files
+from entrypoint import containerd_config, daemon_config, environment_files, flags, unit_files
 from entrypoint.errors import PreflightError
 from entrypoint.words import Char, Traced, Word, escaped, quotings, split, text_of
 
@@ -24,6 +25,7 @@ QUOTE = re.compile("[\"']")
 
 class Kind(StrEnum):
     JSON = "json"
+    TOML = "toml"
     COMMAND = "command"
     VARIABLE = "variable"
     ENVIRONMENT = "environment"
@@ -66,6 +68,8 @@ def root_in(content: bytes | None, setting: Setting, place: str) -> str | None:
         parsed = daemon_config.parse(content, place)
         value = parsed.get(setting.name)
         return None if value is None else str(value)
+    if setting.kind is Kind.TOML:
+        return containerd_config.root_in(content, place)
     found = _find(text_of_file(content), setting, place)
     return found.root if found else None
 
@@ -74,6 +78,8 @@ def with_root(content: bytes | None, root: str, setting: Setting, place: str) ->
     """The file's content with the setting naming `root`, everything else byte for byte as it was."""
     if setting.kind is Kind.JSON:
         return daemon_config.with_data_root(content, root, place, setting.name)
+    if setting.kind is Kind.TOML:
+        return containerd_config.with_root(content, root, place)
     text = text_of_file(content)
     found = _find(text, setting, place)
     if found is None:
@@ -90,6 +96,8 @@ def with_old_root(content: bytes, before: bytes | None, setting: Setting, place:
     """A file that somebody else has edited, with only the data root as it was before."""
     if setting.kind is Kind.JSON:
         return daemon_config.with_setting_of(content, before, place, setting.name)
+    if setting.kind is Kind.TOML:
+        return containerd_config.with_root_of(content, before, place)
     return with_root(content, setting.was, setting, place)
 
 

@@ -44,8 +44,10 @@ def stop(move: Move) -> None:
     end_containers(move)
     trace("freeze.ended")
     move.systemd.stop(move.plan.units)
+    if along := move.plan.containerd:  # not before the engine is down: it ends its containers by it
+        move.systemd.stop([along.service])
     trace("freeze.stopped")
-    for name in move.plan.units:
+    for name in move.plan.every_unit:
         if (state := move.systemd.unit(name).active_state) not in STOPPED:
             raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
 
@@ -86,17 +88,25 @@ def require_gone(move: Move) -> None:
 
 
 def leftovers(plan: Plan) -> tuple[str, ...]:
-    """What is still mounted inside the data roots; a copy of it would be torn."""
+    """What is still mounted inside the roots, or made of what is in them; a copy of it would be torn.
+
+    containerd mounts its snapshots elsewhere, and does not end what it has started when it is stopped.
+    """
     table = mounts()
-    roots = (PurePosixPath(plan.source), PurePosixPath(plan.target))
-    return tuple(str(mount.point) for root in roots for mount in mounts_below(root, table))
+    roots = [PurePosixPath(root) for one in plan.each() for root in (one.source, one.target)]
+    inside = (mount for root in roots for mount in mounts_below(root, table))
+    upper = tuple(f"upperdir={root}/" for root in roots)
+    made = (mount for mount in table if any(option.startswith(upper) for option in mount.options))
+    return tuple(dict.fromkeys(str(mount.point) for mount in (*inside, *made)))
 
 
 def bring_up(move: Move) -> None:
     """Start what was started before the move."""
     hold.lift(move.host)
     trace("start.lifted")
-    move.systemd.reset_failed(move.plan.units)
+    move.systemd.reset_failed(move.plan.every_unit)
+    if (along := move.plan.containerd) and along.started:  # an engine without it might start one of its own
+        move.systemd.start([along.service])
     move.systemd.start(move.plan.started)
     for name in move.plan.dependents:
         try:
@@ -107,5 +117,5 @@ def bring_up(move: Move) -> None:
 
 def release(move: Move) -> None:
     """Take away what held the engine; it is up by now, so nobody waits for the reload."""
-    hold.remove(move.host, move.plan.units)
+    hold.remove(move.host, move.plan.every_unit)
     move.systemd.reload()

@@ -13,7 +13,7 @@ verify          a fresh connection: root, inventory, what ran, health   nothing
 from contextlib import suppress
 from typing import Protocol
 
-from entrypoint import adoption, drivers, edits, hold, inventory, restart, settings
+from entrypoint import adoption, drivers, edits, hold, inventory, pair, restart, settings
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, SystemdError, VerificationError
 from entrypoint.host import Host
@@ -44,7 +44,7 @@ class Freeze:
     def apply(self, move: Move) -> None:
         require_as_planned(move)
         await_ephemeral(move)
-        hold.prepare(move.host, move.plan.units)
+        hold.prepare(move.host, move.plan.every_unit)
         trace("freeze.prepared")
         move.systemd.reload()
         with Engine.opened(socket_of(move.host)) as engine:
@@ -64,8 +64,9 @@ class FinalSync:
     name = Phase.FINAL_SYNC
 
     def apply(self, move: Move) -> None:
-        move.copier.require_target(move.copied)
-        move.copier.final_sync(move.copied)
+        for copier, copied in move.each():
+            copier.require_target(copied)
+            copier.final_sync(copied)
 
     def undo(self, move: Move) -> None:
         pass  # the source was only read; the copy is removed when everything else is undone
@@ -75,9 +76,9 @@ class CheckCopy:
     name = Phase.CHECK
 
     def apply(self, move: Move) -> None:
-        copier = move.copier
-        copier.require_target(move.copied)
-        log.info("copy.checked", entries=copier.check(move.copied, content=move.plan.checksum))
+        for copier, copied in move.each():
+            copier.require_target(copied)
+            log.info("copy.checked", entries=copier.check(copied, content=move.plan.checksum))
 
     def undo(self, move: Move) -> None:
         pass
@@ -87,7 +88,8 @@ class Switch:
     name = Phase.SWITCH
 
     def apply(self, move: Move) -> None:
-        move.copier.require_target(move.copied)
+        for copier, copied in move.each():
+            copier.require_target(copied)
         edits.require_unedited(move.host, move.plan.switch)
         require_same_driver(move)
         for edit in move.plan.waking:
@@ -97,6 +99,8 @@ class Switch:
         trace("switch.waking")
         edits.make(move.host, move.plan.ordering)
         trace("switch.ordered")
+        if move.plan.containerd:
+            pair.switch(move, move.plan.containerd)
         edits.write(move.host, move.plan.switch)
         trace("switch.written")
         move.systemd.reload()
@@ -112,6 +116,8 @@ class Switch:
             edits.restore(move.host, move.plan.switch, move.plan.is_target)
         finally:
             if not is_switched(move):
+                if move.plan.containerd:
+                    pair.take_back(move, move.plan.containerd)
                 for edit in (move.plan.ordering, *move.plan.waking):
                     edits.take_back(move.host, edit)
                 for rule in move.plan.rules:
@@ -123,7 +129,7 @@ class Start:
     name = Phase.START
 
     def apply(self, move: Move) -> None:
-        Unfinished.end(move.host.path(move.plan.target))
+        end_records(move)
         bring_up(move)
 
     def undo(self, move: Move) -> None:
@@ -136,7 +142,7 @@ class Verify:
     name = Phase.VERIFY
 
     def apply(self, move: Move) -> None:
-        Unfinished.end(move.host.path(move.plan.target))  # the safety net may have started the engine, not we
+        end_records(move)  # the safety net may have started the engine, not we
         prove(move, move.plan.target, move.expected())
         adoption.prove(move.host, move.plan)
         trace("verify.proven")
@@ -147,6 +153,12 @@ class Verify:
 
     def undo(self, move: Move) -> None:
         pass
+
+
+def end_records(move: Move) -> None:
+    """The targets are roots from here on, and no unfinished copies."""
+    for one in move.plan.each():
+        Unfinished.end(move.host.path(one.target))
 
 
 STEPS: tuple[Step, ...] = (Freeze(), FinalSync(), CheckCopy(), Switch(), Start(), Verify())
@@ -165,6 +177,8 @@ def prove(move: Move, root: str, before: Inventory | None) -> None:
         now = str(engine.info().data_root)
         if now != root:
             raise VerificationError(f"The engine runs on {now}, not on {root}.")
+        if move.plan.containerd:
+            pair.prove(move, move.plan.containerd, is_target=root == move.plan.target)
         if before is not None:
             prove_inventory(move, engine, before)
 
@@ -194,6 +208,8 @@ def require_as_planned(move: Move) -> None:
     if (now := engine_root(move.host)) != move.plan.source:
         raise MoveError(f"The engine runs on {now} by now, not on {move.plan.source}.")
     edits.require_unedited(move.host, move.plan.switch)
+    if move.plan.containerd:
+        pair.require_as_planned(move, move.plan.containerd)
 
 
 def await_ephemeral(move: Move) -> None:
@@ -208,7 +224,11 @@ def require_same_driver(move: Move) -> None:
     before, after = drivers.traces(source), drivers.traces(target)
     if move.plan.direction is Direction.ADOPT:
         before = frozenset({move.plan.driver})  # the root that is left may be a fresh engine's, with nothing in it yet
-    if before != after or move.plan.driver not in {*after, move.plan.driver_named}:
+    if move.plan.is_of_containerd:  # by the configuration, or because no driver has left anything
+        after_all = before == after
+    else:
+        after_all = before == after and move.plan.driver in {*after, move.plan.driver_named}
+    if not after_all:
         raise MoveError(
             f"The engine would not choose {move.plan.driver} again on {target}.",
             details=f"In the old root {', '.join(sorted(before)) or 'no driver'} has left something, "

@@ -199,26 +199,37 @@ def remedy(option: str, point: PurePosixPath) -> str:
     )
 
 
+def copied(facts: HostFacts) -> int:
+    """Bytes that the copy of a root takes."""
+    linked = facts.source.layer_bytes if can_link(facts) else 0  # layers are hard-linked there
+    return max(0, facts.source.size.allocated - linked)
+
+
+def together(facts: HostFacts) -> tuple[HostFacts, ...]:
+    """The roots that go to the file system of the first, as they see it."""
+    return tuple(one for one in facts.each() if one.target.mount.device == facts.target.mount.device)
+
+
 def space(facts: HostFacts) -> Iterator[Finding]:
-    source, free = facts.source, facts.target.space
-    copied = source.size.allocated
-    if can_link(facts):
-        copied = max(0, copied - source.layer_bytes)  # layers are hard-linked there
-    need = copied + max(int(copied * MARGIN), LEAST_MARGIN)
+    """Of all roots that go to the same file system together."""
+    free, roots = facts.target.space, together(facts)
+    size = sum(copied(one) for one in roots)
+    need = size + max(int(size * MARGIN), LEAST_MARGIN)
     if free.free < need:
         yield error(
             "target-space",
             "The target has too little space",
-            f"{wording.size(copied)} have to be copied, with a margin {wording.size(need)}; "
+            f"{wording.size(size)} have to be copied, with a margin {wording.size(need)}; "
             f"{facts.target.mount.point} has {wording.size(free.free)} free.",
             "Free space there, choose a larger disk, or shrink the data root: docker system prune.",
         )
-    wanted = int(facts.source.size.entries * (1 + MARGIN))
+    entries = sum(one.source.size.entries for one in roots)
+    wanted = int(entries * (1 + MARGIN))
     if free.inodes is not None and free.inodes < wanted:
         yield error(
             "target-inodes",
             "The target has too few inodes",
-            f"The data root has {facts.source.size.entries} files and directories, with a margin {wanted}; "
+            f"The data root has {entries} files and directories, with a margin {wanted}; "
             f"{facts.target.mount.point} has {free.inodes} inodes free.",
             "Make the file system anew with more inodes (mkfs.ext4 -N), or use xfs.",
         )

@@ -5,7 +5,7 @@ It is asked with every flag that the next start will pass, so that it sees confl
 
 from collections.abc import Sequence
 
-from entrypoint import flags
+from entrypoint import containerd_config, containerd_move, flags
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import make_directories
@@ -13,7 +13,7 @@ from entrypoint.host import Host
 from entrypoint.plan import switch_edit
 from entrypoint.settings import Kind
 
-PLACE = "/run/relocator/validated.json"
+PLACE, CONTAINERD_PLACE = "/run/relocator/validated.json", "/run/relocator/validated.toml"
 SINCE = 23  # moby: cmd/dockerd/options.go
 PROGRAMS = ("dockerd", "dockerd-current", "dockerd-ce", ".dockerd-wrapped")
 
@@ -41,6 +41,33 @@ def require_valid(host: Host, facts: HostFacts) -> None:
             "The engine would not start with the new configuration. Nothing was changed.",
             details=f"`dockerd --validate` says of {edit.path} with the new root: {result.stderr.strip()[-1000:]}",
             resolution="Correct what it names, see that the engine restarts, and run again.",
+        )
+
+
+def require_valid_containerd(host: Host, facts: HostFacts) -> None:
+    """Raises PreflightError if containerd would read the new configuration otherwise than it is meant.
+
+    `containerd config dump` prints what it makes of a file: only the root may differ, and what lies below it.
+    """
+    if facts.containerd is None or facts.containerd_target is None:
+        return
+    edit = containerd_move.switch_edit(facts)
+    place = host.path(CONTAINERD_PLACE)
+    made = make_directories(place.parent, 0o700)
+    try:
+        place.write_bytes(edit.after or b"")
+        result = host.run([facts.containerd.program, "--config", CONTAINERD_PLACE, "config", "dump"], check=False)
+    finally:
+        place.unlink(missing_ok=True)
+        for directory in reversed(made):
+            directory.rmdir()
+    target = str(facts.containerd_target.resolved)
+    if result.code or containerd_config.root_in(result.stdout.encode(), "what it says") != target:
+        raise PreflightError(
+            "containerd would not start with the new configuration. Nothing was changed.",
+            details=f"`containerd config dump` of {edit.path} with the root {target} ended with code {result.code}: "
+            f"{result.stderr.strip()[-1000:]}",
+            resolution="Correct what it names, see that containerd restarts, and run again.",
         )
 
 

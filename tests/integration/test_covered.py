@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from entrypoint.copying import Copied, covered_now
-from entrypoint.facts import measure
 from entrypoint.filesystem import mounts
+from entrypoint.roots import measure
 from tests.unit.data_root import MIB, Roots, make_roots, write
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")

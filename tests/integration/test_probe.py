@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from entrypoint import probe
-from entrypoint.facts import exposed_above
 from entrypoint.host import QUICK, Host, Result, run
+from entrypoint.roots import exposed_above
 from tests.hosts import Disk
 from tests.hosts.disk import is_known
 from tests.hosts.survey import compare, survey

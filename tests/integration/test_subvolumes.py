@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.comparison import Comparison
-from entrypoint.facts import subvolumes
 from entrypoint.removal import Removal
+from entrypoint.roots import subvolumes
 from tests.hosts import Disk
 from tests.hosts.disk import is_known
 

@@ -19,6 +19,8 @@ WITHIN = (
     "verify.proven",
     "commit.recorded",
 )
+# Passed only where containerd's root moves along: tests/system/test_containerd.py
+CONTAINERD = ("switch.guarded", "switch.paired")
 FRONT = ("pre-copy.begun", "pre-copy.layers", "pre-copy.passed")
 BACK = (
     "rollback.recorded",
@@ -30,7 +32,7 @@ BACK = (
 CLEANUP = ("cleanup.begun", "cleanup.emptied")
 # Before anything is written down or changed: tests/system/test_refusals.py
 LOOKED = ("plan.made",)
-ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *BACK, *CLEANUP)
+ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *CONTAINERD, *BACK, *CLEANUP)
 
 
 @dataclass(frozen=True)

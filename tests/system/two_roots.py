@@ -48,11 +48,12 @@ class Before:
     inventory: Inventory
     daemon_json: str
     config_toml: str
+    store: str
 
 
 def before(host: Host) -> Before:
     assert host.docker("info", "--format", "{{.Driver}}") == "overlayfs"
-    return Before(inventory(host), read(host, DAEMON_JSON), read(host, CONFIG))
+    return Before(inventory(host), read(host, DAEMON_JSON), read(host, CONFIG), store(host))
 
 
 def store(host: Host) -> str:
@@ -84,8 +85,9 @@ def assert_configured(host: Host, was: Before, target: str, store_target: str) -
     daemon, config = read(host, DAEMON_JSON), read(host, CONFIG)
     # Only what stands in the old root may have to follow, such as the `opt` path in Debian's file.
     assert tomllib.loads(config)["root"] == store_target
-    followed = was.config_toml.replace(f"{STORE}/", f"{store_target}/")
-    assert ROOT_LINE.sub("", config).strip("\n") in (was.config_toml.strip("\n"), followed.strip("\n"))
+    kept = ROOT_LINE.sub("", was.config_toml)
+    followed = kept.replace(f"{was.store}/", f"{store_target}/")
+    assert ROOT_LINE.sub("", config).strip("\n") in (kept.strip("\n"), followed.strip("\n"))
     assert json.loads(daemon) == {**json.loads(was.daemon_json), "data-root": target}
 
 

@@ -5,6 +5,8 @@ host's daemon.json says, and treats its containers at a restart as the real one 
 """
 
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,18 +14,21 @@ from pathlib import Path, PurePosixPath
 from shutil import copy2, copytree
 from typing import Any
 
-from entrypoint import dependents, hold, programs
+from entrypoint import dependents, hold, pair, programs
+from entrypoint.containerd_config import root_in
 from entrypoint.copying import Copied, Copier
 from entrypoint.engine import Engine, EngineInfo
 from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdError
 from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
 from entrypoint.move import Move
+from entrypoint.plan import Plan
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
 from entrypoint.trace import trace
 
 SERVICE = "docker.service"
+CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT = "containerd.service", "/etc/containerd/config.toml", "/srv/containerd"
 SOCKET = "docker.socket"
 CONFIG = "/etc/docker/daemon.json"
 DEFAULT_ROOT = "/srv/default-root"
@@ -82,6 +87,7 @@ class Daemon:
     stays_on: str | None = None
     live_restore: bool = False
     driver: str = "overlay2"
+    containerd: "FakeContainerd | None" = None
 
     def add(self, name: str, status: Status = Status.RUNNING, policy: str = "no", **facts: Any) -> Box:
         auto_remove = facts.pop("auto_remove", False)
@@ -119,6 +125,8 @@ class Daemon:
         """The table of restart policies after a start of the engine."""
         self.up = True
         self.root = self.stays_on or self.configured_root()
+        if self.containerd:
+            self.containerd.pairs.append((self.root, self.containerd.root))
         if self.root == self.forgets_images_on:
             self.images = {}
         for name, box in self.boxes.items():
@@ -134,6 +142,22 @@ class Daemon:
         place = self.host.path(CONFIG)
         configured: dict[str, str] = json.loads(place.read_text() or "{}") if place.exists() else {}
         return configured.get("data-root", DEFAULT_ROOT)
+
+
+@dataclass
+class FakeContainerd:
+    """containerd's state: the root it works on, empty while it is down, and with which the engine was started."""
+
+    host: Host
+    root: str = CONTAINERD_ROOT
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+
+    def start(self) -> None:
+        place = self.host.path(CONTAINERD_CONFIG)
+        self.root = self.root or root_in(place.read_bytes() if place.exists() else None, "file") or CONTAINERD_ROOT
+
+    def works_on(self, _host: Host, _pid: int, root: PurePosixPath) -> bool:
+        return self.root == str(root)
 
 
 class FakeEngine(Engine):
@@ -230,6 +254,8 @@ class FakeSystemd(Systemd):
         self.states |= dict.fromkeys(dependents.active(self, stopped), UnitState.INACTIVE)
         for name in stopped:
             self.states[name] = UnitState.ACTIVE if self.comes_back else UnitState.INACTIVE
+        if self.daemon and self.daemon.containerd and CONTAINERD in stopped:
+            self.daemon.containerd.root = ""
         if self.daemon and self.states[SERVICE] in STOPPED and self.daemon.up:
             self.daemon.stop()
 
@@ -240,9 +266,24 @@ class FakeSystemd(Systemd):
             raise SystemdError(f'StartUnit of {started[0]} ended with "assert".')
         if unwilling := self.unwilling.intersection(started):
             raise SystemdError(f'StartUnit of {min(unwilling)} ended with "failed".')
+        for name in started:
+            self.guard(name)
+        if self.daemon and self.daemon.containerd and (CONTAINERD in started or SERVICE in started):
+            self.daemon.containerd.start()  # the engine's unit wants it
         self.states |= dict.fromkeys(started, UnitState.ACTIVE)
         if self.daemon and self.states[SERVICE] is UnitState.ACTIVE and not self.daemon.up:
             self.daemon.start()
+
+    def guard(self, name: str) -> None:
+        """What the unit runs before it starts, if it has such a drop-in of ours: the real script, by the real shell."""
+        if self.host.path(pair.drop_in(name)).exists():
+            self.run_script(self.host.path(pair.drop_in(name)).read_text().split("exec /usr/bin/sh ")[1].split(";")[0])
+
+    def run_script(self, path: str) -> None:
+        place = self.host.path(path)
+        if place.exists():
+            text = re.sub(r"(?<![\w/])/(?=etc/|var/lib/)", f"{self.host.root}/", place.read_text())
+            subprocess.run(["sh", "-c", text], check=True, stderr=subprocess.DEVNULL)
 
     def is_stopping(self) -> bool:
         return self.stopping
@@ -278,10 +319,9 @@ class FakeMove(Move):
 
     calls: Calls = field(default_factory=Calls)
 
-    @property
-    def copier(self) -> FakeCopier:
-        source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
-        return FakeCopier(source, target, self.plan.same_file_system, self.plan.bwlimit, calls=self.calls)
+    def copier(self, plan: Plan) -> FakeCopier:
+        source, target = self.host.path(plan.source), self.host.path(plan.target)
+        return FakeCopier(source, target, plan.same_file_system, plan.bwlimit, calls=self.calls)
 
 
 def make_host(root: Path) -> Host:

@@ -10,9 +10,9 @@ import pytest
 from entrypoint import claim, relocation
 from entrypoint.copying import identity
 from entrypoint.errors import CopyError, PreflightError
-from entrypoint.facts import Target
 from entrypoint.host import Host
 from entrypoint.plan import Plan
+from entrypoint.roots import Target
 from entrypoint.unfinished import NAME, Unfinished
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import TARGET as SEEN

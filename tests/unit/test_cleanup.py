@@ -9,13 +9,14 @@ import pytest
 
 from entrypoint import cleanup, facts, remains
 from entrypoint.errors import Interrupted, JournalError, RollbackError
-from entrypoint.facts import HostFacts, Size
+from entrypoint.facts import HostFacts
 from entrypoint.filesystem import birth
 from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.record import Event, Outcome, Run
 from entrypoint.remains import Remains, old_roots
 from entrypoint.removal import Removal
+from entrypoint.roots import Size
 from entrypoint.unfinished import this_boot
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import GOOD, mount, unit

@@ -10,6 +10,7 @@ import pytest
 from entrypoint import __main__ as composition
 from entrypoint import __version__, cli
 from entrypoint.errors import ExitCode, PreflightError, RelocatorError, UsageError
+from entrypoint.goal import Goal
 from entrypoint.journal import Journal
 from tests.unit.fakes import make_host
 
@@ -28,16 +29,16 @@ class FakeVerbs:
             raise self.error
         return self.code
 
-    def run(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
-        return self._end("run", target, bwlimit, *["checksum"] * checksum, *sorted(accepted))
+    def run(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
+        return self._end("run", *told(goal), bwlimit, *["checksum"] * checksum, *sorted(accepted))
 
-    def plan(self, target: str, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
+    def plan(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
         options = [bwlimit] if bwlimit else []
         flags = [*["checksum"] * checksum, *sorted(accepted), *["json"] * as_json]
-        return self._end("plan", target, *options, *flags)
+        return self._end("plan", *told(goal), *options, *flags)
 
-    def check(self, target: str, accepted: frozenset[str]) -> ExitCode:
-        return self._end("check", target, *sorted(accepted))
+    def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
+        return self._end("check", *told(goal), *sorted(accepted))
 
     def status(self, wait: bool, form: cli.Form) -> ExitCode:
         return self._end("status", *(["wait"] if wait else []), *([form] if form is not cli.Form.TEXT else []))
@@ -55,6 +56,10 @@ class FakeVerbs:
         return self._end("worker", run)
 
 
+def told(goal: Goal) -> tuple[str, ...]:
+    return tuple(str(one) for one in (goal.target, goal.containerd, goal.only) if one)
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
@@ -68,7 +73,10 @@ class FakeVerbs:
         ("/new --remove-ephemeral", ("run", "/new", "", "ephemeral-containers")),
         ("plan /new --remove-ephemeral", ("plan", "/new", "ephemeral-containers")),
         ("check --remove-ephemeral /new", ("check", "/new", "ephemeral-containers")),
-        ("run run", ("run", "run", "")),
+        ("run /run", ("run", "/run", "")),
+        ("/new --containerd-root /other", ("run", "/new", "/other", "")),
+        ("plan /new --only data-root", ("plan", "/new", "data-root")),
+        ("check --containerd-root=/other /new", ("check", "/new", "/other")),
         ("-- /new", ("run", "/new", "")),
         ("plan /new", ("plan", "/new")),
         ("plan /new --json", ("plan", "/new", "json")),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import finished, hold, migration, standstill, steps
+from entrypoint import finished, hold, migration, pair, standstill, steps
 from entrypoint.errors import CopyError, ExitCode, RelocatorError
 from entrypoint.log import Phase
 from entrypoint.move import Move
@@ -65,7 +65,7 @@ class Deadly:
 
         patch.setattr(Run, "append", append_alive)
         patch.setattr(world.calls, "record", record_alive)
-        for module in (fakes, migration, standstill, steps):
+        for module in (fakes, migration, pair, standstill, steps):
             patch.setattr(module, "trace", self.trace)
 
 

@@ -14,8 +14,8 @@ import pytest
 from entrypoint import hold, settings
 from entrypoint import net as nets
 from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.file_edit import FileEdit
 from entrypoint.log import Phase
-from entrypoint.plan import FileEdit
 from entrypoint.settings import Form, Kind, Setting
 from entrypoint.unit_files import overriding
 from tests.unit.fakes import DEFAULT_ROOT, Daemon, FakeSystemd, opener

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import finished, rollback
+from entrypoint import finished, intact, rollback
 from entrypoint.copying import Copied, identity
+from entrypoint.edits import content
 from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import birth
 from entrypoint.inventory import Inventory, Status
-from entrypoint.plan import Direction, FileEdit, Plan
+from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event
 from entrypoint.steps import STEPS_BACK, is_switched
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
@@ -27,9 +29,8 @@ def make_world_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     assert world.work() is ExitCode.DONE
     made, moved = world.move.plan, world.move.run
     world.daemon.add("since")
-    switch, ordering = (world.path(edit.path).read_bytes() for edit in (made.switch, made.ordering))
     named = config(content=b'{"storage-driver": "overlay2"}')  # the roots here are without any layers
-    plan = rollback.plan_back(named, made, switch, ordering)
+    plan = rollback.plan_back(named, made, lambda edit: content(world.path(edit.path)))
     run = world.journal.begin()
     run.save_inventory(moved.inventory() or {}, "expected")
     copied = Copied(frozenset(), 0.0, 0.0, identity(world.path(DEFAULT_ROOT)))
@@ -267,7 +268,7 @@ def test_a_root_that_is_set_elsewhere_by_now_is_not_taken_back(moved: World) -> 
 
 
 def test_what_was_changed_in_the_old_root_since_is_told(moved: World) -> None:
-    left = rollback.left_at(moved.move.run)
+    left = intact.left_at(moved.move.run)
     place = moved.path(f"{DEFAULT_ROOT}/volumes/data/_data/file")
     place.parent.mkdir(parents=True)
     assert findings(moved) == ["old-root-changed"]
@@ -277,26 +278,26 @@ def test_what_was_changed_in_the_old_root_since_is_told(moved: World) -> None:
     linked = moved.path(f"{DEFAULT_ROOT}/overlay2/layer/diff/file")
     linked.parent.mkdir(parents=True)
     linked.touch()
-    changed = rollback.changed_since(moved.path(DEFAULT_ROOT), left)
+    changed = intact.changed_since(moved.path(DEFAULT_ROOT), left)
     assert "volumes/data/_data/file" in changed
     assert "overlay2/layer/diff/file" not in changed
-    assert rollback.changed_since(moved.path(DEFAULT_ROOT), left + 1000) == ()
+    assert intact.changed_since(moved.path(DEFAULT_ROOT), left + 1000) == ()
 
 
 def test_a_run_that_another_has_finished_has_a_start_all_the_same(moved: World) -> None:
     run = moved.journal.begin()
     run.begun()
-    assert rollback.started_at(run) == run.records()[0]["at"]
+    assert intact.started_at(run) == run.records()[0]["at"]
     run.append(Event.INTENT, step="switch")
-    assert rollback.started_at(run) == run.records()[1]["at"]
+    assert intact.started_at(run) == run.records()[1]["at"]
 
 
 def test_what_the_old_root_lacks_is_named(moved: World) -> None:
     held = Inventory.from_json(moved.move.run.inventory() or {})
-    lacking = set(rollback.lacks(moved.host, moved.move.run, DEFAULT_ROOT))
+    lacking = set(intact.lacks(moved.host, moved.move.run, moved.move.plan))
     assert f"{DEFAULT_ROOT}/volumes/data is missing" in lacking
     assert len(lacking) == len(held.containers) + len(held.volumes) + len(held.images)
     moved.path(f"{DEFAULT_ROOT}/volumes/data").mkdir(parents=True)
     assert f"{DEFAULT_ROOT}/volumes/data is missing" not in set(
-        rollback.lacks(moved.host, moved.move.run, DEFAULT_ROOT)
+        intact.lacks(moved.host, moved.move.run, moved.move.plan)
     )

@@ -10,7 +10,7 @@ import pytest
 from entrypoint import dependents
 from entrypoint.copying import identity
 from entrypoint.errors import ExitCode
-from entrypoint.plan import ordering_drop_in
+from entrypoint.ordering import ordering_drop_in
 from entrypoint.steps import STEPS
 from entrypoint.systemd import UnitState
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET

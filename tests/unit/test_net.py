@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from entrypoint import net
+from entrypoint.file_edit import FileEdit
 from entrypoint.host import Host
-from entrypoint.plan import FileEdit, Plan
+from entrypoint.plan import Plan
 from entrypoint.record import Run
 from entrypoint.systemd import Command
 from tests.unit.fakes import SERVICE, SOCKET, make_host

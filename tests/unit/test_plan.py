@@ -6,18 +6,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from entrypoint.file_edit import FileEdit, decode, encode, missing_directories
 from entrypoint.inventory import Status
-from entrypoint.plan import (
-    FileEdit,
-    Plan,
-    decode,
-    encode,
-    fates,
-    make,
-    missing_directories,
-    ordering_drop_in,
-    quote_for_unit,
-)
+from entrypoint.ordering import ordering_drop_in, quote_for_unit
+from entrypoint.plan import Plan, fates, make
 from entrypoint.systemd import UnitState
 from tests.unit.good_facts import DROP_IN, GOOD, ROOT_MOUNT, SOURCE, TARGET, config, container, missing_target, unit
 

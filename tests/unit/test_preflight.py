@@ -8,13 +8,14 @@ import pytest
 from entrypoint import setting_checks
 from entrypoint.clock import Ahead
 from entrypoint.errors import PreflightError, UsageError
-from entrypoint.facts import HostFacts, Size
+from entrypoint.facts import HostFacts
 from entrypoint.filesystem import Space
 from entrypoint.findings import Severity
 from entrypoint.inventory import Status
 from entrypoint.plan import make
 from entrypoint.preflight import EPHEMERAL, check, is_already_there, require
 from entrypoint.products import Product
+from entrypoint.roots import Size
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import UnitState
 from entrypoint.target_checks import UNSUITABLE, may_be_tried, parse_target

@@ -299,7 +299,7 @@ def test_rules_that_were_changed_since_the_plan_end_no_move(world: World) -> Non
 
 def test_going_back_takes_the_rule_along() -> None:
     made = make(enforcing())
-    back = rollback.plan_back(GOOD, made, made.switch.after, made.ordering.after)
+    back = rollback.plan_back(GOOD, made, lambda edit: edit.after)
     assert [(one.before, one.after) for one in back.rules] == [(made.rules[0].after, made.rules[0].before)]
     assert str(DATA) == made.target
     assert TARGET not in str(back.rules)

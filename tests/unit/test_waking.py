@@ -8,8 +8,9 @@ import pytest
 from entrypoint import waking
 from entrypoint.errors import ExitCode
 from entrypoint.facts import HostFacts
+from entrypoint.file_edit import FileEdit
 from entrypoint.log import Phase
-from entrypoint.plan import FileEdit, Plan, make
+from entrypoint.plan import Plan, make
 from entrypoint.steps import STEPS
 from tests.unit.fakes import SERVICE, SOCKET
 from tests.unit.good_facts import DATA_MOUNT, DROP_IN, GOOD, ROOT_MOUNT, mount

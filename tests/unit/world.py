@@ -2,30 +2,40 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from shutil import copy2, copytree
 from typing import Any
 
 import pytest
 
-from entrypoint import daemon_config, migration, restart, standstill, steps
+from entrypoint import containerd_config, daemon_config, migration, net, pair, restart, standstill, steps
+from entrypoint.containerd import BLOBS, DATABASE
+from entrypoint.containerd_move import ContainerdMove
 from entrypoint.copying import Copied, identity
 from entrypoint.engine import Engine
 from entrypoint.errors import ExitCode
+from entrypoint.file_edit import FileEdit
 from entrypoint.host import Host
 from entrypoint.journal import Journal
-from entrypoint.plan import FileEdit, Plan, ordering_drop_in
+from entrypoint.ordering import ordering_drop_in
+from entrypoint.plan import Plan
+from entrypoint.settings import Kind, Setting
 from entrypoint.steps import Step, steps_of
+from entrypoint.systemd import UnitState
 from entrypoint.unfinished import Unfinished
 from tests.unit.fakes import (
     CONFIG,
+    CONTAINERD,
+    CONTAINERD_CONFIG,
+    CONTAINERD_ROOT,
     DEFAULT_ROOT,
     GONE_PID,
     SERVICE,
     SOCKET,
     Calls,
     Daemon,
+    FakeContainerd,
     FakeMove,
     FakeSystemd,
     make_host,
@@ -34,6 +44,8 @@ from tests.unit.fakes import (
 
 TARGET = "/srv/new/root"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
+CONTAINERD_TARGET = "/srv/new/containerd"
+CONTAINERD_CONTENT = f'version = 2\nroot = "{CONTAINERD_ROOT}"\n[plugins]\n'.encode()
 CONTENT = b'{\n\t"debug": true\n}\n'
 JOURNAL = "var/lib/relocator"
 RULES = "/etc/selinux/targeted/contexts/files/file_contexts.subs"
@@ -61,6 +73,31 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
         bwlimit="",
         driver_named="overlay2",
         rules=(FileEdit(RULES, OTHER_RULE, OTHER_RULE + RULE),),
+    )
+
+
+def along() -> ContainerdMove:
+    """containerd's part of the plan."""
+    folder = f"/etc/systemd/system/{CONTAINERD}.d"
+    place = f"{folder}/50-relocator.conf"
+    return ContainerdMove(
+        source=CONTAINERD_ROOT,
+        target=CONTAINERD_TARGET,
+        same_file_system=False,
+        created=("/srv/new", CONTAINERD_TARGET),
+        size=1,
+        entries=1,
+        source_identity=(0, 0),
+        source_born="",
+        service=CONTAINERD,
+        started=True,
+        switch=FileEdit(
+            CONTAINERD_CONFIG,
+            CONTAINERD_CONTENT,
+            containerd_config.with_root(CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTAINERD_CONFIG),
+            setting=Setting(Kind.TOML, "root", was=CONTAINERD_ROOT),
+        ),
+        ordering=FileEdit(place, None, ordering_drop_in(PurePosixPath(CONTAINERD_TARGET)), (folder,)),
     )
 
 
@@ -146,5 +183,30 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     journal = Journal(host)
     journal.prepare()
     copied = Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))
-    move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls)
+    move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls=calls)
     return World(host, calls, daemon, systemd, journal, move, before)
+
+
+def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The same with images in containerd, whose root moves along; what the worker needs is in its place."""
+    world = make_world(root, monkeypatch)
+    containerd = FakeContainerd(world.host)
+    world.daemon.containerd = containerd
+    world.systemd.states[CONTAINERD] = UnitState.ACTIVE
+    monkeypatch.setattr(pair, "works_on", containerd.works_on)
+    monkeypatch.setattr(pair, "SETTLING", 0.3)
+    world.path(CONTAINERD_CONFIG).parent.mkdir()
+    world.path(CONTAINERD_CONFIG).write_bytes(CONTAINERD_CONTENT)
+    for place in (DATABASE, f"{BLOBS}/sha256/1"):
+        world.path(f"{CONTAINERD_ROOT}/{place}").parent.mkdir(parents=True)
+        world.path(f"{CONTAINERD_ROOT}/{place}").write_text("early")
+    (world.path("usr/bin") / "sh").touch(mode=0o755)
+    before = snapshot(root)
+    copytree(world.path(CONTAINERD_ROOT), world.path(CONTAINERD_TARGET), copy_function=copy2)
+    Unfinished.begun(CONTAINERD_ROOT, "ID").write(world.path(CONTAINERD_TARGET))
+    world.path(f"{CONTAINERD_ROOT}/late").write_text("late")
+    copied = Copied(frozenset(), 0.0, 0.0, identity(world.path(CONTAINERD_TARGET)))
+    plan = replace(world.move.plan, containerd=along(), store="containerd")
+    net.spread(world.move.run, plan)
+    move = replace(world.move, plan=plan, copied_containerd=copied)
+    return replace(world, move=move, before=before)

@@ -1,0 +1,171 @@
+"""The containerd that an engine keeps its images in: which one it is, where its root is, and who else works with it.
+
+whose it is            how the engine finds it                                 its root
+the host's             `--containerd=…`, or its socket is there at the start   its own, /var/lib/containerd
+the engine's (managed) neither: dockerd starts one of its own                  `containerd/daemon` in the data root
+
+(moby daemon/command/daemon_unix.go, daemon.go). The process that listens on the socket is asked of the kernel, as for
+the engine; with which root it works is seen by the database that it holds open.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from entrypoint import containerd_config, flags, service, unit_files
+from entrypoint.engine import CONTAINERD, EngineInfo
+from entrypoint.errors import PreflightError
+from entrypoint.filesystem import Mount
+from entrypoint.host import Host
+from entrypoint.host_file import HostFile
+from entrypoint.systemd import Systemd, Unit
+
+SERVICE = "containerd.service"
+SOCKET = "/run/containerd/containerd.sock"
+MANAGED_SOCKET = "/run/docker/containerd/containerd.sock"
+MANAGED_CONFIG = PurePosixPath("/run/docker/containerd/containerd.toml")
+CONFIG = "/etc/containerd/config.toml"
+ORDERING = "50-relocator.conf"
+ADDRESS_FLAGS = ("--containerd",)
+ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root",), ("--config", "-c"), ("--state",)
+STATE = "/run/containerd"
+TASKS = "io.containerd.runtime.v2.task"  # in the state, a directory a namespace, in it one a running task
+OURS = frozenset({"moby", "plugins.moby"})
+DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
+SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
+BLOBS = "io.containerd.content.v1.content/blobs"
+
+
+@dataclass(frozen=True)
+class Containerd:
+    """`root` is free of links; `is_open`: it was seen to work there. `imported` are files that its own file imports,
+    `users` namespaces of others than this engine that have running tasks. `is_named`: the operator has said where to.
+    """
+
+    address: str
+    service: Unit
+    arguments: tuple[str, ...]
+    program: str
+    config: HostFile
+    drop_in: HostFile
+    root: PurePosixPath
+    is_open: bool = True
+    is_managed: bool = False
+    is_named: bool = False
+    imported: tuple[HostFile, ...] = ()
+    users: tuple[str, ...] = ()
+
+    @property
+    def root_flag(self) -> str:
+        """The root that its command line sets, if it does."""
+        flag = flags.last(self.arguments[1:], ROOT_FLAGS)
+        return flag.value if flag else ""
+
+
+def look(
+    host: Host, systemd: Systemd, engine: EngineInfo, arguments: Sequence[str], table: tuple[Mount, ...]
+) -> Containerd | None:
+    """Nothing where the engine keeps its images in the data root. Raises PreflightError for what cannot be read."""
+    if engine.store != CONTAINERD:
+        return None
+    address = address_of(host, engine, arguments)
+    pid = _listener(host, address)
+    words = service.arguments(pid)
+    named = flags.last(words[1:], CONFIG_FLAGS)
+    config = HostFile.read(host, named.value if named else CONFIG, table)
+    unit = _unit(systemd, pid)
+    imported = tuple(_imported(host, config, table))
+    root = host.resolve(PurePosixPath("/", _root(words, config, imported)))
+    return Containerd(
+        address=address,
+        service=unit,
+        arguments=words,
+        program=service.program(unit),
+        config=config,
+        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, ORDERING), table),
+        root=root,
+        is_open=works_on(host, pid, root),
+        is_managed=config.path == host.resolve(MANAGED_CONFIG),
+        imported=imported,
+        users=tuple(users(host, words)),
+    )
+
+
+def address_of(host: Host, engine: EngineInfo, arguments: Sequence[str]) -> str:
+    """The socket: as the engine tells it, or was told it, or as it would look for it."""
+    flag = flags.last(arguments[1:], ADDRESS_FLAGS)
+    if engine.containerd or flag:
+        return engine.containerd or (flag.value if flag else "")
+    is_managed = _listener(host, MANAGED_SOCKET) > 0
+    return MANAGED_SOCKET if is_managed else SOCKET
+
+
+def default_target(target: PurePosixPath) -> PurePosixPath:
+    """Beside the new data root, on the same file system: as /var/lib/containerd is beside /var/lib/docker."""
+    return target.with_name("containerd" if target.name == "docker" else f"{target.name}-containerd")
+
+
+def works_on(host: Host, pid: int, root: PurePosixPath) -> bool:
+    """Whether a process holds the database of a root open."""
+    with suppress(OSError):
+        wanted = host.path(root / DATABASE).stat()
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile, or nothing that has a place
+                if os.path.samestat(handle.stat(), wanted):
+                    return True
+    return False
+
+
+def users(host: Host, arguments: Sequence[str]) -> Iterator[str]:
+    """The namespaces of others that have tasks, by the directories that each running one has in containerd's state.
+
+    What others keep without running it, images and stopped containers, moves along in the root and is not seen here;
+    nor is a program that is connected and has no task at this instant.
+    """
+    state = flags.last(arguments[1:], STATE_FLAGS)
+    place = host.path(host.resolve(f"{state.value if state else STATE}/{TASKS}"))
+    with suppress(OSError):
+        for namespace in sorted(place.iterdir()):
+            if namespace.name not in OURS and any(namespace.iterdir()):
+                yield namespace.name
+
+
+def _listener(host: Host, address: str) -> int:
+    with suppress(OSError):
+        return service.listener(host.path(host.resolve(address.removeprefix("unix://"))))
+    return 0
+
+
+def _unit(systemd: Systemd, pid: int) -> Unit:
+    name = systemd.unit_of(pid) if pid else None
+    return systemd.unit(name if name and name.endswith(".service") else SERVICE)
+
+
+def _root(arguments: Sequence[str], config: HostFile, imported: Sequence[HostFile]) -> str:
+    """The root that is in force: the flag's, or the last file's that sets one."""
+    flag = flags.last(arguments[1:], ROOT_FLAGS)
+    if flag:
+        return flag.value
+    set_in = [_root_in(file) for file in (config, *imported)]
+    return next(filter(None, reversed(set_in)), containerd_config.DEFAULT_ROOT)
+
+
+def _root_in(file: HostFile) -> str:
+    """What is no TOML sets nothing here; a check tells of it."""
+    with suppress(PreflightError):
+        return containerd_config.root_in(file.content, str(file.path)) or ""
+    return ""
+
+
+def _imported(host: Host, config: HostFile, table: tuple[Mount, ...]) -> Iterator[HostFile]:
+    """The files that a file imports, by names that may be patterns, from the directory it is in."""
+    patterns: list[str] = []
+    with suppress(PreflightError):
+        patterns = containerd_config.parse(config.content, str(config.path)).get("imports", [])
+    for pattern in map(str, patterns):
+        where = PurePosixPath(config.path.parent, pattern)
+        folder = host.path(host.resolve(where.parent))
+        for place in sorted(folder.glob(where.name)) if folder.is_dir() else ():
+            yield HostFile.read(host, str(where.with_name(place.name)), table)

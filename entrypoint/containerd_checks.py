@@ -1,0 +1,205 @@
+"""The checks of the containerd that an engine keeps its images in: it must be understood, and its root ours to move."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from entrypoint import containerd_config, selinux_checks, target_checks
+from entrypoint.containerd import Containerd
+from entrypoint.errors import PreflightError
+from entrypoint.facts import HostFacts
+from entrypoint.filesystem import mounts_below
+from entrypoint.findings import Finding, error, warning
+from entrypoint.systemd import RUNNING
+from entrypoint.unit_files import is_vendors
+from entrypoint.users import bound
+
+SNAPSHOTTER = "overlayfs"
+USERS = "containerd-users"
+BY_HAND = "Stop docker.socket, docker.service and {unit}, copy {source} there (cp -a), set the root, start them again."
+
+
+def snapshotter(facts: HostFacts) -> Iterator[Finding]:
+    """Where the images are: a snapshotter's data must be files that can be copied."""
+    if facts.containerd is None:
+        return
+    if facts.engine.driver != SNAPSHOTTER:
+        yield error(
+            "containerd-snapshotter",
+            f"containerd's snapshotter {facts.engine.driver} cannot be moved",
+            "Nothing is known of how it keeps what images and containers are made of.",
+            f"Use {SNAPSHOTTER}, or move the roots by hand.",
+        )
+
+
+def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """Its unit, and the root that it works on now."""
+    if not found.service.exists or found.service.active_state not in RUNNING:
+        yield error(
+            "containerd-service",
+            "The engine's containerd does not run as a unit of systemd",
+            f"The engine uses {found.address}; {found.service.name} is {found.service.active_state}.",
+            "Move the data root alone, and containerd's by its own means: --only data-root",
+        )
+    elif not found.is_open:
+        yield error(
+            "containerd-root-unknown",
+            "containerd works on another root than its configuration names",
+            f"{found.root} by its command line and {found.config.path}; it has no database open there.",
+            f"Put that right, restart {found.service.name} and the engine, and run again.",
+        )
+    for inner, outer in ((found.root, facts.source.path), (facts.source.path, found.root)):
+        if inner.is_relative_to(outer):
+            yield error(
+                "containerd-root-nested",
+                "The data root and containerd's root lie in each other",
+                f"{inner} is in {outer}.",
+                "Move containerd's root out of it by hand first: "
+                + BY_HAND.format(unit=found.service.name, source=found.root),
+            )
+
+
+def of_setting(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """The root must be set in containerd's own file, or nowhere."""
+    unit = found.service.name
+    if found.root_flag:
+        yield error(
+            "containerd-root-flag",
+            "containerd's root is set on its command line",
+            f"{unit} runs {' '.join(found.arguments)}; a flag wins over the file that would be changed.",
+            f'Set root = "{found.root_flag}" in {found.config.path} instead, take the flag out (systemctl edit '
+            f"{unit}), restart it and the engine, and run again.",
+        )
+    for file in (found.config, *found.imported):
+        try:
+            sets_root = containerd_config.root_in(file.content, str(file.path)) is not None
+        except PreflightError as problem:
+            yield error("containerd-config-invalid", problem.brief, problem.details, problem.resolution)
+            return
+        if sets_root and file is not found.config:
+            yield error(
+                "containerd-root-imported",
+                "containerd's root is set in a file that its own file imports",
+                f"{file.path} sets it, and wins over {found.config.path}.",
+                f"Set it in {found.config.path} instead, restart {unit} and the engine, and run again.",
+            )
+    yield from _editable(found)
+
+
+def _editable(found: Containerd) -> Iterator[Finding]:
+    path = str(found.config.path)
+    if is_vendors(path) or not found.config.is_file:
+        yield error(
+            "containerd-config-vendors",
+            "containerd's configuration is not to be edited",
+            f"{path} belongs to a package, is made anew at each start, or is no file.",
+            f"Copy it to /etc, let {found.service.name} name the copy (--config), restart it, and run again.",
+        )
+    elif not (found.config.writable and found.drop_in.writable):
+        yield error("containerd-config-read-only", f"{path} cannot be written", "It is on a read-only file system.",
+                    "Set the root by the means of this system's image, or make that file system writable.")  # fmt: skip
+
+
+def users(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """What others run in it has its files mounted from the root that is left, and would go on writing there."""
+    if found.users:
+        yield error(
+            USERS,
+            "Others than this engine run containers with its containerd",
+            f"Namespaces with running tasks: {', '.join(found.users)}.",
+            "Stop them first, and what starts them (kubelet, buildkitd, nerdctl …), and start them again afterwards; "
+            "or leave containerd's root where it is: --only data-root",
+        )
+
+
+def place(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """Where its root is to go."""
+    target, own = facts.target, facts.containerd_target
+    assert own is not None
+    if not found.is_named and target.mount.point == target.resolved:
+        yield error(
+            "containerd-target-unknown",
+            "It is not said where containerd's root is to go",
+            f"The images are in {found.root}. Beside {target.path}, which is a mount point, would be another disk.",
+            f"Name it with --containerd-root; or take directories on that disk: {target.path}/docker, and "
+            f"{target.path}/containerd will be beside it.",
+        )
+    for inner, outer in ((own.resolved, target.resolved), (target.resolved, own.resolved),
+                         (own.resolved, facts.source.path), (target.resolved, found.root)):  # fmt: skip
+        if inner.is_relative_to(outer):
+            yield error("containerd-target-nested", "The two roots would lie in each other", f"{inner} is in {outer}.",
+                        "Choose another directory for one of them.")  # fmt: skip
+
+
+def sub_mounts(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    for mount in mounts_below(found.root, facts.mounts):
+        yield error(
+            "sub-mount",
+            "A part of containerd's root is a file system of its own",
+            f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
+            "This version moves a root only as a whole.",
+        )
+
+
+# What is asked of each target, and the same of this one; space is asked of both together, if they share a disk.
+TARGET = (
+    target_checks.nesting,
+    target_checks.occupied,
+    target_checks.characters,
+    target_checks.file_system,
+    target_checks.at_boot,
+    target_checks.exposed,
+    selinux_checks.labels,
+    selinux_checks.name,
+    bound,
+)
+
+
+def of_target(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
+    """What the data root's target was not told of already."""
+    _, own = facts.each()
+    same_mount = own.target.mount == facts.target.mount
+    for check in TARGET:
+        if same_mount and check in (target_checks.file_system, target_checks.at_boot, selinux_checks.labels):
+            continue
+        yield from (of_containerd(finding) for finding in check(own))
+    if len(target_checks.together(facts)) == 1:
+        yield from map(of_containerd, target_checks.space(own))
+
+
+def of_containerd(finding: Finding) -> Finding:
+    """The same finding, said of containerd's root."""
+    return replace(finding, title=f"containerd's root: {finding.title[0].lower()}{finding.title[1:]}")
+
+
+def old_paths(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """A link to the root is left as it is, as that of the engine's."""
+    named = containerd_config.root_in(found.config.content, str(found.config.path)) or containerd_config.DEFAULT_ROOT
+    if PurePosixPath("/", named) != found.root:
+        yield warning("containerd-root-is-link", f"{named} leads to containerd's root by a symbolic link",
+                      f"The images are in {found.root}. The link is left as it is.",
+                      "Scripts that use the link see the old root; point them to the new one.")  # fmt: skip
+
+
+OF_ROOT: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...] = (
+    of_root,
+    of_setting,
+    users,
+    place,
+    sub_mounts,
+    of_target,
+    old_paths,
+)
+
+
+def check(facts: HostFacts) -> Iterator[Finding]:
+    """Every finding; of a containerd that the engine manages, or that stays, only whether it can be moved at all."""
+    yield from snapshotter(facts)
+    found = facts.containerd
+    if found is None or facts.containerd_target is None:
+        return
+    stopped = False
+    for one in OF_ROOT:
+        for finding in () if stopped else one(facts, found):
+            stopped = stopped or finding.id == "containerd-config-invalid"
+            yield finding

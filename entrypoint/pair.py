@@ -1,0 +1,155 @@
+"""Two files that change as one: the engine's own, which decides, and containerd's, which follows it.
+
+No rename changes both. So between the two writes a power cut would leave an engine that is to start on one root with a
+containerd on the other: both copies are complete then, and nothing is lost yet, but what is written from there on would
+be in two roots that belong to no pair. That pair is never started: from before the first write until the run has ended,
+containerd and the engine have a drop-in in /etc that runs a script before they start.
+
+the engine's file    containerd's file is made
+as it was            as it was
+as it is to be       as it is to be
+neither              left alone: whoever has changed it meanwhile has looked at it
+
+So the commit point is one rename still, that of the engine's file. The script needs cat, cp, mv, rm and sync.
+"""
+
+import shlex
+from contextlib import suppress
+
+from entrypoint import edits, settings
+from entrypoint.containerd import BLOBS, DATABASE, works_on
+from entrypoint.containerd_move import ContainerdMove
+from entrypoint.engine import until
+from entrypoint.errors import ContainerError, EngineError, MoveError, SystemdError, VerificationError
+from entrypoint.filesystem import atomic_write, make_directories, remove_durably
+from entrypoint.host import Host
+from entrypoint.log import log
+from entrypoint.move import Move
+from entrypoint.plan import Direction, Plan
+from entrypoint.record import PLACE
+from entrypoint.trace import trace
+
+SCRIPT_NAME = "pair.sh"
+SCRIPT = """\
+# Written by relocator: {containerd} follows {switch}, so that the two never name roots that do not belong together.
+{functions}
+if ! [ -d "$here" ]; then exit 0; fi
+if holds {switch} "$here/switch.after"; then
+    put {containerd} containerd after before
+elif holds {switch} "$here/switch.before"; then
+    put {containerd} containerd before after
+else
+    echo {switch} was changed by somebody else, and {containerd} is left as it is >&2
+fi
+exit 0
+"""
+GUARD = "00-relocator-pair.conf"
+GUARDING = """\
+# Written by relocator for the time of a move
+[Service]
+ExecStartPre={sh} -c 'if [ -e {script} ]; then exec {sh} {script}; fi'
+"""
+SETTLING = 10.0  # seconds; systemd has already said "started", so the database is open
+
+
+def script(functions: str, plan: Plan) -> str:
+    assert plan.containerd is not None
+    return SCRIPT.format(
+        functions=functions,
+        switch=shlex.quote(plan.switch.path),
+        containerd=shlex.quote(plan.containerd.switch.path),
+    )
+
+
+def drop_in(service: str) -> str:
+    return f"/etc/systemd/system/{service}.d/{GUARD}"
+
+
+def switch(move: Move, along: ContainerdMove) -> None:
+    """containerd's part of the switch; that of the engine comes right after it."""
+    edits.require_unedited(move.host, along.switch)
+    require_whole(move, along)
+    edits.make(move.host, along.ordering)
+    guard(move, along)
+    trace("switch.guarded")
+    edits.write(move.host, along.switch)
+    trace("switch.paired")
+
+
+def guard(move: Move, along: ContainerdMove) -> None:
+    """From here on neither starts without a look at the pair."""
+    sh = move.host.program("sh")
+    if sh is None:
+        raise ContainerError("The host has no `sh`.")
+    content = GUARDING.format(sh=sh, script=f"{PLACE}/runs/{move.run.number}/back/{SCRIPT_NAME}").encode()
+    for service in (along.service, move.plan.service):
+        place = move.host.path(drop_in(service))
+        make_directories(place.parent)
+        atomic_write(place, content)
+
+
+def release(move: Move) -> None:
+    """The run has ended: the two files are a pair, and nobody changes them any more."""
+    along = move.plan.containerd
+    if along is None:
+        return
+    try:
+        for service in (along.service, move.plan.service):
+            _remove(move.host, drop_in(service))
+        move.systemd.reload()
+    except (OSError, SystemdError) as problem:
+        log.warning("guard.left", why=str(problem))
+
+
+def _remove(host: Host, path: str) -> None:
+    place = host.path(path)
+    remove_durably(place)
+    with suppress(OSError):  # not there, or not ours alone
+        place.parent.rmdir()
+
+
+def follow(move: Move, along: ContainerdMove, *, is_switched: bool) -> None:
+    """What the script does."""
+    place = move.host.path(along.switch.path)
+    if edits.content(place) in (along.switch.before, along.switch.after):
+        edits.put(place, along.switch.after if is_switched else along.switch.before)
+
+
+def take_back(move: Move, along: ContainerdMove) -> None:
+    """containerd's files as they were; the engine's is that already."""
+    edits.restore(move.host, along.switch, lambda root: root == _root_after(along))
+    edits.take_back(move.host, along.ordering)
+
+
+def _root_after(along: ContainerdMove) -> str | None:
+    return settings.root_in(along.switch.after, along.switch.setting, along.switch.path)
+
+
+def require_as_planned(move: Move, along: ContainerdMove) -> None:
+    """Raises MoveError if containerd works on another root by now, or its file was edited meanwhile."""
+    if not _works_on(move, along, along.source):
+        raise MoveError(f"{along.service} does not work on {along.source} any more.")
+    edits.require_unedited(move.host, along.switch)
+
+
+def require_whole(move: Move, along: ContainerdMove) -> None:
+    """Raises MoveError if what an engine finds its images by is in one of the roots only."""
+    if move.plan.direction is Direction.ADOPT:
+        return
+    source, target = move.host.path(along.source), move.host.path(along.target)
+    for name in (DATABASE, BLOBS):
+        if (source / name).exists() and not (target / name).exists():
+            raise MoveError(f"The engine would not find its images in {along.target}.", details=f"It has no {name}.")
+
+
+def prove(move: Move, along: ContainerdMove, *, is_target: bool) -> None:
+    """Raises VerificationError if containerd does not work on its root: on that of the same pair."""
+    root = along.target if is_target else along.source
+    try:
+        until(lambda: _works_on(move, along, root), waiting_for=f"containerd on {root}", seconds=SETTLING)
+    except EngineError as error:
+        raise VerificationError(f"{along.service} does not work on {root}.") from error
+
+
+def _works_on(move: Move, along: ContainerdMove, root: str) -> bool:
+    return works_on(move.host, move.systemd.unit(along.service).main_pid, move.host.resolve(root))
