@@ -16,7 +16,7 @@ from entrypoint.users import bound
 
 SNAPSHOTTER = "overlayfs"
 USERS = "containerd-users"
-BY_HAND = "Stop docker.socket, docker.service and {unit}, copy {source} there (cp -a), set the root, start them again."
+BY_HAND = "stop docker.socket, docker.service and {unit}, copy {source} there (cp -a), set the root, start them again."
 
 
 def snapshotter(facts: HostFacts) -> Iterator[Finding]:
@@ -170,6 +170,22 @@ def of_target(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
 def of_containerd(finding: Finding) -> Finding:
     """The same finding, said of containerd's root."""
     return replace(finding, title=f"containerd's root: {finding.title[0].lower()}{finding.title[1:]}")
+
+
+def left_behind(facts: HostFacts) -> Iterator[Finding]:
+    """Where the data root is in the target already: whether containerd's root is where it was to go, too."""
+    found, own = facts.containerd, facts.containerd_target
+    if found is None or own is None or own.resolved == found.root:
+        return
+    if found.is_named or found.root == PurePosixPath(containerd_config.DEFAULT_ROOT):
+        yield error(
+            "containerd-left-behind",
+            "The data root is in the target already, and containerd's root is elsewhere",
+            f"The images are in {found.root}, and were to be in {own.resolved}. This version moves containerd's root "
+            "along with the data root, not alone.",
+            "Go back and move both (relocator rollback), or move it by hand: "
+            + BY_HAND.format(unit=found.service.name, source=found.root),
+        )
 
 
 def old_paths(facts: HostFacts, found: Containerd) -> Iterator[Finding]:

@@ -94,8 +94,8 @@ def _renamed(text: str, old: str, new: str) -> str:
     """The text with every value that is a path below a root below another; comments stay."""
 
     def follow(match: "re.Match[str]") -> str:
-        quote, path = match[0][0], match[0][1:-1]
-        return f"{quote}{_below(path, old, new)}{quote}"
+        path = _below(match[0][1:-1], old, new)
+        return match[0] if path == match[0][1:-1] else json.dumps(path, ensure_ascii=False)
 
     lines = text.splitlines(keepends=True)
     return "".join(line if line.lstrip().startswith("#") else VALUE.sub(follow, line) for line in lines)

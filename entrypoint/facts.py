@@ -151,7 +151,7 @@ def gather(
         selinux=selinux.look(host, info.data_root, table),
     )
     facts = with_containerd(host, systemd, facts, containerd_target, data_root_only)
-    points = (facts.source.mount.point, facts.target.mount.point)
+    points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files)
 

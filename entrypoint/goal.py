@@ -1,11 +1,16 @@
 """What the operator wants to be where."""
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from entrypoint.errors import UsageError
-from entrypoint.target_checks import parse_target
+
+# limits.h has 4096 for a path; a quarter is left for what an engine has below its root.
+LONGEST, LONGEST_NAME = 3072, 255
+UNFIT = ("Cc", "Cs", "Zl", "Zp")  # categories of Unicode
+TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 class Only(StrEnum):
@@ -28,3 +33,41 @@ class Goal:
         if containerd and only:
             raise UsageError("Either --containerd-root or --only.", resolution="See: relocator --help")
         return cls(parse_target(target), parse_target(containerd) if containerd else None, only)
+
+
+def parse_target(text: str) -> PurePosixPath:
+    """The operator's word for the target as a path. Raises UsageError for what cannot be one anywhere."""
+    shown = text.encode("unicode_escape").decode()
+    if not text.startswith("/"):
+        raise UsageError(
+            f"The target must be an absolute path, not `{shown[:80]}`.",
+            resolution="Name the new directory from the host's root, such as /mnt/data/docker. "
+            "`~` and variables are for your shell to replace.",
+        )
+    if any(map(_is_unfit, text)):
+        raise UsageError(
+            f"The target `{shown}` holds control characters or is not UTF-8.",
+            resolution="Name it with characters that can be seen.",
+        )
+    if len(text.encode()) > LONGEST or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
+        raise UsageError(
+            f"The target `{shown[:40]}…` is too long.",
+            resolution=f"A name can have {LONGEST_NAME} bytes, and the whole {LONGEST}, for there are names below.",
+        )
+    path = PurePosixPath("/" + text.strip("/"))
+    if str(path) != str(path).rstrip():
+        raise UsageError(
+            f"The target `{shown}` ends with white space.",
+            resolution="systemd cannot wait for a disk at such a path; name it without.",
+        )
+    if ".." in path.parts:
+        raise UsageError(f"The target `{shown}` goes up with `..`.", resolution="Name it without.")
+    if path == PurePosixPath("/"):
+        raise UsageError("The target must be a directory of its own, not `/`.")
+    return path
+
+
+def _is_unfit(char: str) -> bool:
+    """A control character, the end of a line, half a character, one that turns others around (`LRO`, `RLO` …), or what
+    the engine puts in the place of bytes that are no UTF-8: then it is not what was typed."""
+    return unicodedata.category(char) in UNFIT or unicodedata.bidirectional(char) in TURNING or char == "\ufffd"

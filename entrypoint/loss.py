@@ -11,6 +11,8 @@ from entrypoint.inventory import Inventory
 from entrypoint.layers import DRIVER
 
 MEASURING = 3600.0  # seconds
+# In a container's first layer, at its creation (moby daemon/initlayer/setup_unix.go).
+MADE_BY_ENGINE = frozenset({".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf"})
 LOGS = ("-json.log", "container.log")
 
 
@@ -108,8 +110,8 @@ def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
             return f"volume {name}"
         case ("containers", container, *rest) if rest and rest[-1].endswith(LOGS):
             return f"the log of container {owners[container]}" if container in owners else None
-        case ("snapshots", number, "fs", *_):
-            return f"containerd's snapshot {number}, a container's files outside volumes or an image's,"
+        case ("snapshots", number, "fs", *rest) if "/".join(rest) not in MADE_BY_ENGINE:
+            return f"what containers write outside volumes (snapshot {number})"
         case (_, layer, "diff", *_) if layer in owners:
             return f"container {owners[layer]}"
         case _:

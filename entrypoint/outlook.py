@@ -48,7 +48,8 @@ def copying(plan: Plan, facts: HostFacts) -> Estimate:
     """The pre-copy, while the engine runs."""
     if not is_copied(plan):
         return Estimate(0.0, 0.0, "the root is there already")
-    seconds = max(plan.entries / FILES_A_SECOND, copied(plan, facts) / BYTES_A_SECOND)
+    entries = sum(one.entries for one in plan.each())
+    seconds = max(entries / FILES_A_SECOND, copied(plan, facts) / BYTES_A_SECOND)
     basis = "measured once on two cores and one disk: 8,600 files and 210 MB a second; up to four times on a slower one"
     if plan.bwlimit:
         limit = throttle.bytes_a_second(plan.bwlimit)
@@ -77,7 +78,12 @@ def is_copied(plan: Plan) -> bool:
 
 
 def copied(plan: Plan, facts: HostFacts) -> int:
-    """Bytes that the target will take."""
+    """Bytes that the targets will take."""
+    return sum(_copied(one, seen) for one, seen in zip(plan.each(), facts.each(), strict=False))
+
+
+def _copied(plan: Plan, facts: HostFacts) -> int:
+    """Bytes that one of them will take."""
     if not is_copied(plan):
         return 0
     return max(0, plan.size - (facts.source.layer_bytes if plan.same_file_system else 0))
@@ -93,13 +99,16 @@ class Room:
 
 
 def room(plan: Plan, facts: HostFacts) -> Room:
-    size = copied(plan, facts)
-    there, here = max(0, facts.target.space.free - size), facts.source.space.free
-    if not is_copied(plan):
-        return Room(there, here, here)
-    if is_same_file_system(facts):
-        return Room(there, max(0, here - size), here)
-    return Room(there, here, here + plan.size)
+    """Of the first root's file systems, with what other roots take and give there."""
+    pairs = list(zip(plan.each(), facts.each(), strict=False))
+    source, target = facts.source.mount.device, facts.target.mount.device
+    taken = {device: sum(_copied(one, seen) for one, seen in pairs if seen.target.mount.device == device)
+             for device in (source, target)}  # fmt: skip
+    given = sum(one.size for one, seen in pairs if seen.source.mount.device == source and is_copied(one))
+    linked = sum(one.size - _copied(one, seen) for one, seen in pairs if is_same_file_system(seen) and is_copied(one))
+    here = max(0, facts.source.space.free - taken[source])
+    there = max(0, facts.target.space.free - taken[target])
+    return Room(there, here, here + given - linked)
 
 
 def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
@@ -110,16 +119,28 @@ def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
         "source": f"{plan.source} on {_place(source.mount)}: {wording.size(plan.size)} in {plan.entries} files and "
         "directories",
         "target": f"{plan.target} on {_place(target.mount)}",
+        **_along(plan, facts),
         "free at the target": f"{wording.size(target.space.free)} now, {wording.size(after.target)} after the move",
         "free at the source": f"{wording.size(source.space.free)} now, {wording.size(after.source)} after the move, "
         f"{wording.size(after.source_cleaned)} after `cleanup`",
         **_work(plan),
         "time to copy": copying(plan, facts).text(),
         "downtime": downtime(facts).text(),
-        "units": f"{', '.join(plan.units)} stop, {', '.join(plan.started) or 'none'} start"
+        "units": f"{', '.join(plan.every_unit)} stop, {', '.join(plan.every_started) or 'none'} start"
         + (f"; along with them: {along}" if along else ""),
         "way back": "by itself if anything fails; until `cleanup`: relocator rollback",
     }  # fmt: skip
+
+
+def _along(plan: Plan, facts: HostFacts) -> dict[str, str]:
+    """containerd's root, if it moves along."""
+    rows = {}
+    for one, seen in list(zip(plan.each(), facts.each(), strict=False))[1:]:
+        rows["containerd's root"] = (
+            f"{one.source} on {_place(seen.source.mount)}: {wording.size(one.size)} in {one.entries} files and "
+            f"directories, to {one.target} on {_place(seen.target.mount)}"
+        )
+    return rows
 
 
 def _work(plan: Plan) -> dict[str, str]:
@@ -157,6 +178,7 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
             "free_inodes": inodes,
             "free_inodes_after": None if inodes is None else inodes - plan.entries,
         },
+        "containerd": _containerd(plan, facts),
         "copy": {
             "layers": plan.layers,
             "layer_bytes": source.layer_bytes,
@@ -170,17 +192,27 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
             {"name": one.name, "status": one.status, "fate": planning.fate(one)} for one in facts.inventory.containers
         ],
         "units": {
-            "stopped": list(plan.units),
-            "started": list(plan.started),
+            "stopped": list(plan.every_unit),
+            "started": list(plan.every_started),
             "along": [*plan.dependents, *plan.awaited],
         },
         "edits": [
             {"path": edit.path, "does": does(edit), "diff": edit.diff()}
-            for edit in (*plan.rules, plan.ordering, plan.switch)
+            for edit in plan.edits
+            if edit not in plan.waking
         ],
         "steps": list(plan.describe()),
         "way_back": ["relocator rollback", "relocator rollback --yes"],
     }
+
+
+def _containerd(plan: Plan, facts: HostFacts) -> dict[str, Any] | None:
+    """containerd's root in the same words."""
+    for one, seen in list(zip(plan.each(), facts.each(), strict=False))[1:]:
+        source = {**_mounted(one.source, seen.source.mount), "bytes": one.size, "entries": one.entries}
+        target = {**_mounted(one.target, seen.target.mount), "created": list(one.created)}
+        return {"source": source, "target": target}
+    return None
 
 
 def _mounted(path: str, mount: Mount) -> Mapping[str, Any]:

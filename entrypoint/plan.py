@@ -81,6 +81,11 @@ class Plan:
         return (*self.units, *([self.containerd.service] if self.containerd else []))
 
     @property
+    def every_started(self) -> tuple[str, ...]:
+        """All that starts again, containerd first."""
+        return (*([self.containerd.service] if self.containerd and self.containerd.started else []), *self.started)
+
+    @property
     def is_of_containerd(self) -> bool:
         """Whether the images are in containerd."""
         return self.store != GRAPHDRIVER
@@ -243,7 +248,7 @@ def waking_edits(facts: HostFacts) -> tuple[FileEdit, ...]:
     """The mount of the target wakes the engine, and that of the source does no more."""
     along = (facts.containerd.service.name,) if facts.containerd and facts.containerd_target else ()
     units = (*along, *(unit.name for unit in facts.units))
-    wanted = waking.wanted(facts.target.mount.point, units)
+    wanted = waking.wanted((one.target.mount.point for one in facts.each()), units)
     found = ((file, wanted.get(str(file.path))) for file in facts.waking)
     return tuple(edit(file, after) for file, after in found if file.content != after)
 

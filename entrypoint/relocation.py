@@ -13,6 +13,8 @@ from typing import Any
 from entrypoint import (
     adoption,
     claim,
+    containerd_checks,
+    content,
     cp,
     handover,
     net,
@@ -26,19 +28,16 @@ from entrypoint import (
 )
 from entrypoint import plan as planning
 from entrypoint.adoption import Adoptable
-from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier, identity, remove_copy
 from entrypoint.edits import remove_empty
-from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, RelocatorError
+from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import existing_ancestor
 from entrypoint.findings import Finding
 from entrypoint.goal import Goal, Only
 from entrypoint.host import Host
-from entrypoint.interruption import pool
 from entrypoint.inventory import Container
 from entrypoint.journal import Journal
-from entrypoint.layers import DRIVER, immutable_layers
 from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction, Plan
 from entrypoint.priority import come_last
@@ -72,6 +71,7 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         except RelocatorError as error:
             raise PreflightError(error.brief, error.details, error.resolution or "Nothing was changed.") from error
         if preflight.is_already_there(facts):
+            preflight.require(containerd_checks.left_behind(facts))
             return Survey(facts, ())
         found = adoption.look(host, facts, left_roots(host))
         facts = replace(facts, unsettled=unsettled(Journal(host)))
@@ -244,7 +244,7 @@ def pre_copy(host: Host, plan: Plan) -> Copied:
     copier = Copier(source, host.path(plan.target), plan.same_file_system, plan.bwlimit, path)
     copied = copier.pre_copy(record)
     if plan.checksum and not plan.same_file_system:  # a layer that is linked has the content that it is compared with
-        check_content(copier, copied)
+        content.check(copier, copied)
     return copied
 
 
@@ -255,22 +255,6 @@ def writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise cp.failed("The target cannot be written.", str(error)) from error
-
-
-def check_content(copier: Copier, copied: Copied) -> None:
-    """Read the layers that were copied, and compare them with the source; one that vanished meanwhile is none."""
-
-    def check(cache_id: str) -> None:
-        diff = f"{DRIVER}/{cache_id}/diff"
-        try:
-            require_equal(Comparison(copier.source / diff, copier.target / diff, content=True))
-        except (CopyError, OSError):
-            if cache_id in {layer.cache_id for layer in immutable_layers(copier.source)}:
-                raise
-
-    with pool() as threads:
-        for check_of_one in [threads.submit(check, cache_id) for cache_id in sorted(copied.layers)]:
-            check_of_one.result()
 
 
 def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:

@@ -44,6 +44,8 @@ def _facts(status: Status) -> Iterator[tuple[str, str]]:
     if status.source:
         yield "from", status.source
         yield "to", status.target
+    if status.containerd:
+        yield "containerd's root", " → ".join(status.containerd)
     if status.downtime is not None:
         yield "engine away", f"{status.downtime:.1f} s"
     for kind, count in status.verified.items():

@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from entrypoint import hold
+from entrypoint import hold, strays
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import EngineError, SystemdError
 from entrypoint.filesystem import mounts, mounts_below
@@ -24,6 +24,7 @@ def bring_down(move: Move) -> None:
 
     An engine that was killed, or not given the time, leaves its containers running, on the root it had. The next one
     that starts there ends them, or with live-restore takes them up again, and then it can be stopped in good order.
+    What it does not know of any more is ended here.
     """
     stop(move)
     try:
@@ -36,6 +37,13 @@ def bring_down(move: Move) -> None:
             raise left from error
         stop(move)
         require_gone(move)
+    end_strays(move)
+
+
+def end_strays(move: Move) -> None:
+    """End what the engine has lost hold of, on either root."""
+    roots = (move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target))
+    strays.end(frozenset().union(*map(strays.containers_in, roots)))
 
 
 def stop(move: Move) -> None:

@@ -46,7 +46,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Status:
-    """The last run.
+    """The last run. `containerd` is from where to where containerd's root moved along.
 
     `direction` is `back` for a run that took a move back, `adopt` for one that copied nothing; `old_root` is `kept`,
     `removed`, or `being removed`, after a run that moved the engine. `downtime` is in seconds, from the freeze until
@@ -69,6 +69,7 @@ class Status:
     timeline: tuple[Span, ...] = ()
     verified: Mapping[str, int] = field(default_factory=dict)
     frees: int | None = None
+    containerd: tuple[str, str] | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -107,6 +108,7 @@ def of_run(run: Run, busy: bool) -> Status:
         run=run.number,
         source=begun.get("source", ""),
         target=begun.get("target", ""),
+        containerd=(found[0], found[1]) if (found := begun.get("containerd")) else None,
         direction=Direction(begun.get("direction", Direction.FORTH)),
         old_root=_old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
         phase=outcome.get("failed_in") or _phase(records),
@@ -132,8 +134,11 @@ def _state(outcome: Record, records: list[Record], busy: bool) -> State:
 
 
 def _old_root(records: list[Record]) -> str:
-    events = {record["event"] for record in records}
-    return "removed" if Event.CLEANED in events else "being removed" if Event.CLEANUP in events else "kept"
+    """`removed` when all that were left are."""
+    events = [record["event"] for record in records]
+    if events.count(Event.CLEANED) >= (2 if any("containerd" in record for record in records) else 1):
+        return "removed"
+    return "being removed" if Event.CLEANUP in events else "kept"
 
 
 def _phase(records: list[Record]) -> str:
@@ -190,35 +195,46 @@ def _verified(status: Status) -> str:
 
 
 def _moved(status: Status) -> str:
+    along = status.containerd
     if status.direction is Direction.BACK:
-        return f"was taken back to {status.target}; it had been in {status.source}"
+        both = f", and containerd's root to {along[1]}" if along else ""
+        return f"was taken back to {status.target}; it had been in {status.source}{both}"
     if status.direction is Direction.ADOPT:
         return f"is {status.target}, which was there already; it had been {status.source}"
-    return f"was moved from {status.source} to {status.target}"
+    both = f", and containerd's root from {along[0]} to {along[1]}" if along else ""
+    return f"was moved from {status.source} to {status.target}{both}"
 
 
 def _left_behind(status: Status) -> tuple[str, ...]:
     if status.old_root == "removed":
-        return (f"The old root {status.source} has been removed.",)
+        return (f"The old root {_old(status)} has been removed.",)
     if status.old_root == "being removed":
-        return (f"The removal of the old root {status.source} was cut off. To go on: relocator cleanup --yes",)
+        return (f"The removal of the old root {_old(status)} was cut off. To go on: relocator cleanup --yes",)
     if status.direction is Direction.ADOPT:
         return (f"What the engine had before stays in {status.source}. To go back to it: relocator rollback",)
     back = "" if status.direction is Direction.BACK else "To go back to it: relocator rollback"
     gain = f" ({wording.size(status.frees)} come back)" if status.frees else ""
     return (
-        f"The old root is still in {status.source}. To remove it{gain}, once you are content: relocator cleanup",
+        f"The old root is still in {_old(status)}. To remove it{gain}, once you are content: relocator cleanup",
         back,
     )
+
+
+def _old(status: Status) -> str:
+    return status.source + (f" and {status.containerd[0]}" if status.containerd else "")
+
+
+def _new(status: Status) -> str:
+    return status.target + (f" and {status.containerd[1]}" if status.containerd else "")
 
 
 def _rolled_back(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
         f"Why: {status.reason}",
-        f"The engine runs on {status.source}, as before.",
+        f"The engine runs on {_old(status)}, as before.",
         _took(status),
-        f"The copy in {status.target} is still there: {status.left}" if status.left else "",
+        f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
         again(status),
     )
 
@@ -226,7 +242,7 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
 def again(status: Status) -> str:
     """What to do next; a copy that an engine was started on is nobody's to remove but the operator's."""
     if status.left and status.left != KEPT:
-        return f"Mend the cause, look at {status.target} and empty it, then run the same command again."
+        return f"Mend the cause, look at {_new(status)} and empty it, then run the same command again."
     return "Mend the cause and run the same command again."
 
 
@@ -236,8 +252,8 @@ def _broken(status: Status) -> tuple[str, ...]:
         f"Why: {status.reason}",
         "What could not be undone:",
         *(f"  {problem}" for problem in status.problems),
-        f"Both roots are there: {status.source} (complete, as it was) and {status.target}.",
-        f"The copy in {status.target}: {status.left}" if status.left else "",
+        f"Both roots are there: {_old(status)} (complete, as it was) and {_new(status)}.",
+        f"The copy in {_new(status)}: {status.left}" if status.left else "",
         "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
         f"To put its configuration back as it was and start it on {status.source}, on the host:",
         f"    {net.by_hand(status.run)}",

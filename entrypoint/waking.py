@@ -6,7 +6,7 @@ sees it, also if nobody asked it to mount anything. Not the engine itself: a res
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 UNIT = "/etc/systemd/system/relocator-mounted.service"
@@ -23,7 +23,7 @@ STARTS = """\
 # Written by relocator
 [Unit]
 StartLimitIntervalSec=0
-ConditionPathIsMountPoint={point}
+{conditions}
 Description=Start the Docker engine now that its disk is mounted (relocator)
 Requisite=multi-user.target
 After=multi-user.target
@@ -60,13 +60,17 @@ def places(*points: PurePosixPath) -> tuple[str, ...]:
     return (UNIT, *dict.fromkeys(drop_in(point) for point in points if point != ROOT))
 
 
-def starts(point: PurePosixPath, units: tuple[str, ...]) -> bytes:
-    """The unit that starts what is enabled, once the disk is mounted."""
-    return STARTS.format(point=str(point).replace("%", "%%"), units=" ".join(units)).encode()
+def starts(point: PurePosixPath, units: tuple[str, ...], *others: PurePosixPath) -> bytes:
+    """The unit that starts what is enabled, once the disk is mounted, and `others` that are needed with it."""
+    escaped_points = [str(one).replace("%", "%%") for one in (point, *others)]
+    conditions = "\n".join(f"ConditionPathIsMountPoint={one}" for one in escaped_points)
+    return STARTS.format(conditions=conditions, units=" ".join(units)).encode()
 
 
-def wanted(target: PurePosixPath, units: tuple[str, ...]) -> Mapping[str, bytes]:
-    """What is to be in these files for a root on the mount at `target`; the others are not to be there."""
-    if target == ROOT:
+def wanted(targets: Iterable[PurePosixPath], units: tuple[str, ...]) -> Mapping[str, bytes]:
+    """What is to be in these files for roots on the mounts at `targets`; the others are not to be there."""
+    points = [point for point in dict.fromkeys(targets) if point != ROOT]
+    if not points:
         return {}
-    return {UNIT: starts(target, units), drop_in(target): WANTS}
+    first, *others = points
+    return {UNIT: starts(first, units, *others), **{drop_in(point): WANTS for point in points}}

@@ -174,7 +174,8 @@ def drop_attributes(tree: Tree, a: int, b: int, n: int) -> None:
 
 def remove(tree: Tree, a: int, b: int, n: int) -> None:
     if place := tree.one(a):
-        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+        # Not `is_dir`, which follows a link, and raises for one that is longer than a name may be.
+        shutil.rmtree(place) if stat.S_ISDIR(place.lstat().st_mode) else place.unlink()
 
 
 def become_directory(tree: Tree, a: int, b: int, n: int) -> None:

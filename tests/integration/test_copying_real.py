@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import bulk, changes, copying, filesystem, log, relocation, unfinished
+from entrypoint import bulk, changes, content, copying, filesystem, log, unfinished
 from entrypoint.comparison import Comparison
 from entrypoint.copying import Copier
 from entrypoint.errors import CopyError, RelocatorError
@@ -283,8 +283,8 @@ def test_a_byte_that_went_wrong_in_the_copy_of_a_volume_is_found_by_its_content_
 
 def test_a_byte_that_went_wrong_in_the_copy_of_a_layer_is_found_by_its_content_alone(roots: Roots) -> None:
     copied = roots.pre_copy()
-    relocation.check_content(roots.copier, copied)
+    content.check(roots.copier, copied)
     unseen_write(roots.target / LAYER / "immense")
     with pytest.raises(CopyError, match="does not hold") as caught:
-        relocation.check_content(roots.copier, copied)
+        content.check(roots.copier, copied)
     assert "immense: content differs" in caught.value.text()

@@ -15,7 +15,7 @@ import pytest
 from tests.hosts import Disk, Host, boot
 from tests.hosts.base import KEPT
 from tests.hosts.command import run
-from tests.hosts.content import populate
+from tests.hosts.content import HEALTHY, populate
 from tests.system.moving import (
     ATTACHED,
     DISK,
@@ -248,6 +248,42 @@ def test_what_a_stop_that_is_cut_short_leaves_running_is_ended_first(field: Fiel
         assert f"Still mounted: {source}/overlay2/" in host.journal(UNIT)
         assert_committed(host, told, was, target)
         assert_untouched_since(host, source, frozen_at(host))
+
+
+def test_a_container_that_the_engine_has_lost_hold_of(field: Field) -> None:
+    """It runs on in a stop of the engine. It is ended, or it would write to the source behind the copy, and the engine
+    would go on killing and starting it on the target."""
+    host, target = field.host, field.next_target()
+    was = before(host)
+    lose_hold(host, HEALTHY)
+    stand_again(host, was.inventory)
+    assert relocator(host, target).returncode == 10
+    told = outcome(host)
+    assert_stands(host, was)
+    assert_committed(host, told, was, target)
+    assert_untouched_since(host, was.inventory.engine.root, frozen_at(host))
+
+
+def lose_hold(host: Host, name: str) -> None:
+    """As an engine that is killed between a container's start and its own record of it."""
+    ident, root = (
+        host.docker("inspect", "--format", "{{.Id}}", name),
+        host.docker("info", "--format", "{{.DockerRootDir}}"),
+    )
+    config = host.path(f"{root}/containers/{ident}/config.v2.json")
+    host.run("systemctl mask --runtime docker.service docker.socket")
+    host.run(
+        "systemctl kill --signal=KILL --kill-whom=main docker.service; systemctl stop docker.socket docker.service"
+    )
+    stored = json.loads(config.read_text())
+    config.write_text(json.dumps(stored | {"State": stored["State"] | {"Running": False, "Pid": 0}}))
+    host.run("systemctl unmask --runtime docker.service docker.socket")
+    host.run("systemctl reset-failed docker.service docker.socket; systemctl start docker.socket docker.service")
+    host.wait_docker()
+    count = f"docker inspect --format '{{{{.RestartCount}}}}' {name}"
+    host.run(f'until [ "$({count})" -gt 2 ]; do sleep 0.1; done', timeout=60)
+    status = host.docker("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name)
+    assert status == "restarting 137"  # or this engine has got over it, and the case with it
 
 
 # --- somebody else --------------------------------------------------------------------------------------------------

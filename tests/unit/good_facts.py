@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from entrypoint.containerd import Containerd
 from entrypoint.engine import EngineInfo
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import Mount, Space
@@ -94,6 +95,36 @@ GOOD = HostFacts(
     worker=unit("relocator.service", UnitState.INACTIVE, "not-found"),
     configured_root=PurePosixPath("/var/lib/docker"),
 )
+
+
+CONTAINERD = Containerd(
+    address="/run/containerd/containerd.sock",
+    service=unit("containerd.service"),
+    arguments=("/usr/bin/containerd",),
+    program="/usr/bin/containerd",
+    config=HostFile(PurePosixPath("/etc/containerd/config.toml"), b"version = 2\n", True, True, PurePosixPath("/etc")),
+    drop_in=replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/containerd.service.d/50-relocator.conf")),
+    root=PurePosixPath("/var/lib/containerd"),
+)
+# An engine that keeps its images in the host's containerd, whose root moves along.
+TWO = replace(
+    GOOD,
+    engine=replace(ENGINE, driver="overlayfs", store="containerd", version="29.0.0"),
+    containerd=CONTAINERD,
+    containerd_source=replace(
+        SOURCE, path=CONTAINERD.root, layers=0, layer_bytes=0, identity=(801, 50),
+        ancestors=((801, 50), (801, 30), (801, 20), (801, 2)),
+    ),
+    containerd_target=replace(
+        TARGET, path=PurePosixPath("/mnt/data/containerd"), resolved=PurePosixPath("/mnt/data/containerd"),
+        exists=False, is_directory=False, ancestor=PurePosixPath("/mnt/data"), identities=TARGET.identities[1:],
+    ),
+)  # fmt: skip
+
+
+def two(**facts: Any) -> HostFacts:
+    """`TWO` with another containerd."""
+    return replace(TWO, containerd=replace(CONTAINERD, **facts))
 
 
 def target(**facts: Any) -> HostFacts:

@@ -11,6 +11,7 @@ from entrypoint.errors import PreflightError, UsageError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import Space
 from entrypoint.findings import Severity
+from entrypoint.goal import parse_target
 from entrypoint.inventory import Status
 from entrypoint.plan import make
 from entrypoint.preflight import EPHEMERAL, check, is_already_there, require
@@ -18,7 +19,7 @@ from entrypoint.products import Product
 from entrypoint.roots import Size
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import UnitState
-from entrypoint.target_checks import UNSUITABLE, may_be_tried, parse_target
+from entrypoint.target_checks import UNSUITABLE, may_be_tried
 from tests.unit.good_facts import (
     CONFIG,
     DATA_MOUNT,
@@ -125,7 +126,6 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("mount-not-in-fstab", replace(GOOD, fstab="")),
     ("mount-not-in-fstab", replace(GOOD, fstab="# /dev/sdb1 /mnt/data ext4 defaults 0 2\n")),
     ("mount-not-in-fstab", replace(GOOD, fstab="/dev/sdb1 /mnt/data2 ext4 defaults 0 2\n")),
-    ("containerd-store", engine(store="containerd", driver="overlayfs", version="29.0.0")),
     *(("storage-driver", engine(driver=driver)) for driver in ("btrfs", "zfs", "fuse-overlayfs", "unheard-of")),
     ("live-restore", engine(live_restore=True)),
     ("quota-lost", limited("1G")),

@@ -13,7 +13,7 @@ from entrypoint.log import Phase
 from entrypoint.plan import Plan, make
 from entrypoint.steps import STEPS
 from tests.unit.fakes import SERVICE, SOCKET
-from tests.unit.good_facts import DATA_MOUNT, DROP_IN, GOOD, ROOT_MOUNT, mount
+from tests.unit.good_facts import DATA_MOUNT, DROP_IN, GOOD, ROOT_MOUNT, TWO, mount
 from tests.unit.test_crash_points import Failing
 from tests.unit.world import World, make_world
 
@@ -75,6 +75,19 @@ def test_that_of_the_source_does_no_more() -> None:
 
 def test_the_root_file_system_is_always_there() -> None:
     assert edits(facts("/", "/")) == {}
+
+
+def test_with_containerd_on_another_disk_the_last_of_both_mounts_wakes_them() -> None:
+    assert TWO.containerd_target is not None
+    more = mount("/mnt/more", "8:33")
+    names = waking.places(ROOT_MOUNT.point, DATA_MOUNT.point, more.point)
+    files = tuple(replace(DROP_IN, path=PurePosixPath(path)) for path in names)
+    found = replace(TWO, waking=files, containerd_target=replace(TWO.containerd_target, mount=more))
+    made = {edit.path: edit.after for edit in make(found).waking}
+    assert set(made) == {waking.UNIT, DATA_DROP_IN, "/etc/systemd/system/mnt-more.mount.d/50-relocator.conf"}
+    text = (made[waking.UNIT] or b"").decode()
+    assert "\nConditionPathIsMountPoint=/mnt/data\nConditionPathIsMountPoint=/mnt/more\n" in text
+    assert "for unit in containerd.service docker.socket docker.service;" in text
 
 
 def test_what_was_written_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

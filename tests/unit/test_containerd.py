@@ -1,0 +1,159 @@
+"""Which containerd it is, who works with it, and how its root becomes a part of the plan."""
+
+import os
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from entrypoint import containerd, loss
+from entrypoint.containerd import DATABASE, default_target
+from entrypoint.containerd_move import ContainerdMove
+from entrypoint.host import Host
+from entrypoint.host_file import HostFile
+from entrypoint.loss import Written
+from entrypoint.plan import Plan, make
+from entrypoint.selinux import SELinux
+from entrypoint.validation import require_valid_containerd
+from tests.unit.good_facts import DROP_IN, GOOD, TWO
+from tests.unit.world import along, make_plan
+
+
+@pytest.mark.parametrize(
+    ("target", "beside"),
+    [("/mnt/big/docker", "/mnt/big/containerd"), ("/mnt/big/engine", "/mnt/big/engine-containerd")],
+)
+def test_containerds_root_goes_beside_the_data_root(target: str, beside: str) -> None:
+    assert str(default_target(PurePosixPath(target))) == beside
+
+
+@pytest.mark.parametrize(
+    ("told", "arguments", "address"),
+    [
+        ("", (), "/run/containerd/containerd.sock"),
+        ("", ("--containerd=/run/other.sock",), "/run/other.sock"),
+        ("", ("--containerd", "/run/other.sock"), "/run/other.sock"),
+        ("/run/told.sock", ("--containerd=/run/other.sock",), "/run/told.sock"),
+    ],
+)
+def test_the_address_is_what_the_engine_tells_or_was_told(
+    tmp_path: Path, told: str, arguments: tuple[str, ...], address: str
+) -> None:
+    engine = replace(TWO.engine, containerd=told)
+    assert containerd.address_of(Host(tmp_path), engine, ("dockerd", *arguments)) == address
+
+
+def test_a_process_works_on_the_root_whose_database_it_has_open(tmp_path: Path) -> None:
+    for root in ("a", "b"):
+        (tmp_path / root / DATABASE).parent.mkdir(parents=True)
+        (tmp_path / root / DATABASE).touch()
+    host = Host(tmp_path)
+    with (tmp_path / "a" / DATABASE).open():
+        assert containerd.works_on(host, os.getpid(), PurePosixPath("/a"))
+        assert not containerd.works_on(host, os.getpid(), PurePosixPath("/b"))
+        assert not containerd.works_on(host, os.getpid(), PurePosixPath("/none"))
+    assert not containerd.works_on(host, os.getpid(), PurePosixPath("/a"))
+
+
+def test_others_are_seen_by_the_tasks_they_have(tmp_path: Path) -> None:
+    tasks = tmp_path / "run/containerd" / containerd.TASKS
+    for place in ("moby/a", "k8s.io/b", "default"):
+        (tasks / place).mkdir(parents=True)
+    assert list(containerd.users(Host(tmp_path), ("containerd",))) == ["k8s.io"]
+    assert list(containerd.users(Host(tmp_path), ("containerd", "--state=/run/other"))) == []
+
+
+def test_an_engine_with_its_images_in_the_data_root_has_no_containerd_to_move() -> None:
+    assert make(GOOD).containerd is None
+    assert make(GOOD).every_unit == ("docker.socket", "docker.service")
+
+
+def test_the_plan_of_two_roots_comes_back_from_its_json() -> None:
+    plan = make(TWO)
+    assert Plan.from_json(plan.to_json()) == plan
+    assert plan.every_unit == ("docker.socket", "docker.service", "containerd.service")
+    assert plan.every_started == ("containerd.service", "docker.socket", "docker.service")
+    assert [(one.source, one.target) for one in plan.each()] == [
+        ("/var/lib/docker", "/mnt/data/docker"),
+        ("/var/lib/containerd", "/mnt/data/containerd"),
+    ]
+
+
+def test_the_plan_of_an_older_version_moves_one_root() -> None:
+    stored = make_plan().to_json()
+    del stored["containerd"], stored["store"]
+    assert Plan.from_json(stored) == make_plan()
+
+
+def test_the_move_of_containerds_root_comes_back_from_its_json() -> None:
+    assert ContainerdMove.from_json(along().to_json()) == along()
+
+
+def test_both_services_wait_for_their_disks() -> None:
+    plan = make(TWO)
+    assert plan.containerd is not None
+    assert plan.ordering.after is not None
+    assert plan.containerd.ordering.after is not None
+    assert b'RequiresMountsFor="/mnt/data/docker"' in plan.ordering.after
+    assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in plan.ordering.after
+    assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in plan.containerd.ordering.after
+    assert b"docker" not in plan.containerd.ordering.after.replace(b"moved the data root", b"")
+
+
+def test_selinux_treats_each_root_as_the_one_that_its_policy_knows() -> None:
+    rules = replace(
+        DROP_IN, path=PurePosixPath("/etc/selinux/subs"), content=b"", ancestor=PurePosixPath("/etc/selinux")
+    )
+    facts = replace(TWO, selinux=SELinux(True, b"", rules))
+    [rule] = make(facts).rules
+    assert rule.after == b"/mnt/data/docker /var/lib/docker\n/mnt/data/containerd /var/lib/containerd\n"
+
+
+def test_the_plan_says_what_becomes_of_containerd() -> None:
+    told = "\n".join(make(TWO).describe())
+    for part in (
+        "copy /var/lib/containerd",
+        "stop containerd.service",
+        "/etc/containerd/config.toml",
+        "start containerd",
+    ):
+        assert part in told
+
+
+def test_what_containers_wrote_into_snapshots_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "io.containerd.snapshotter.v1.overlayfs/snapshots"
+    for name in ("7/fs/var/log", "8/work/x", "9/fs/etc/hosts"):
+        (place / name).parent.mkdir(parents=True)
+        (place / name).write_bytes(b"12345" if "log" in name else b"")
+    found = loss.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
+    assert found.written == (Written("what containers write outside volumes (snapshot 7)", 1, 5),)
+
+
+def test_what_containerd_makes_of_its_file_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Answer:
+        code, stdout, stderr = 0, 'root = "/mnt/data/containerd"\n', ""
+
+    def run(_host: Host, argv: tuple[str, ...], **_options: object) -> Answer:
+        asked.append(tuple(argv))
+        return Answer()
+
+    monkeypatch.setattr(Host, "run", run)
+    require_valid_containerd(Host(tmp_path), TWO)
+    require_valid_containerd(Host(tmp_path), GOOD)
+    assert asked == [("/usr/bin/containerd", "--config", "/run/relocator/validated.toml", "config", "dump")]
+    assert not (tmp_path / "run/relocator").exists()
+
+
+def test_a_file_that_imports_others_is_read_with_them(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/containerd/conf.d"
+    folder.mkdir(parents=True)
+    (folder / "b.toml").write_text('root = "/srv/b"\n')
+    (folder / "a.toml").write_text("version = 2\n")
+    (tmp_path / "etc/containerd/config.toml").write_text('imports = ["conf.d/*.toml"]\nroot = "/srv/c"\n')
+    config = HostFile.read(Host(tmp_path), "/etc/containerd/config.toml", TWO.mounts)
+    found = list(containerd._imported(Host(tmp_path), config, TWO.mounts))
+    assert [file.path.name for file in found] == ["a.toml", "b.toml"]
+    assert containerd._root((), config, found) == "/srv/b"
+    assert containerd._root(("containerd", "--root", "/srv/d"), config, found) == "/srv/d"
