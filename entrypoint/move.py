@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from entrypoint.copying import Copied, Copier
 from entrypoint.host import Host
@@ -32,7 +33,7 @@ class Move:
     def copier(self, plan: Plan) -> Copier:
         """For the root of one of the plan's views."""
         source, target = self.host.path(plan.source), self.host.path(plan.target)
-        return Copier(source, target, plan.same_file_system, plan.bwlimit)
+        return Copier(source, target, plan.same_file_system, plan.bwlimit, PurePosixPath(plan.source))
 
     def before(self) -> Inventory | None:
         """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""

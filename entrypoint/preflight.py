@@ -15,6 +15,7 @@ from entrypoint import (
     quotas,
     selinux_checks,
     setting_checks,
+    store_checks,
     swarm,
     target_checks,
     users,
@@ -46,7 +47,18 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
     other = tuple(products.other(facts.engine.product))
     if other:
         return other
-    checks = (*adoption.CHECKS, store, driver, of_swarm, live_restore, unit, dependents, sub_mounts, ephemeral)
+    checks = (
+        *adoption.CHECKS,
+        store,
+        driver,
+        store_checks.pending,
+        of_swarm,
+        live_restore,
+        unit,
+        dependents,
+        sub_mounts,
+        ephemeral,
+    )
     found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
     return errors_first([*found_so_far, *adoption.check(facts, found, insisted=adoption.ADOPT in accepted)])
 
@@ -263,6 +275,7 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     *target_checks.CHECKS,
     *selinux_checks.CHECKS,
     driver,
+    store_checks.pending,
     containerd_checks.check,
     of_swarm,
     age,

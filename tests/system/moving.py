@@ -38,7 +38,7 @@ WRITTEN = re.compile(
     rb"|volumes/beats-[^/]+/_data/log|volumes/metadata\.db|(network/files|buildkit)/.*\.db"
 )
 HOLDS_WRITTEN = re.compile(
-    rb"\.|containers/[^/]+|containers|volumes|overlay2|overlay2/[^/]+(/work|/committed)?|network/files|buildkit"
+    rb"\.|containers/[^/]+|containers|volumes|rootfs(/.*)?|overlay2|overlay2/[^/]+(/work|/committed)?|network/files|buildkit"
     rb"|image/overlay2/layerdb/mounts"
 )
 # The engine starts this one at each of its starts and whoever restores what was stops it again: asked before its shell

@@ -321,7 +321,7 @@ class FakeMove(Move):
 
     def copier(self, plan: Plan) -> FakeCopier:
         source, target = self.host.path(plan.source), self.host.path(plan.target)
-        return FakeCopier(source, target, plan.same_file_system, plan.bwlimit, self.calls)
+        return FakeCopier(source, target, plan.same_file_system, plan.bwlimit, calls=self.calls)
 
 
 def make_host(root: Path) -> Host:

@@ -109,7 +109,7 @@ CONTAINERD = Containerd(
 # An engine that keeps its images in the host's containerd, whose root moves along.
 TWO = replace(
     GOOD,
-    engine=replace(ENGINE, driver="overlayfs", store="containerd"),
+    engine=replace(ENGINE, driver="overlayfs", store="containerd", version="29.0.0"),
     containerd=CONTAINERD,
     containerd_source=replace(
         SOURCE, path=CONTAINERD.root, layers=0, layer_bytes=0, identity=(801, 50),
