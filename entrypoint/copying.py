@@ -276,11 +276,12 @@ def left_out(layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, .
 
 
 def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
-    """Where something is mounted over what a data root holds, but for `merged`, which is never copied.
+    """Where something is mounted over what a data root holds, but for `merged` and `rootfs`, which are never copied.
 
     Not where a name has a star: as a pattern it would leave out others with it.
     """
-    return [name for name in covered_places(source, table) if not name.startswith(f"{DRIVER}/") and "*" not in name]
+    views = (f"{DRIVER}/", "rootfs/")
+    return [name for name in covered_places(source, table) if not name.startswith(views) and "*" not in name]
 
 
 def identity(place: Path) -> tuple[int, int]:
