@@ -33,7 +33,7 @@ systemctl stop docker.socket docker.service
 systemctl mask --now containerd.service
 rm -f /run/containerd/containerd.sock
 mkdir -p /etc/systemd/system/docker.service.d
-printf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/dockerd -H fd://\\n' >/etc/systemd/system/docker.service.d/alone.conf
+printf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/dockerd -H fd://\\n' >/etc/systemd/system/docker.service.d/a.conf
 systemctl daemon-reload
 systemctl start docker.socket docker.service
 """
