@@ -3,15 +3,20 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 import pytest
 
 from tests.hosts import Disk, Host, boot
 from tests.hosts.content import Content, differences, inventory, populate
+from tests.system import moving
 from tests.system.moving import (
+    ATTACHED,
     DISK,
+    IMAGE,
     MOVED,
     OUTCOME,
     SOURCE,
@@ -21,6 +26,7 @@ from tests.system.moving import (
     assert_nothing_left,
     assert_untouched_since,
     assert_writes_survived,
+    await_pause,
     diagnosis,
     disarm,
     frozen_at,
@@ -30,7 +36,7 @@ from tests.system.moving import (
     relocator,
 )
 from tests.system.points import AROUND, CONTAINERD, FRONT, WAYS_BACK, WITHIN, Back
-from tests.system.surviving import STARTED_ON, await_engine, settled
+from tests.system.surviving import STARTED_ON, assert_up_by_itself, await_engine, settled, stand_again
 from tests.system.two_roots import (
     CONFIG,
     STORE,
@@ -168,6 +174,120 @@ def test_cleanup_removes_what_was_left_of_both(moved: Moved) -> None:
     assert_nothing_left(host)
 
 
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked() -> Iterator[Host]:
+    """A host with little in it."""
+    with Disk("4G") as disk, boot("trixie", "asked", disks={DISK: disk}, containerd_store=True) as host:
+        sleeping = ("--detach", "--restart=always", "--stop-signal=KILL", "--volume=kept:/kept", "busybox")
+        host.docker("run", "--name=web", *sleeping, "sleep", "99999")
+        yield host
+
+
+@pytest.mark.matrix
+def test_others_who_run_containers_in_it_are_named_and_refuse(asked: Host) -> None:
+    was = before(asked)
+    run_beside(asked)
+    for verb in ("check", "run"):
+        refused = relocator(asked, verb, TARGET)
+        assert refused.returncode == 3, refused.stdout
+        assert "[containerd-users]" in refused.stderr
+        assert "beside" in refused.stderr
+    assert_as_it_was(asked, was)
+    assert "job" in asked.run(["ctr", "--namespace=beside", "tasks", "ls"]).stdout
+    # What is not running moves along: the image of that namespace, and its stopped container.
+    asked.run(
+        "ctr --namespace=beside tasks kill --signal=KILL job; sleep 0.5; ctr --namespace=beside tasks rm job || :"
+    )
+    assert_committed(asked, move(asked), was)
+    asked.run(["ctr", "--namespace=beside", "tasks", "start", "--detach", "job"])
+    assert "RUNNING" in asked.run(["ctr", "--namespace=beside", "tasks", "ls"]).stdout
+
+
+def run_beside(host: Host) -> None:
+    """A container of somebody else's, with the tool of containerd itself."""
+    ctr = "ctr --namespace=beside"
+    name = host.run(f"docker save busybox | {ctr} images import - >&2; {ctr} images ls -q").stdout.strip()
+    host.run(f"{ctr} run --detach {name} job sleep 99999")
+
+
+@pytest.mark.matrix
+def test_containerds_root_goes_where_it_is_told_to(asked: Host) -> None:
+    was, elsewhere = before(asked), f"{DISK}/deep/images"
+    assert_committed(asked, move(asked, TARGET, f"--containerd-root={elsewhere}"), was, TARGET, elsewhere)
+    again = relocator(asked, TARGET, f"--containerd-root={elsewhere}")
+    assert again.returncode == 0, again.stderr
+    assert relocator(asked, "rollback", "--yes").returncode == 10
+    assert outcome(asked)["state"] == "committed"
+    assert_as_it_was(asked, was)
+
+
+@pytest.mark.matrix
+def test_a_target_of_another_name_has_its_images_beside_it(asked: Host) -> None:
+    was, target = before(asked), f"{DISK}/engine"
+    assert_committed(asked, move(asked, target), was, target, f"{target}-containerd")
+
+
+@pytest.mark.matrix
+def test_a_mount_point_as_target_needs_a_word_on_the_images(asked: Host) -> None:
+    refused = relocator(asked, DISK)
+    assert refused.returncode == 3, refused.stdout
+    assert "[containerd-target-unknown]" in refused.stderr
+    assert "--containerd-root" in refused.stderr
+
+
+@pytest.mark.matrix
+def test_the_data_root_alone_leaves_the_images_where_they_are(asked: Host) -> None:
+    was = before(asked)
+    told = move(asked, TARGET, "--only=data-root")
+    assert told["state"] == "committed", told
+    assert roots(asked) == (TARGET, STORE)
+    assert differences(was.inventory, inventory(asked), ignore=MOVED) == []
+    assert read(asked, CONFIG) == was.config_toml
+    assert relocator(asked, "rollback", "--yes").returncode == 10
+    assert outcome(asked)["state"] == "committed"
+    assert_as_it_was(asked, was)
+
+
+@pytest.mark.matrix
+def test_a_root_that_containerd_cannot_work_on_is_taken_back_with_the_other(asked: Host) -> None:
+    """Lost at the worst moment: after the copy was checked, before containerd looks."""
+    was = before(asked)
+    on_new = f"grep -q {STORE_TARGET} {CONFIG}"
+    lose = f"rm -rf {STORE_TARGET}/io.containerd.snapshotter.v1.overlayfs {STORE_TARGET}/io.containerd.metadata.v1.bolt"
+    unit = "/etc/systemd/system/containerd.service.d/90-break.conf"
+    asked.write(unit, f"[Service]\nExecStartPre=/bin/sh -c '! {on_new} || {lose}'\n")
+    asked.run(["systemctl", "daemon-reload"])
+    told = move(asked)
+    asked.run(f"rm {unit}; systemctl daemon-reload")
+    assert_rolled_back(asked, told, was, "")
+    asked.run(["rm", "-rf", TARGET, STORE_TARGET])
+    assert_committed(asked, move(asked), was)
+
+
+@pytest.mark.matrix
+def test_a_move_on_one_file_system_links_what_never_changes(asked: Host) -> None:
+    """Twice: there to the disk, then beside it, which costs no space for the images."""
+    was = before(asked)
+    assert_committed(asked, move(asked), was)
+    taken = used(asked)
+    beside = f"{DISK}/beside/docker", f"{DISK}/beside/containerd"
+    assert_committed(asked, move(asked, beside[0]), before(asked), *beside)
+    blobs = f"{STORE_TARGET}/io.containerd.content.v1.content/blobs/sha256"
+    print(
+        f"\nmore space taken: {used(asked) - taken >> 20} MiB, blobs: {asked.run(['du', '-sm', blobs]).stdout.split()[0]}"
+    )
+    assert_equal_stores(asked, STORE_TARGET, beside[1])
+
+
+def used(host: Host) -> int:
+    host.run(["sync", "-f", DISK])
+    there = os.statvfs(host.path(DISK))
+    return (there.f_blocks - there.f_bfree) * there.f_frsize
+
+
 # --- deaths ----------------------------------------------------------------------------------------------------------
 
 
@@ -252,3 +372,42 @@ def assert_the_same_command_completes(host: Host, was: Before, targets: tuple[st
 def remove_old(host: Host, at: tuple[str, str]) -> None:
     """What no test looks at again would fill the disk."""
     host.run(["rm", "-rf", *at])
+
+
+POWER = [
+    *FRONT,
+    "freeze.stopped",
+    "final sync.copied",
+    "switch.guarded",
+    "switch.paired",
+    "switch.written",
+    "start.done",
+]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("point", POWER)
+def test_a_power_cut_leaves_one_complete_pair(point: str) -> None:
+    """What was not flushed is lost on the disks of both pairs, of /etc and of /var."""
+    with ExitStack() as stack:
+        places = {"/etc": "256M", "/var": "4G", DISK: "4G"}
+        disks = {place: stack.enter_context(Disk(size)) for place, size in places.items()}
+        host = stack.enter_context(boot("trixie", "cut", disks=disks, containerd_store=True))
+        populate(host)
+        was = before(host)
+        host.run(["sync"])
+        arm(host, f"{point} pause")
+        front = host.popen(["docker", "run", *ATTACHED, IMAGE, TARGET], stdout=PIPE, stderr=STDOUT)
+        await_pause(host, point)
+        host.cut_power(drop_unflushed=True)
+        front.communicate()
+        host.boot()
+        is_new = point in ("switch.written", "start.done")
+        pair = (TARGET, STORE_TARGET) if is_new else (SOURCE, STORE)
+        assert_up_by_itself(host, moving.Before(was.inventory, was.daemon_json), (pair[0],))
+        assert roots(host) == pair
+        print(f"\n| {point:44} | {'power cut, unflushed lost':28} | {'new' if is_new else 'old'} roots |")
+        told = settled(host)
+        stand_again(host, was.inventory)
+        assert roots(host) == pair, told
+        assert_the_same_command_completes(host, was, (TARGET, STORE_TARGET))
