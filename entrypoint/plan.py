@@ -87,7 +87,7 @@ class Plan:
     whose root the target is, if it is adopted and says so. `waking` are edits that let the engine start when its disk
     is mounted later. `driver` is the storage driver, `driver_named` the one that the configuration names.
     `remove_ephemeral`: the operator has agreed to the loss of containers with `--rm`. `rules` are edits of SELinux's
-    rules, line by line.
+    rules, line by line. `one_of_managers`: of a swarm, so that an older state must not be returned to the others.
     """
 
     source: str
@@ -118,6 +118,7 @@ class Plan:
     driver_named: str = ""
     awaited: tuple[str, ...] = ()
     rules: tuple[FileEdit, ...] = ()
+    one_of_managers: bool = False
 
     @property
     def target_engine_id(self) -> str:
@@ -214,6 +215,7 @@ def make(facts: HostFacts, bwlimit: str = "", *, checksum: bool = False, remove_
         source_identity=facts.source.identity,
         source_born=facts.source.born,
         engine_version=facts.engine.version,
+        one_of_managers=facts.engine.swarm.is_one_of_managers,
     )
 
 

@@ -45,7 +45,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
     other = tuple(products.other(facts.engine.product))
     if other:
         return other
-    checks = (*adoption.CHECKS, driver, of_swarm, live_restore, unit, dependents, sub_mounts, ephemeral)
+    checks = (*adoption.CHECKS, driver, of_return, live_restore, unit, dependents, sub_mounts, ephemeral)
     found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
     return errors_first([*found_so_far, *adoption.check(facts, found, insisted=adoption.ADOPT in accepted)])
 
@@ -90,6 +90,10 @@ def driver(facts: HostFacts) -> Iterator[Finding]:
 
 def of_swarm(facts: HostFacts) -> Iterator[Finding]:
     yield from swarm.check(facts.engine.swarm)
+
+
+def of_return(facts: HostFacts) -> Iterator[Finding]:
+    yield from swarm.check_return(facts.engine.swarm)
 
 
 def age(facts: HostFacts) -> Iterator[Finding]:
