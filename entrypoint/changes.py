@@ -10,6 +10,7 @@ The walk is find's: the unchanged are passed over without a line of Python.
 """
 
 import os
+import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -79,6 +80,9 @@ class Places:
 class Look:
     """One walk over a tree. `since` is in seconds since 1970; `excludes` are anchored patterns (`*` is one name).
 
+    `covered` are places on which something was mounted at an earlier look: what is there by itself has not been seen
+    yet, though it may have an old ctime.
+
     While the tree is in use (`live`) the walk gives way to other work, what goes while it is looked at is passed over,
     and the places of all directories are noted in `seen`, for the look after this.
     """
@@ -88,6 +92,7 @@ class Look:
     excludes: tuple[str, ...]
     places: Places
     live: bool
+    covered: tuple[str, ...] = ()
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
 
     def changes(self) -> Iterator[Change]:
@@ -110,6 +115,19 @@ class Look:
             if not known:
                 inside = change.name + b"/" if change.name else b""
                 yield from self.below(change.name)
+        yield from self._uncovered()
+
+    def _uncovered(self) -> Iterator[Change]:
+        for name in map(os.fsencode, self.covered):
+            place = os.path.join(os.fsencode(self.root), name)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                status = os.lstat(place)
+                if not stat.S_ISDIR(status.st_mode):  # a file can be mounted on a file, and is no more than its name
+                    yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
+                    continue
+                yield Change(DIRECTORY, status.st_ino, status.st_nlink, 0, name, whole=True)
+                if os.listdir(place):  # there may be hundreds that are empty
+                    yield from self.below(name)
 
     def below(self, where: bytes) -> Iterator[Change]:
         """Everything inside a directory, changed or not."""

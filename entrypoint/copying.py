@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from entrypoint import finished, unfinished, wording
@@ -19,7 +19,7 @@ from entrypoint.bulk import Bulk
 from entrypoint.changes import DIRECTORY, Look, Places
 from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
 from entrypoint.errors import CopyError
-from entrypoint.filesystem import flush
+from entrypoint.filesystem import Mount, covered_places, flush, mounts
 from entrypoint.host import run
 from entrypoint.layers import DRIVER, immutable_layers
 from entrypoint.log import log
@@ -60,13 +60,16 @@ class Copied:
     """What the pre-copy achieved: layers that need not be looked at again, and since when to look at the rest.
 
     `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets; `target`
-    is the device and inode of the directory the copy is in.
+    is the device and inode of the directory the copy is in. `covered` are the places on which something was mounted
+    while the engine ran, which the engine does for volumes with options: what was seen there is not the root's, and
+    what is there by itself has yet to be looked at.
     """
 
     layers: frozenset[str]
     since: float
     monotonic: float
     target: tuple[int, int] = (0, 0)
+    covered: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         return asdict(self) | {"layers": sorted(self.layers)}
@@ -74,7 +77,8 @@ class Copied:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Copied":
         device, inode = stored["target"]
-        return cls(frozenset(stored["layers"]), stored["since"], stored["monotonic"], (device, inode))
+        layers, covered = frozenset(stored["layers"]), tuple(stored.get("covered", ()))
+        return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered)
 
     def back_to(self, since: float) -> "Copied":
         """The same, from an earlier instant on."""
@@ -89,12 +93,13 @@ class Copied:
 
 @dataclass(frozen=True)
 class Copier:
-    """Source and target data root, as seen from here."""
+    """Source and target data root, as seen from here; `path` is the source's on the host, if it has another there."""
 
     source: Path
     target: Path
     same_file_system: bool
     bwlimit: str = ""
+    path: PurePosixPath | None = None
 
     def pre_copy(self, record: Unfinished) -> Copied:
         """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
@@ -107,11 +112,11 @@ class Copier:
     def _pre_copy(self, record: Unfinished) -> Copied:
         if not self.source.is_dir():
             raise CopyError("The data root cannot be read.", details=str(self.source))
-        began = Copied(frozenset(), time.time(), time.monotonic())
+        began = self.noting_mounts(Copied(frozenset(), time.time(), time.monotonic()))
         self.clean_source()
         layers = immutable_layers(self.source)
-        excludes = left_out(layer.cache_id for layer in layers)
-        found = cut(self.source, excludes)
+        excludes = left_out((layer.cache_id for layer in layers), began.covered)
+        found = cut(self.source, excludes, began.covered)
         if record.shards:  # then what has changed since is looked for from where that attempt began
             began, places = began.back_to(record.since), Places.read(self.target / PLACES)
         else:
@@ -173,12 +178,12 @@ class Copier:
         require_none(comparison.differences() if content or not look.since else _looked_at(look, comparison))
         return comparison.entries
 
-    def excludes(self, copied_layers: Iterable[str]) -> tuple[str, ...]:
-        """What a pass leaves alone: layers that were copied and that the database still names.
+    def excludes(self, copied_layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, ...]:
+        """What a pass leaves alone: what is `covered`, and layers that were copied and that the database still names.
 
         A layer that has vanished is not among them, so that the pass deletes it.
         """
-        return left_out(self.trusted_layers(copied_layers))
+        return left_out(self.trusted_layers(copied_layers), covered)
 
     def trusted_layers(self, copied_layers: Iterable[str]) -> list[str]:
         """The layers that were copied and that the database still names."""
@@ -193,6 +198,7 @@ class Copier:
         before: int | None = None
         partial = ""
         for number in range(1, MOST_PASSES + 1):
+            copied = self.noting_mounts(copied)
             began = replace(copied, since=time.time(), monotonic=time.monotonic())
             self.clean_source()
             look = self.look(copied, places, live=True)
@@ -207,8 +213,17 @@ class Copier:
         if partial:
             raise CopyError("Not every file can be copied.", details=partial[-2000:])
         places.write(self.target / PLACES)
-        self._compare(copied, places)
-        return copied
+        self._compare(self.noting_mounts(copied), places)
+        return self.noting_mounts(copied)
+
+    def noting_mounts(self, copied: Copied) -> Copied:
+        """The same, with the places on which something is mounted now.
+
+        What is mounted on one that was not noted yet, and is on the same file system, a copy has taken for the root's
+        own. The last pass, with nothing mounted, removes that again.
+        """
+        now = covered_now(self.path or PurePosixPath(self.source), mounts())
+        return replace(copied, covered=tuple(sorted({*copied.covered, *now})))
 
     def _compare(self, copied: Copied, places: Places) -> None:
         """Compare everything but the layers; what differs is copied once more.
@@ -233,7 +248,9 @@ class Copier:
 
     def look(self, copied: Copied, places: Places, *, live: bool) -> Look:
         """A walk over what can have changed since a pass began that left the directories at these places."""
-        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live)
+        if live:
+            return Look(self.source, copied.racy_since(), self.excludes(copied.layers, copied.covered), places, live)
+        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live, copied.covered)
 
     def transfer(self, look: Look) -> Sent:
         """Make the target equal to the source where it has changed; the root itself holds our own record."""
@@ -251,9 +268,18 @@ def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
             yield from comparison.directory(change.name)
 
 
-def left_out(layers: Iterable[str]) -> tuple[str, ...]:
-    """What is never copied, and the content of layers, as anchored patterns."""
-    return NEVER_COPIED + tuple(f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(layers))
+def left_out(layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, ...]:
+    """What is never copied, the content of layers, and places that are covered, as anchored patterns."""
+    content = (f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(layers))
+    return (*NEVER_COPIED, *content, *(f"/{place}" for place in covered))
+
+
+def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
+    """Where something is mounted over what a data root holds, but for `merged`, which is never copied.
+
+    Not where a name has a star: as a pattern it would leave out others with it.
+    """
+    return [name for name in covered_places(source, table) if not name.startswith(f"{DRIVER}/") and "*" not in name]
 
 
 def identity(place: Path) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from entrypoint import dependents, drivers, flags, layers, packages, programs, selinux, service, unit_files, waking
 from entrypoint.clock import Ahead, ahead
-from entrypoint.copying import left_out
+from entrypoint.copying import covered_now, left_out
 from entrypoint.engine import Engine, EngineInfo, socket_of
 from entrypoint.errors import PreflightError
 from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of, mounts
@@ -198,10 +199,13 @@ def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:
         return None
 
 
-def measure(path: Path) -> Size:
-    """What `du` counts on one file system: sparse files as what they take, hard links once."""
-    excluded = f"--exclude={path}/{layers.DRIVER}/*/merged"
-    common = ["du", "--summarize", "--one-file-system", excluded]
+def measure(path: Path, covered: Iterable[str] = ()) -> Size:
+    """What `du` counts on one file system: sparse files as what they take, hard links once.
+
+    What is mounted on places that are `covered` is not the root's own, though it may be of the same file system.
+    """
+    excluded = [f"--exclude={path}/{name}" for name in (f"{layers.DRIVER}/*/merged", *covered)]
+    common = ["du", "--summarize", "--one-file-system", *excluded]
     with pool(2) as threads:  # side by side: what one reads from the disk, the other finds in memory
         by_bytes = threads.submit(run, [*common, "--block-size=1", "--", str(path)], timeout=MEASURING, check=False)
         by_entry = threads.submit(run, [*common, "--inodes", "--", str(path)], timeout=MEASURING, check=False)
@@ -218,7 +222,7 @@ def _source(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source
     return Source(
         path=path,
         mount=mount_of(path, table),
-        size=measure(place),
+        size=measure(place, covered_now(path, table)),
         layers=len(immutable),
         layer_bytes=sum(layer.size for layer in immutable),
         identity=_identity(place),

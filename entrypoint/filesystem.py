@@ -61,6 +61,22 @@ def mounts_below(path: PurePosixPath, table: tuple[Mount, ...]) -> tuple[Mount, 
     return tuple(mount for mount in table if path in mount.point.parents)
 
 
+def covered_places(path: PurePosixPath, table: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Where inside a directory something else is mounted than what is there by itself, by names relative to it.
+
+    A bind mount of the same file system has the same device number: nothing but this table tells it apart. A directory
+    that is bound on itself, as an engine does with those of its plugins, shows its own content.
+    """
+    own = mount_of(path, table)
+    return tuple(
+        dict.fromkeys(
+            str(mount.point.relative_to(path))
+            for mount in mounts_below(path, table)
+            if (mount.device, mount.root) != (own.device, own.root / mount.point.relative_to(own.point))
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Space:
     """What a file system has free for root, in bytes and inodes; it has no inode limit if `inodes` is None."""

@@ -1,6 +1,7 @@
 """A move under way: its plan and its record, and the host it is done on."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from entrypoint.copying import Copied, Copier
 from entrypoint.host import Host
@@ -24,7 +25,8 @@ class Move:
     @property
     def copier(self) -> Copier:
         source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
-        return Copier(source, target, self.plan.same_file_system, self.plan.bwlimit)
+        path = PurePosixPath(self.plan.source)
+        return Copier(source, target, self.plan.same_file_system, self.plan.bwlimit, path)
 
     def before(self) -> Inventory | None:
         """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""

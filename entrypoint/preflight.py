@@ -14,6 +14,7 @@ from entrypoint import (
     quotas,
     selinux_checks,
     setting_checks,
+    store_checks,
     swarm,
     target_checks,
     users,
@@ -45,7 +46,17 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
     other = tuple(products.other(facts.engine.product))
     if other:
         return other
-    checks = (*adoption.CHECKS, driver, of_return, live_restore, unit, dependents, sub_mounts, ephemeral)
+    checks = (
+        *adoption.CHECKS,
+        driver,
+        store_checks.pending,
+        of_return,
+        live_restore,
+        unit,
+        dependents,
+        sub_mounts,
+        ephemeral,
+    )
     found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
     return errors_first([*found_so_far, *adoption.check(facts, found, insisted=adoption.ADOPT in accepted)])
 
@@ -259,6 +270,7 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     *target_checks.CHECKS,
     *selinux_checks.CHECKS,
     driver,
+    store_checks.pending,
     of_swarm,
     age,
     live_restore,

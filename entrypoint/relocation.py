@@ -210,7 +210,8 @@ def pre_copy(host: Host, plan: Plan) -> Copied:
     record = Unfinished.read(target) or Unfinished.begun(plan.source, plan.engine_id)
     record.write(target)
     trace("pre-copy.begun")
-    copier = Copier(host.path(plan.source), host.path(plan.target), plan.same_file_system, plan.bwlimit)
+    source, path = host.path(plan.source), PurePosixPath(plan.source)
+    copier = Copier(source, host.path(plan.target), plan.same_file_system, plan.bwlimit, path)
     copied = copier.pre_copy(record)
     if plan.checksum and not plan.same_file_system:  # a layer that is linked has the content that it is compared with
         check_content(copier, copied)

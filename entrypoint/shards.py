@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from entrypoint.changes import DIRECTORY, Change, Places, changed_command
 from entrypoint.host import polite_command, stream
@@ -68,11 +68,12 @@ class Shards:
     places: Places
 
 
-def cut(root: Path, excludes: tuple[str, ...]) -> Shards:
-    """Look at a tree as it is now, outside `excludes`, and cut it."""
+def cut(root: Path, excludes: tuple[str, ...], covered: Iterable[str] = ()) -> Shards:
+    """Look at a tree as it is now, outside `excludes`, and cut it; also above the single places that are `covered`."""
+    above = {os.fsencode(parent) for place in covered for parent in PurePosixPath(place).parents}
     own, links, places = weigh(root, excludes)
     below = totals(own)
-    halves = {place for place in below if is_cut(place, below)}
+    halves = {place for place in below if is_cut(place, below) or (place in above and can_be_cut(place))}
     tops = {place: below[place] for place in below if place not in halves and parent(place) in halves}
     loose = Weight()
     for place in halves & own.keys():
@@ -126,7 +127,12 @@ def is_cut(place: bytes, below: dict[bytes, Weight]) -> bool:
     """Where single entries are left out, and where there is too much for one; if what is above it is cut too."""
     if place in ALWAYS_CUT or parent(place) == DRIVER.encode():
         return True
-    return place.count(b"/") < DEEPEST - 1 and below[place].is_large and is_cut(parent(place), below)
+    return can_be_cut(place) and below[place].is_large and is_cut(parent(place), below)
+
+
+def can_be_cut(place: bytes) -> bool:
+    """What is deeper stands for all that is below it."""
+    return place.count(b"/") < DEEPEST - 1
 
 
 def shared(links: dict[int, set[bytes]], tops: dict[bytes, Weight]) -> Iterator[frozenset[bytes]]:

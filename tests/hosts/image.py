@@ -15,6 +15,7 @@ from tests.hosts.mirror import mirror
 
 SUITE = SUITES["trixie"]
 CERTIFICATES = Path("usr/local/share/ca-certificates")
+REGISTRY = "version: 0.1\nstorage: {filesystem: {rootdirectory: /registry}}\nhttp: {addr: ':5000'}\n"
 IDENTITIES = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 
 
@@ -82,6 +83,26 @@ def busybox() -> Iterator[Image]:
         yield Image(tag, key, path, _imported(tag, '["sh"]'))
 
 
+@contextmanager
+def registry() -> Iterator[Image]:
+    """A registry that keeps what is pushed to it below /registry, and serves it on port 5000."""
+    command = bootstrap(SUITE, variant="extract", packages=("docker-registry",))
+    key = cache.digest(*command, REGISTRY)
+
+    def build(target: Path) -> None:
+        tree = target.with_suffix(".tree")
+        remove_tree(tree)
+        run([*command, SUITE.name, tree, mirror()])
+        _pack_registry(tree, tree / "image")
+        with tarfile.open(target, "w") as archive:
+            archive.add(tree / "image", arcname=".")
+        remove_tree(tree)
+
+    tag = "registry:2"
+    with cache.entry("registry", key, build) as path:
+        yield Image(tag, key, path, _imported(tag, '["docker-registry", "serve", "/etc/registry.yml"]'))
+
+
 def _imported(tag: str, program: str) -> tuple[str, ...]:
     return ("import", "--change", f"CMD {program}", "-", tag)
 
@@ -96,3 +117,17 @@ def _pack_busybox(program: Path, target: Path) -> None:
             (target / "bin" / applet).symlink_to("busybox")
     (target / "etc/passwd").write_text(IDENTITIES)
     (target / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+
+
+def _pack_registry(tree: Path, target: Path) -> None:
+    """The program and the C library it is linked to, at the places they have in a merged /usr."""
+    libraries = ("usr/lib*/ld-linux*", "usr/lib/*/ld-linux*", "usr/lib/*/libc.so.6")
+    for file in (tree / "usr/bin/docker-registry", *(one for some in libraries for one in tree.glob(some))):
+        place = target / file.relative_to(tree)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        run(["cp", "-a", "--", file, place])
+    for name in ("lib", "lib64"):
+        (target / name).symlink_to(f"usr/{name}")
+    for name in ("etc", "tmp"):
+        (target / name).mkdir()
+    (target / "etc/registry.yml").write_text(REGISTRY)

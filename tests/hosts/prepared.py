@@ -13,12 +13,16 @@ from tests.hosts.host import Host
 from tests.hosts.image import Image, busybox
 from tests.hosts.launch import bare
 
+DAEMON_JSON = "/etc/docker/daemon.json"
+# Docker 29 has it by default; 26 and 28 take what is configured (moby daemon/daemon.go, UsesSnapshotter).
+CONTAINERD_STORE = '{"features": {"containerd-snapshotter": true}}\n'
+
 
 @contextmanager
-def prepared(suite: Suite, images: Sequence[Image]) -> Iterator[Path]:
+def prepared(suite: Suite, images: Sequence[Image], daemon_json: str = "") -> Iterator[Path]:
     with base(suite) as root:
-        key = f"{suite.name}-{cache.digest(root.key, *[image.key for image in images])}"
-        with cache.entry("var", key, lambda target: _prepare(suite, images, target), keep=4) as path:
+        key = f"{suite.name}-{cache.digest(root.key, *[image.key for image in images], daemon_json)}"
+        with cache.entry("var", key, lambda target: _prepare(suite, images, daemon_json, target), keep=6) as path:
             yield path
 
 
@@ -32,13 +36,16 @@ def boot(
     files: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
     start: bool = True,
+    containerd_store: bool = False,
 ) -> Iterator[Host]:
-    """A host that has busybox and, unless told otherwise, the product's image."""
+    """A host that has busybox and, unless told otherwise, the product's image; in containerd, if that is asked for."""
     chosen = SUITES[suite] if isinstance(suite, str) else suite
+    daemon_json = CONTAINERD_STORE if containerd_store else ""
+    given = {DAEMON_JSON: daemon_json} if daemon_json else {}
     with (
         images(with_image) as wanted,
-        prepared(chosen, wanted) as var,
-        bare(chosen, name, var=var, disks=disks, files=files, extra=extra, start=start) as host,
+        prepared(chosen, wanted, daemon_json) as var,
+        bare(chosen, name, var=var, disks=disks, files={**given, **(files or {})}, extra=extra, start=start) as host,
     ):
         if start:
             host.wait_docker()
@@ -55,8 +62,9 @@ def images(with_product: bool) -> Iterator[list[Image]]:
             yield [small, product]
 
 
-def _prepare(suite: Suite, wanted: Sequence[Image], target: Path) -> None:
-    with bare(suite, f"prepare-{suite.name}") as host:
+def _prepare(suite: Suite, wanted: Sequence[Image], daemon_json: str, target: Path) -> None:
+    files = {DAEMON_JSON: daemon_json} if daemon_json else {}
+    with bare(suite, f"prepare-{suite.name}", files=files) as host:
         host.wait_docker()
         for image in wanted:
             image.load(host)

@@ -286,7 +286,7 @@ class FakeMove(Move):
     @property
     def copier(self) -> FakeCopier:
         source, target = self.host.path(self.plan.source), self.host.path(self.plan.target)
-        return FakeCopier(source, target, self.plan.same_file_system, self.plan.bwlimit, self.calls)
+        return FakeCopier(source, target, self.plan.same_file_system, self.plan.bwlimit, calls=self.calls)
 
 
 def make_host(root: Path) -> Host:

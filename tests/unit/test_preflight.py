@@ -128,7 +128,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("mount-not-in-fstab", replace(GOOD, fstab="")),
     ("mount-not-in-fstab", replace(GOOD, fstab="# /dev/sdb1 /mnt/data ext4 defaults 0 2\n")),
     ("mount-not-in-fstab", replace(GOOD, fstab="/dev/sdb1 /mnt/data2 ext4 defaults 0 2\n")),
-    ("containerd-store", engine(store="containerd", driver="overlayfs")),
+    ("containerd-store", engine(store="containerd", driver="overlayfs", version="29.0.0")),
     *(("storage-driver", engine(driver=driver)) for driver in ("btrfs", "zfs", "fuse-overlayfs", "unheard-of")),
     ("live-restore", engine(live_restore=True)),
     ("quota-lost", limited("1G")),

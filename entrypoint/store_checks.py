@@ -1,0 +1,66 @@
+"""The check of what the engine's next start would keep its images in: that must be what it keeps them in now.
+
+An engine takes storage driver and image store when it starts, and at no reload. A configuration that was changed since
+then, by hand or by a program that manages it, is in force at the next start, whoever it is for: the engine comes up
+without its images and containers, on the old root as on the new one, so that there would be no way back either.
+"""
+
+from collections.abc import Iterator
+
+from entrypoint import daemon_config, flags
+from entrypoint.errors import PreflightError
+from entrypoint.facts import HostFacts
+from entrypoint.findings import Finding, error
+
+FEATURE = "containerd-snapshotter"
+FEATURE_FLAGS = ("--feature",)  # from 28 on (moby daemon/command/config.go)
+TRUE = ("1", "t", "true", "")
+FEATURE_SINCE = 23
+CONTAINERD_SINCE = 29  # without a word in the configuration, on a root that no driver has left a trace in
+
+
+def pending(facts: HostFacts) -> Iterator[Finding]:
+    try:
+        changes = list(_changes(facts))
+    except (PreflightError, ValueError):
+        return  # what cannot be read is told by another check
+    for key, now, then in changes:
+        yield error(
+            "store-pending",
+            "The next start of the engine would keep images elsewhere",
+            f"It runs with the {key} {now}; by its configuration it would start with {then}, and see none of its "
+            "images and containers.",
+            f"Take that change out of {facts.config.path} or the unit, or restart the engine with it first and see "
+            "that everything is there; then run again.",
+        )
+
+
+def _changes(facts: HostFacts) -> Iterator[tuple[str, str, str]]:
+    """What is meant, what it is now, and what it would be. Raises PreflightError or ValueError."""
+    engine = facts.engine
+    store = _configured_store(facts)
+    if store and store != engine.store:
+        yield "image store", engine.store, store
+    elif engine.store == "graphdriver" and (named := facts.storage_driver()) not in ("", engine.driver):
+        yield "storage driver", engine.driver, named
+
+
+def _configured_store(facts: HostFacts) -> str:
+    """Empty if it does not depend on the configuration; what an engine finds in its root a move carries along."""
+    wanted = _feature(facts)
+    if facts.engine.remaps or not facts.engine.is_at_least(FEATURE_SINCE):
+        return ""  # then it has the graph driver, whatever the configuration says
+    if wanted is None and facts.engine.is_at_least(CONTAINERD_SINCE):
+        return ""
+    return "containerd" if wanted else "graphdriver"
+
+
+def _feature(facts: HostFacts) -> bool | None:
+    """What the configuration says of the feature; nothing if it does not name it."""
+    words = [one.text for one in facts.command_line()]
+    said = [flag.value.partition("=") for flag in flags.given(words, FEATURE_FLAGS)]
+    if values := [value for name, _equals, value in said if name == FEATURE]:
+        return values[-1].lower() in TRUE
+    features = daemon_config.parse(facts.config.content, str(facts.config.path)).get("features")
+    value = features.get(FEATURE) if isinstance(features, dict) else None
+    return value if isinstance(value, bool) else None
