@@ -7,7 +7,7 @@ in the host's own directory is not (balena-engine issue 282). Connections are ma
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -116,7 +116,18 @@ class Engine:
                 client.close()
 
     def info(self) -> EngineInfo:
-        return EngineInfo.from_api(self._client.info(), self._client.version())
+        found = EngineInfo.from_api(self._client.info(), self._client.version())
+        if not found.swarm.is_one_of_managers:
+            return found
+        return replace(found, swarm=replace(found.swarm, reachable=self._reachable_managers()))
+
+    def _reachable_managers(self) -> int:
+        """How many managers this one can reach, itself among them; none answer where they have no majority."""
+        try:
+            roles = [one.get("ManagerStatus") or {} for one in self._client.api.nodes()]
+        except APIError:
+            return 0
+        return sum(role.get("Reachability") == "reachable" for role in roles)
 
     def containers(self) -> tuple[Container, ...]:
         """Every container, running or not, the longest running first."""

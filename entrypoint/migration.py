@@ -2,7 +2,7 @@
 
     journal.intent ▶ step.apply ▶ journal.done            for each step
     failure ▶ journal.rollback ▶ step.undo ▶ journal.undone    for each step begun, the last first
-    ▶ outcome: committed, rolled-back, or rollback-failed
+    ▶ outcome: committed, rolled-back, rollback-failed, or stayed
 
 A worker that takes over from a dead one goes forward if the configuration already names the target, which is the
 commit point, and no rollback had begun; else it goes back. Steps and undos are right when they are repeated.
@@ -27,7 +27,9 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.move import Move
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record
+from entrypoint.standstill import bring_up, release
 from entrypoint.steps import Step, end_records, engine_root, is_switched
+from entrypoint.swarm import took_part
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import KEPT, Unfinished
@@ -138,7 +140,38 @@ def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None, 
     if is_host_stopping(move):
         return ExitCode.INTERRUPTED
     with ignored_signals():
-        return _roll_back(move, begun, cause(move, begun, failure), keep_copy)
+        why = cause(move, begun, failure)
+        if stays(move, begun):
+            return stay(move, why)
+        return _roll_back(move, begun, why, keep_copy)
+
+
+def stays(move: Move, begun: Sequence[Step]) -> bool:
+    """Whether the engine may not return to the old root: one of several managers that has been at work on the new one.
+
+    Its log would be older there than what the others have heard of it (docs.docker.com, swarm/admin_guide: "never
+    restart a manager node by copying the raft directory"). A disk that cannot be read any more leaves no choice.
+    """
+    if not (move.plan.one_of_managers and was_started(move, begun)):
+        return False
+    with suppress(OSError):
+        return took_part(*(move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target)))
+    return False
+
+
+def stay(move: Move, why: dict[str, str]) -> ExitCode:
+    """See that the engine is up on the target, and say that the move is not proven."""
+    log.error("failed", **why)
+    problems: list[str] = []
+    try:
+        bring_up(move)
+        release(move)
+    except (RelocatorError, OSError) as problem:
+        problems.append(f"{Phase.START}: {told(problem)}")
+    facts = {**why, "problems": problems, "root": move.plan.target, "left": ""}
+    conclude(move, Outcome.STAYED, **facts)
+    log.error(str(Outcome.STAYED), **facts)
+    return ExitCode.BROKEN
 
 
 def cause(move: Move, begun: Sequence[Step], failure: BaseException | None) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Plan:
     is mounted later. `driver` is the storage driver, `driver_named` the one that the configuration names.
     `remove_ephemeral`: the operator has agreed to the loss of containers with `--rm`. `rules` are edits of SELinux's
     rules, line by line. `containerd` is the move of its root along with this one, `store` where the images are.
+    `one_of_managers`: of a swarm, so that an older state must not be returned to the others.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Plan:
     rules: tuple[FileEdit, ...] = ()
     containerd: ContainerdMove | None = None
     store: str = GRAPHDRIVER
+    one_of_managers: bool = False
 
     @property
     def every_unit(self) -> tuple[str, ...]:
@@ -234,6 +236,7 @@ def make(
         engine_version=facts.engine.version,
         containerd=containerd_move.make(facts, can_link, ends_others),
         store=facts.engine.store,
+        one_of_managers=facts.engine.swarm.is_one_of_managers,
     )
 
 

@@ -52,7 +52,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
         store,
         driver,
         store_checks.pending,
-        of_swarm,
+        of_return,
         live_restore,
         unit,
         dependents,
@@ -108,6 +108,10 @@ def driver(facts: HostFacts) -> Iterator[Finding]:
 
 def of_swarm(facts: HostFacts) -> Iterator[Finding]:
     yield from swarm.check(facts.engine.swarm)
+
+
+def of_return(facts: HostFacts) -> Iterator[Finding]:
+    yield from swarm.check_return(facts.engine.swarm)
 
 
 def age(facts: HostFacts) -> Iterator[Finding]:

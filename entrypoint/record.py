@@ -59,6 +59,7 @@ class Outcome(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     BROKEN = "rollback-failed"
+    STAYED = "stayed"  # failed, and not to be rolled back
     INTERRUPTED = "interrupted"
 
 

@@ -7,6 +7,7 @@ administrator had stopped (moby daemon/restartmanager.go, daemon.go).
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from entrypoint.engine import Engine, until
 from entrypoint.errors import EngineError, MoveError, VerificationError
@@ -20,6 +21,7 @@ SETTLING = 60.0  # seconds; a container that was started is running at once, one
 PATIENCE = 300.0
 
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+UNLOCKING = 1800.0  # seconds, for a person with a key
 RECOVERING = 120.0  # seconds; a check that names no interval is made every thirty, and fails at the third time
 
 
@@ -104,10 +106,28 @@ def await_health(engine: Engine, before: Inventory) -> None:
         log.warning("container.health", container=name, health=late[name], waited=RECOVERING)
 
 
-def await_node(engine: Engine, before: Inventory) -> None:
-    """A node takes a moment to be one again; until then the engine knows of no swarm."""
-    if before.node:
-        until(lambda: engine.info().swarm.state == State.ACTIVE, waiting_for="the swarm", seconds=SETTLING)
+def await_node(engine: Engine, before: Inventory) -> Inventory:
+    """A node takes a moment to be one again; until then the engine knows of no swarm. What can be expected of it.
+
+    One that is locked waits for its key, as after any restart, on either root: there is nothing to go back for.
+    """
+    if not before.node:
+        return before
+    until(lambda: _node(engine) in (State.ACTIVE, State.LOCKED), waiting_for="the swarm", seconds=SETTLING)
+    if _node(engine) == State.LOCKED:
+        restore(engine, before)
+        log.warning("swarm.locked", minutes=int(UNLOCKING / 60))
+        with suppress(EngineError):
+            until(lambda: _node(engine) != State.LOCKED, waiting_for="the key", seconds=UNLOCKING, interval=1.0)
+    if _node(engine) == State.LOCKED:
+        log.warning("swarm.unproven")
+        return replace(before, node="", services={})
+    until(lambda: _node(engine) == State.ACTIVE, waiting_for="the swarm", seconds=SETTLING)
+    return before
+
+
+def _node(engine: Engine) -> str:
+    return engine.info().swarm.state
 
 
 def require_services(engine: Engine, before: Inventory) -> None:

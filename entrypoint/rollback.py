@@ -29,7 +29,7 @@ from entrypoint.standing import our_containers
 from entrypoint.systemd import RUNNING, Systemd
 
 CHECKS = (
-    preflight.of_swarm,
+    preflight.of_return,
     preflight.live_restore,
     preflight.unit,
     *setting_checks.CHECKS,

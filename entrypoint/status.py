@@ -27,6 +27,7 @@ class State(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     BROKEN = "rollback-failed"
+    STAYED = "stayed"
     INTERRUPTED = "interrupted"
     CUT_OFF = "cut-off"
     ABANDONED = "abandoned"
@@ -38,6 +39,7 @@ EXIT_CODES = {
     State.COMMITTED: ExitCode.DONE,
     State.ROLLED_BACK: ExitCode.ROLLED_BACK,
     State.BROKEN: ExitCode.BROKEN,
+    State.STAYED: ExitCode.BROKEN,
     State.INTERRUPTED: ExitCode.INTERRUPTED,
     State.CUT_OFF: ExitCode.BROKEN,
     State.ABANDONED: ExitCode.INTERRUPTED,
@@ -260,6 +262,18 @@ def _broken(status: Status) -> tuple[str, ...]:
     )
 
 
+def _stayed(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} failed in the phase `{status.phase}`, and was not rolled back.",
+        f"Why: {status.reason}",
+        f"The engine is one of several managers of a swarm and has been at work on {status.target}: it stays there, "
+        "because an older state must not be returned to the other managers.",
+        *(f"  {problem}" for problem in status.problems),
+        "See what is amiss: docker node ls; docker ps --all; journalctl -u docker.service -n 50",
+        f"The old root {status.source} is as it was. To return to it all the same, leave the swarm first.",
+    )
+
+
 def _interrupted(status: Status) -> tuple[str, ...]:
     return (f"Run {status.run} was interrupted before the engine was stopped. Nothing was changed.",)
 
@@ -286,6 +300,7 @@ SENTENCES = {
     State.COMMITTED: _committed,
     State.ROLLED_BACK: _rolled_back,
     State.BROKEN: _broken,
+    State.STAYED: _stayed,
     State.INTERRUPTED: _interrupted,
     State.CUT_OFF: _cut_off,
     State.ABANDONED: _abandoned,

@@ -191,7 +191,7 @@ def await_health(move: Move) -> None:
 
 
 def prove_inventory(move: Move, engine: Engine, before: Inventory) -> None:
-    restart.await_node(engine, before)
+    before = restart.await_node(engine, before)
     restart.restore(engine, before)
     after = engine.inventory()
     if found := inventory.differences(before, after.without(move.ours)):

@@ -5,10 +5,12 @@ they are neither compared nor started; that their services run as many of them a
 swarm's networks compared, which a node knows while it has tasks in them.
 """
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from entrypoint.findings import Finding, error, warning
@@ -30,7 +32,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Swarm:
-    """`GET /info` on the swarm; how many `managers` and `nodes` it has only managers know, and whether they lock."""
+    """`GET /info` on the swarm; how many `managers` and `nodes` it has only managers know, and whether they lock.
+
+    `reachable` are those of several managers that this one can reach, itself among them (`GET /nodes`).
+    """
 
     state: str = State.INACTIVE
     node: str = ""
@@ -38,6 +43,7 @@ class Swarm:
     managers: int = 0
     nodes: int = 0
     autolock: bool = False
+    reachable: int = 0
 
     @classmethod
     def from_api(cls, answer: Mapping[str, Any]) -> "Swarm":
@@ -56,6 +62,16 @@ class Swarm:
         """Whether its services can run nowhere else."""
         return self.state == State.ACTIVE and self.is_manager and self.nodes == 1
 
+    @property
+    def is_one_of_managers(self) -> bool:
+        """Whether other managers hold what this one holds."""
+        return self.is_manager and self.managers > 1
+
+    @property
+    def majority(self) -> int:
+        """How many managers must be at work for the swarm to be governed (Raft)."""
+        return self.managers // 2 + 1
+
 
 class Task(Protocol):
     """The container of a task."""
@@ -72,10 +88,42 @@ def replicas(containers: "tuple[Task, ...]") -> dict[str, int]:
     return dict(Counter(one.service for one in containers if one.service and one.is_alive))
 
 
+def took_part(old: Path, new: Path) -> bool:
+    """Whether a node has been at work on one of two data roots since they were equal: its state there differs."""
+    return _state_in(old) != _state_in(new)
+
+
+def _state_in(root: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(root)): _digest(file) for file in (root / "swarm").rglob("*") if file.is_file()}
+
+
+def _digest(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").digest()
+
+
 def check(swarm: Swarm) -> Iterator[Finding]:
     if swarm.state == State.INACTIVE:
         return
-    yield from next((found for one in REFUSING if (found := list(one(swarm)))), [told(swarm)])
+    if errors := [*_state(swarm), *_quorum(swarm)]:
+        yield from errors[:1]
+    else:
+        yield told(swarm)
+        yield from _managers(swarm)
+        yield from _autolock(swarm)
+
+
+def check_return(swarm: Swarm) -> Iterator[Finding]:
+    """Where an older root is to be used again: a rollback, or one that was left before."""
+    yield from check(swarm)
+    if swarm.is_one_of_managers:
+        yield error(
+            "swarm-return",
+            "An older state cannot be returned to the managers of a swarm",
+            f"There are {swarm.managers}. The other root holds what this manager knew when it left it, and the "
+            "managers' protocol does not allow that once the newer state took part.",
+            "Make it a worker first: on another manager `docker node demote …`; afterwards `docker node promote …`.",
+        )
 
 
 def _state(swarm: Swarm) -> Iterator[Finding]:
@@ -88,29 +136,43 @@ def _state(swarm: Swarm) -> Iterator[Finding]:
         )
 
 
-def _managers(swarm: Swarm) -> Iterator[Finding]:
-    if swarm.is_manager and swarm.managers > 1:
+def _quorum(swarm: Swarm) -> Iterator[Finding]:
+    """Two managers never can spare one; of more, those that are there should."""
+    if swarm.managers > 2 and swarm.reachable - 1 < swarm.majority:
         yield error(
+            "swarm-quorum",
+            "Without this manager the swarm would have no majority",
+            f"Of {swarm.managers} managers {swarm.reachable} are reachable, this one among them; {swarm.majority} must "
+            "be at work.",
+            "Bring the others back first: docker node ls",
+        )
+
+
+def _managers(swarm: Swarm) -> Iterator[Finding]:
+    if swarm.is_one_of_managers:
+        others = swarm.reachable - 1
+        kept = "The others keep a majority." if others >= swarm.majority else (
+            "The other one is no majority: until this one is back no service can be changed, and none that fails is "
+            "started again; what runs runs on."
+        )  # fmt: skip
+        yield warning(
             "swarm-managers",
             "The engine is one of several managers of a swarm",
-            f"There are {swarm.managers}. A move that is taken back would return an older state to them, which the "
-            "managers' protocol does not allow once the newer one took part.",
-            "Make it a worker for the move: on another manager `docker node demote …`, and `docker node promote …` "
-            "afterwards; see before that the others keep a majority.",
+            f"There are {swarm.managers}. {kept} Once it has been at work on the new root, it stays there whatever "
+            "fails: an older state must not be returned to the others.",
+            "To have it taken back if something fails: `docker node demote …` before, `docker node promote …` after.",
         )
 
 
 def _autolock(swarm: Swarm) -> Iterator[Finding]:
-    if swarm.autolock:
-        yield error(
+    if swarm.autolock and swarm.is_manager:
+        yield warning(
             "swarm-autolock",
             "The swarm's managers lock themselves",
-            "After each restart of the engine somebody has to enter the key, and no service runs until then.",
-            "For the move: `docker swarm update --autolock=false`, and `--autolock=true` afterwards.",
+            "After the restart of the engine somebody has to enter the key, and no service runs here until then. The "
+            "move waits for it, for half an hour.",
+            "Have the key at hand (docker swarm unlock-key), and enter it when the engine is back: docker swarm unlock",
         )
-
-
-REFUSING: tuple[Callable[[Swarm], Iterator[Finding]], ...] = (_state, _managers, _autolock)
 
 
 def told(swarm: Swarm) -> Finding:

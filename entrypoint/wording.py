@@ -27,6 +27,8 @@ SENTENCES: Mapping[str, str] = {
     "handed_over": "The engine is going down now. The unit {unit} on the host carries on.\n"
     "  follow it:    journalctl -fu {unit}\n"
     "  its outcome:  docker run --rm --privileged --pid=host {image} status --wait",
+    "swarm.locked": "! The swarm is locked: enter its key on this host (docker swarm unlock), within {minutes} minutes",
+    "swarm.unproven": "! The swarm is still locked: that its services run was not seen. Later: docker swarm unlock",
     "adoption.proven": "  the engine holds what is in the adopted root: {containers} containers, {volumes} volumes",
     "already_back": "The engine was taken back to {root} already. Nothing to do.",
     "loss.made": "  only on the root that is left: {what}",

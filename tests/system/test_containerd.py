@@ -45,6 +45,7 @@ from tests.system.two_roots import (
     assert_as_it_was,
     assert_committed,
     assert_equal_stores,
+    assert_rolled_back,
     before,
     roots,
 )
@@ -276,9 +277,8 @@ def test_a_move_on_one_file_system_links_what_never_changes(asked: Host) -> None
     beside = f"{DISK}/beside/docker", f"{DISK}/beside/containerd"
     assert_committed(asked, move(asked, beside[0]), before(asked), *beside)
     blobs = f"{STORE_TARGET}/io.containerd.content.v1.content/blobs/sha256"
-    print(
-        f"\nmore space taken: {used(asked) - taken >> 20} MiB, blobs: {asked.run(['du', '-sm', blobs]).stdout.split()[0]}"
-    )
+    size = asked.run(["du", "-sm", blobs]).stdout.split()[0]
+    print(f"\nmore space taken: {used(asked) - taken >> 20} MiB, blobs: {size}")
     assert_equal_stores(asked, STORE_TARGET, beside[1])
 
 

@@ -1,7 +1,5 @@
 """Broken on purpose in each step from freeze to verify: the engine is back on the old root, and nothing has changed."""
 
-import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,19 +14,22 @@ from tests.system.moving import (
     TARGET,
     UNIT,
     Before,
+    arm,
     assert_committed,
     assert_rolled_back,
+    await_pause,
     await_worker,
     before,
+    disarm,
     move,
     outcome,
     relocator,
+    resume,
 )
 
 pytestmark = pytest.mark.system
 
 BREAK = "/etc/systemd/system/docker.service.d/90-break.conf"
-LOCK = "/var/lib/relocator/lock"
 DAEMON_JSON = "/etc/docker/daemon.json"
 ON_NEW_ROOT = f"grep -q {TARGET} {DAEMON_JSON}"
 
@@ -38,14 +39,7 @@ def firm() -> Iterator[Host]:
     """A host that every failed move must leave as it was, so that one serves them all."""
     with Disk("4G", "ext4") as disk, boot(name="firm", disks={DISK: disk}) as host:
         populate(host)
-        assert_lock_can_be_taken(host)
         yield host
-
-
-def assert_lock_can_be_taken(host: Host) -> None:
-    """The journal's lock, which holds the worker back where a test wants to do something first."""
-    host.path(LOCK).parent.mkdir(mode=0o700, exist_ok=True)
-    host.path(LOCK).touch()
 
 
 @contextmanager
@@ -113,19 +107,18 @@ def test_a_failed_step_is_rolled_back(firm: Host, breakage: Breakage) -> None:
 
 
 @contextmanager
-def held_back(host: Host) -> Iterator[None]:
-    """Hand over, and hold the worker back while the block runs: it waits for the lock before it touches anything."""
-    with host.path(LOCK).open() as lock:
-        handed_over = relocator(host, TARGET)
-        assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                assert time.monotonic() < deadline
+def paused_at(host: Host, point: str) -> Iterator[None]:
+    """A move whose worker waits at a trace point while the block runs."""
+    arm(host, f"{point} pause")
+    handed_over = relocator(host, TARGET)
+    assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
+    await_pause(host, point)
+    try:
         yield
+    finally:
+        resume(host, point)
+        await_worker(host)
+        disarm(host, point)
 
 
 def test_a_target_that_turns_read_only_is_rolled_back_and_told(firm: Host) -> None:
@@ -256,41 +249,27 @@ def test_a_busy_host_that_makes_and_removes_containers_is_moved(firm: Host) -> N
 
 def test_a_stopped_worker_rolls_back(firm: Host) -> None:
     was = before(firm)
-    with held_back(firm):
-        firm.run(["systemctl", "stop", UNIT])
-    await_worker(firm)
+    with paused_at(firm, "freeze.intended"):
+        firm.run(["systemctl", "stop", "--no-block", UNIT])
     assert_rolled_back(firm, outcome(firm), was, "")
 
 
 def test_a_killed_worker_leaves_a_running_engine(firm: Host) -> None:
     """The safety net starts the engine with the host's own programs; then systemd starts a worker that goes back."""
     was = before(firm)
-    slow_stop = "[Service]\nExecStop=/bin/sleep 2\n"
-    with broken_unit(firm, slow_stop):
-        assert relocator(firm, TARGET).returncode == 10
-        deadline = time.monotonic() + 60
-        while not firm.path("/run/relocator/hold").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    with paused_at(firm, "freeze.stopped"):
         firm.run(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT])
-        await_worker(firm)
-        firm.wait_docker()
+    firm.wait_docker()
     assert_rolled_back(firm, outcome(firm), was, "cut off")
 
 
 def test_a_killed_worker_and_keeper_leave_a_running_engine(firm: Host) -> None:
     """With the image gone too, there is the safety net alone; the next command puts the rest right."""
     was = before(firm)
-    with broken_unit(firm, "[Service]\nExecStop=/bin/sleep 2\n"):
-        assert relocator(firm, TARGET).returncode == 10
-        deadline = time.monotonic() + 60
-        while not firm.path("/run/relocator/hold").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    with paused_at(firm, "freeze.stopped"):
         firm.run("systemctl kill --signal=KILL relocator-keeper.service")
         firm.run(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT])
-        await_worker(firm)
-        firm.wait_docker()
+    firm.wait_docker()
     assert firm.docker("info", "--format", "{{.DockerRootDir}}") == "/var/lib/docker"
     assert not firm.path("/run/relocator/hold").exists()
     assert_rolled_back(firm, outcome(firm), was, "cut off")

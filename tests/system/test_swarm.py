@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.system.moving import DISK, SOURCE, TARGET, assert_nothing_left, move, outcome, relocator
+from tests.system.moving import DISK, SOURCE, TARGET, UNIT, assert_nothing_left, move, outcome, relocator
 
 pytestmark = pytest.mark.system
 
@@ -49,17 +49,6 @@ def tasks(host: Host) -> set[str]:
     return set(host.docker("ps", "--quiet", "--no-trunc", "--filter", "label=com.docker.swarm.task").split())
 
 
-def test_what_locks_itself_is_refused_and_told_what_to_do(node: Host) -> None:
-    node.docker("swarm", "update", "--autolock=true")
-    try:
-        refused = relocator(node, "check", TARGET)
-    finally:
-        node.docker("swarm", "update", "--autolock=false")
-    assert refused.returncode == 3, refused.stdout + refused.stderr
-    assert "[swarm-autolock]" in refused.stderr
-    assert "docker swarm update --autolock=false" in refused.stderr
-
-
 def test_its_services_run_whole_again_there_and_back(node: Host) -> None:
     was, secrets = swarm_of(node), node.docker("secret", "ls", "--quiet")
     for root, go in ((TARGET, lambda: move(node)), (SOURCE, lambda: back(node))):
@@ -82,3 +71,26 @@ def test_its_services_run_whole_again_there_and_back(node: Host) -> None:
 def back(host: Host) -> dict[str, object]:
     assert relocator(host, "rollback", "--yes").returncode == 10
     return outcome(host)
+
+
+def test_a_node_that_locks_itself_waits_for_its_key(node: Host) -> None:
+    node.docker("swarm", "update", "--autolock=true")
+    key, was = node.docker("swarm", "unlock-key", "--quiet"), swarm_of(node)
+    told = relocator(node, f"{DISK}/locked")
+    assert told.returncode == 10, told.stdout + told.stderr
+    assert "docker swarm unlock-key" in told.stdout
+    await_state(node, "locked")
+    assert relocator(node, "status").returncode == 10  # at work, and waiting
+    node.run(["docker", "swarm", "unlock"], stdin=f"{key}\n")
+    assert outcome(node)["state"] == "committed"
+    assert "The swarm is locked" in node.journal(UNIT) or "swarm.locked" in node.journal(UNIT)
+    assert swarm_of(node) == was
+    assert replicas(node) == {"web": "2/2", "db": "1/1"}
+    node.docker("swarm", "update", "--autolock=false")
+
+
+def await_state(host: Host, wanted: str) -> None:
+    deadline = time.monotonic() + READY
+    while host.run(["docker", "info", "--format", "{{.Swarm.LocalNodeState}}"], check=False).stdout.strip() != wanted:
+        assert time.monotonic() < deadline, host.journal(UNIT)
+        time.sleep(0.2)

@@ -23,7 +23,7 @@ from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
 from entrypoint.move import Move
 from entrypoint.plan import Plan
-from entrypoint.swarm import Swarm
+from entrypoint.swarm import State, Swarm
 from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
 from entrypoint.trace import trace
 
@@ -88,6 +88,8 @@ class Daemon:
     live_restore: bool = False
     driver: str = "overlay2"
     containerd: "FakeContainerd | None" = None
+    swarm: Swarm = field(default_factory=Swarm)
+    locks: bool = False  # each start leaves the node locked
 
     def add(self, name: str, status: Status = Status.RUNNING, policy: str = "no", **facts: Any) -> Box:
         auto_remove = facts.pop("auto_remove", False)
@@ -124,6 +126,8 @@ class Daemon:
     def start(self) -> None:
         """The table of restart policies after a start of the engine."""
         self.up = True
+        if self.locks:
+            self.swarm = Swarm(State.LOCKED)
         self.root = self.stays_on or self.configured_root()
         if self.containerd:
             self.containerd.pairs.append((self.root, self.containerd.root))
@@ -169,7 +173,8 @@ class FakeEngine(Engine):
     def info(self) -> EngineInfo:
         root = PurePosixPath(self.daemon.root)
         live_restore = self.daemon.live_restore
-        return EngineInfo("ID", root, "overlay2", "graphdriver", "28.5.0", live_restore, swarm=Swarm(), security=())
+        swarm = self.daemon.swarm
+        return EngineInfo("ID", root, "overlay2", "graphdriver", "28.5.0", live_restore, swarm=swarm, security=())
 
     def containers(self) -> tuple[Container, ...]:
         found = (box.container for box in self.daemon.boxes.values())
@@ -206,7 +211,7 @@ class FakeEngine(Engine):
         daemon = self.daemon
         daemon.calls.record("engine.inventory")
         return Inventory("ID", daemon.driver, "graphdriver", self.containers(), dict(daemon.images),
-                         dict(daemon.volumes), {"bridge": "bridge"}, {})  # fmt: skip
+                         dict(daemon.volumes), {"bridge": "bridge"}, {}, node=daemon.swarm.node)  # fmt: skip
 
 
 def opener(daemon: Daemon) -> Callable[[Path], Any]:

@@ -14,7 +14,7 @@ from entrypoint.findings import Severity
 from entrypoint.goal import parse_target
 from entrypoint.inventory import Status
 from entrypoint.plan import make
-from entrypoint.preflight import EPHEMERAL, check, is_already_there, require
+from entrypoint.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
 from entrypoint.products import Product
 from entrypoint.roots import Size
 from entrypoint.swarm import Swarm
@@ -93,6 +93,10 @@ def mounted(point: str, device: str, root: str) -> HostFacts:
     return replace(GOOD, mounts=(*GOOD.mounts, replace(mount(point, device), root=PurePosixPath(root))))
 
 
+def managers(count: int, reachable: int, *, autolock: bool = False) -> Swarm:
+    return Swarm("active", "N", is_manager=True, managers=count, nodes=9, reachable=reachable, autolock=autolock)
+
+
 FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("target-inside-source", missing_target("/var/lib/docker/new", "/var/lib/docker")),
     ("target-inside-source", target(identities=((801, 50), SOURCE.identity, (801, 2)))),
@@ -134,8 +138,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("swarm", engine(swarm=Swarm("active", "N"))),
     ("swarm", engine(swarm=Swarm("active", "N", is_manager=True, managers=1, nodes=1))),
     *(("swarm-state", engine(swarm=Swarm(state))) for state in ("pending", "locked", "error")),
-    ("swarm-managers", engine(swarm=Swarm("active", "N", is_manager=True, managers=3, nodes=3))),
-    ("swarm-autolock", engine(swarm=Swarm("active", "N", is_manager=True, managers=1, nodes=1, autolock=True))),
+    *(("swarm-quorum", engine(swarm=managers(count, reachable))) for count, reachable in ((3, 2), (3, 0), (5, 3))),
     ("engine-old", engine(version="19.03.15")),
     ("engine-old", engine(version="")),
     ("run-unsettled", replace(GOOD, unsettled="000007")),
@@ -444,3 +447,18 @@ def test_a_limit_for_every_container_needs_xfs_with_quotas_and_is_lost_to_those_
 
 def test_a_volume_keeps_its_limit_where_the_file_system_can() -> None:
     assert ids(replace(target_on("ext4", "prjquota"), sized_volumes=("small",))) == []
+
+
+@pytest.mark.parametrize(("count", "reachable", "said"), [
+    (2, 2, "no majority"), (2, 0, "no majority"), (3, 3, "keep a majority"), (5, 4, "keep a majority"),
+])  # fmt: skip
+def test_one_of_several_managers_is_told_of_the_quorum(count: int, reachable: int, said: str) -> None:
+    facts = engine(swarm=managers(count, reachable, autolock=True))
+    assert ids(facts) == ["swarm", "swarm-managers", "swarm-autolock"]
+    assert said in next(one.detail for one in check(facts) if one.id == "swarm-managers")
+    assert [one.id for one in of_return(facts) if one.severity is Severity.ERROR] == ["swarm-return"]
+
+
+def test_a_node_alone_and_a_worker_may_return_to_an_older_state() -> None:
+    for swarm in (Swarm("active", "N", is_manager=True, managers=1, nodes=1), Swarm("active", "N")):
+        assert not refuses(of_return(engine(swarm=swarm)))
