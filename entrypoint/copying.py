@@ -20,7 +20,6 @@ from entrypoint.changes import DIRECTORY, Look, Places
 from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
 from entrypoint.errors import CopyError
 from entrypoint.filesystem import Mount, covered_places, flush, mounts
-from entrypoint.host import run
 from entrypoint.layers import DRIVER, immutable_layers
 from entrypoint.log import log
 from entrypoint.shards import cut
@@ -297,13 +296,3 @@ def is_enough(sent: int, before: int | None) -> bool:
 def _told(stats: Sent, began: float) -> dict[str, object]:
     seconds = round(time.monotonic() - began, 3)
     return {"size": wording.size(stats.size), "files": stats.files, "seconds": seconds}
-
-
-def remove_copy(target: Path) -> None:
-    """Remove what was copied into a target that was empty before; the directory itself and lost+found stay."""
-    for entry in sorted(os.scandir(target), key=lambda entry: entry.name):
-        if entry.name == "lost+found":
-            continue
-        result = run(["rm", "-rf", "--one-file-system", "--", entry.path], timeout=None, check=False)
-        if result.code:
-            raise CopyError(f"The unfinished copy {entry.path} cannot be removed.", details=result.stderr[-1000:])

@@ -17,8 +17,7 @@ from pathlib import Path
 import structlog
 
 from entrypoint import adoption, net, pair
-from entrypoint.copying import remove_copy
-from entrypoint.edits import remove_empty
+from entrypoint.discard import discard
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError
 from entrypoint.inventory import ALIVE
@@ -32,7 +31,7 @@ from entrypoint.steps import Step, end_records, engine_root, is_switched
 from entrypoint.swarm import took_part
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
-from entrypoint.unfinished import KEPT, Unfinished
+from entrypoint.unfinished import KEPT
 
 # The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
 DEPARTURE = 120.0
@@ -290,14 +289,8 @@ def discard_copy(move: Move) -> str:
     try:
         if engine_root(move.host) != move.plan.source:
             return "the engine does not run on the old root"
-        for one in move.plan.each():
-            if not Unfinished.marks(move.host.path(one.target), one.source, one.engine_id):
-                return f"{one.target} does not say of itself that it is an unfinished copy"
-            remove_copy(move.host.path(one.target))
-            remove_empty(move.host, reversed(one.created))
+        return discard(move.host, move.plan)
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
         log.warning("target.left", target=move.plan.target, why=left)
         return left
-    log.info("target.removed", target=move.plan.target)
-    return ""

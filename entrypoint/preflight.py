@@ -11,6 +11,7 @@ from entrypoint import (
     containerd_checks,
     drivers,
     layers,
+    parts_checks,
     products,
     quotas,
     selinux_checks,
@@ -21,10 +22,9 @@ from entrypoint import (
     users,
 )
 from entrypoint.adoption import Adoptable
-from entrypoint.engine import GRAPHDRIVER, REMAPPED
+from entrypoint.engine import GRAPHDRIVER
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
-from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, Severity, agreed, error, warning
 from entrypoint.inventory import ALIVE, doomed
 from entrypoint.systemd import RUNNING, STOPPED
@@ -56,7 +56,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
         live_restore,
         unit,
         dependents,
-        sub_mounts,
+        parts_checks.sub_mounts,
         ephemeral,
     )
     found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
@@ -205,49 +205,6 @@ def packages(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
-    """File systems mounted inside the data root that the engine did not mount itself."""
-    for mount in mounts_below(facts.source.path, facts.mounts):
-        parts = mount.point.relative_to(facts.source.path).parts
-        if not _is_the_engines(parts):
-            yield error(
-                "sub-mount",
-                "A part of the data root is a file system of its own",
-                f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
-                "This version moves a data root only as a whole.",
-            )
-
-
-def subvolumes(facts: HostFacts) -> Iterator[Finding]:
-    if facts.source.subvolumes:
-        shown = ", ".join(facts.source.subvolumes[:5])
-        yield error(
-            "subvolume",
-            "A part of the data root is a btrfs subvolume of its own",
-            f"Below {facts.source.path}: {shown}. It would be an empty directory in the copy.",
-            "Turn it into a directory (cp -a --reflink=always), or move it out of the data root.",
-        )
-
-
-def _is_the_engines(parts: tuple[str, ...]) -> bool:
-    """What dockerd mounts below its root: layers, shared memory and secrets of containers, volumes in use, plugins."""
-    if REMAPPED.fullmatch(parts[0]):
-        parts = parts[1:]
-    match parts:
-        case (layers.DRIVER, _, "merged", *_):
-            return True
-        case ("containers", _, "mounts" | "secrets", *_):
-            return True
-        case ("volumes", _, "_data", *_):
-            return True
-        case ("plugins", *_):
-            return True
-        case ("rootfs", _, _, *_):  # where containerd's snapshots are put together
-            return True
-        case _:
-            return False
-
-
 def ephemeral(facts: HostFacts) -> Iterator[Finding]:
     if names := doomed(facts.inventory.containers):
         yield error(
@@ -289,8 +246,8 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     *setting_checks.CHECKS,
     dependents,
     packages,
-    sub_mounts,
-    subvolumes,
+    parts_checks.sub_mounts,
+    parts_checks.subvolumes,
     clock,
     ephemeral,
     unattended,

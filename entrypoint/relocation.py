@@ -28,8 +28,8 @@ from entrypoint import (
 )
 from entrypoint import plan as planning
 from entrypoint.adoption import Adoptable
-from entrypoint.copying import Copied, Copier, identity, remove_copy
-from entrypoint.edits import remove_empty
+from entrypoint.copying import Copied, Copier, identity
+from entrypoint.discard import discard
 from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import existing_ancestor
@@ -265,11 +265,7 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
     log.warning("giving_up", reason=reason)
     left = ""
     try:
-        for one in plan.each():
-            if Unfinished.marks(host.path(one.target), one.source, one.engine_id):
-                remove_copy(host.path(one.target))
-                log.info("target.removed", target=one.target)
-            remove_empty(host, reversed(one.created))
+        discard(host, plan)
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
     outcome = Outcome.INTERRUPTED if is_interrupt else Outcome.ROLLED_BACK

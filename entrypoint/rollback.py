@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
-from entrypoint import containerd_checks, edits, handover, intact, loss, preflight, setting_checks, settings, wording
+from entrypoint import (
+    containerd_checks,
+    edits,
+    handover,
+    intact,
+    loss,
+    parts_checks,
+    preflight,
+    setting_checks,
+    settings,
+    wording,
+)
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, PreflightError
@@ -34,7 +45,7 @@ CHECKS = (
     preflight.unit,
     *setting_checks.CHECKS,
     preflight.dependents,
-    preflight.sub_mounts,
+    parts_checks.sub_mounts,
     preflight.ephemeral,
 )
 

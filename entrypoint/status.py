@@ -15,7 +15,7 @@ from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import frees
 from entrypoint.systemd import STOPPED, Systemd
-from entrypoint.timeline import Span, picture, spans
+from entrypoint.timeline import Span, downtime, last_phase, old_root, picture, spans
 from entrypoint.unfinished import KEPT
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
@@ -112,12 +112,12 @@ def of_run(run: Run, busy: bool) -> Status:
         target=begun.get("target", ""),
         containerd=(found[0], found[1]) if (found := begun.get("containerd")) else None,
         direction=Direction(begun.get("direction", Direction.FORTH)),
-        old_root=_old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
-        phase=outcome.get("failed_in") or _phase(records),
+        old_root=old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
+        phase=outcome.get("failed_in") or last_phase(records),
         reason=outcome.get("reason", ""),
         problems=tuple(outcome.get("problems", ())),
         left=outcome.get("left", ""),
-        downtime=_downtime(records),
+        downtime=downtime(records),
         timeline=spans(records),
         verified=counts(run.inventory("expected") or run.inventory() or {}) if state is State.COMMITTED else {},
         frees=frees(run),
@@ -133,27 +133,6 @@ def _state(outcome: Record, records: list[Record], busy: bool) -> State:
         return State.COMMITTED  # all but the last record, which a full disk may have refused
     handed_over = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
     return State.CUT_OFF if handed_over else State.ABANDONED
-
-
-def _old_root(records: list[Record]) -> str:
-    """`removed` when all that were left are."""
-    events = [record["event"] for record in records]
-    if events.count(Event.CLEANED) >= (2 if any("containerd" in record for record in records) else 1):
-        return "removed"
-    return "being removed" if Event.CLEANUP in events else "kept"
-
-
-def _phase(records: list[Record]) -> str:
-    begun = [record["step"] for record in records if record["event"] == Event.INTENT]
-    return begun[-1] if begun else Phase.PRE_COPY
-
-
-def _downtime(records: list[Record]) -> float | None:
-    """From the freeze to when the engine was proven, on whichever root."""
-    at = {(record["event"], record.get("step")): record["at"] for record in records}
-    began = at.get((Event.INTENT, Phase.FREEZE))
-    ended = at.get((Event.UNDONE, Phase.FREEZE)) or at.get((Event.PROVEN, Phase.VERIFY))
-    return round(ended - began, 3) if began and ended else None
 
 
 def wait(journal: Journal, systemd: Systemd) -> Status:

@@ -70,3 +70,24 @@ def picture(found: Sequence[Span], columns: int) -> tuple[str, ...]:
         lines.append(line)
     legend = f"{AWAY} the engine was away, {THERE} it was there"
     return (*lines, legend) if width >= LEAST_BAR else tuple(lines)
+
+
+def old_root(records: Sequence[Record]) -> str:
+    """`removed` when all that were left are."""
+    events = [record["event"] for record in records]
+    if events.count(Event.CLEANED) >= (2 if any("containerd" in record for record in records) else 1):
+        return "removed"
+    return "being removed" if Event.CLEANUP in events else "kept"
+
+
+def last_phase(records: Sequence[Record]) -> str:
+    begun = [record["step"] for record in records if record["event"] == Event.INTENT]
+    return begun[-1] if begun else Phase.PRE_COPY
+
+
+def downtime(records: Sequence[Record]) -> float | None:
+    """From the freeze to when the engine was proven, on whichever root."""
+    at = {(record["event"], record.get("step")): record["at"] for record in records}
+    began = at.get((Event.INTENT, Phase.FREEZE))
+    ended = at.get((Event.UNDONE, Phase.FREEZE)) or at.get((Event.PROVEN, Phase.VERIFY))
+    return round(ended - began, 3) if began and ended else None

@@ -13,8 +13,8 @@ from entrypoint.copying import (
     Copier,
     identity,
     is_enough,
-    remove_copy,
 )
+from entrypoint.discard import remove_copy
 from entrypoint.errors import CopyError
 
 MIB = 1024 * 1024

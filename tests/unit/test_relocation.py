@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import handover, recovery, relocation
+from entrypoint import discard, handover, recovery, relocation
 from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, SystemdError
 from entrypoint.host import Host
 from entrypoint.journal import Journal
@@ -135,7 +135,7 @@ def test_a_copy_that_cannot_be_removed_is_told_and_hides_no_failure(
     def refuse(_target: Path) -> None:
         raise error
 
-    monkeypatch.setattr(relocation, "remove_copy", refuse)
+    monkeypatch.setattr(discard, "remove_copy", refuse)
     attempt.calls.failures.add(1)
     with pytest.raises(SystemdError, match="injected"):
         attempt()
