@@ -199,19 +199,18 @@ def test_others_who_run_containers_in_it_are_named_and_refuse(asked: Host) -> No
     assert_as_it_was(asked, was)
     assert "job" in asked.run(["ctr", "--namespace=beside", "tasks", "ls"]).stdout
     # What is not running moves along: the image of that namespace, and its stopped container.
-    asked.run(
-        "ctr --namespace=beside tasks kill --signal=KILL job; sleep 0.5; ctr --namespace=beside tasks rm job || :"
-    )
+    ctr = "ctr --namespace=beside tasks"
+    asked.run(f'{ctr} kill --signal=KILL job; while [ -n "$({ctr} ls -q)" ]; do {ctr} rm job || :; done', timeout=30)
     assert_committed(asked, move(asked), was)
     asked.run(["ctr", "--namespace=beside", "tasks", "start", "--detach", "job"])
     assert "RUNNING" in asked.run(["ctr", "--namespace=beside", "tasks", "ls"]).stdout
 
 
 def run_beside(host: Host) -> None:
-    """A container of somebody else's, with the tool of containerd itself."""
+    """A container of somebody else's, with the tool of containerd itself; hosts have no controller of the CPU."""
     ctr = "ctr --namespace=beside"
     name = host.run(f"docker save busybox | {ctr} images import - >&2; {ctr} images ls -q").stdout.strip()
-    host.run(f"{ctr} run --detach {name} job sleep 99999")
+    host.run(f"{ctr} run --detach --cpu-shares=0 {name} job sleep 99999")
 
 
 @pytest.mark.matrix
@@ -269,16 +268,14 @@ def test_a_root_that_containerd_cannot_work_on_is_taken_back_with_the_other(aske
 
 
 @pytest.mark.matrix
-def test_a_move_on_one_file_system_links_what_never_changes(asked: Host) -> None:
-    """Twice: there to the disk, then beside it, which costs no space for the images."""
+def test_a_move_on_one_file_system(asked: Host) -> None:
+    """There to the disk, then beside it."""
     was = before(asked)
     assert_committed(asked, move(asked), was)
     taken = used(asked)
     beside = f"{DISK}/beside/docker", f"{DISK}/beside/containerd"
     assert_committed(asked, move(asked, beside[0]), before(asked), *beside)
-    blobs = f"{STORE_TARGET}/io.containerd.content.v1.content/blobs/sha256"
-    size = asked.run(["du", "-sm", blobs]).stdout.split()[0]
-    print(f"\nmore space taken: {used(asked) - taken >> 20} MiB, blobs: {size}")
+    print(f"\nmore space taken: {used(asked) - taken >> 20} MiB")
     assert_equal_stores(asked, STORE_TARGET, beside[1])
 
 
