@@ -31,6 +31,7 @@ OUTCOME = 240.0
 MADE_ANEW = re.compile(
     rb"(tmp|runtimes|lost\+found)(/.*)?|(volumes|overlay2)/backingFsBlockDev|overlay2/[^/]+/merged"
     rb"|\.relocator-root"  # a move's own word that it was committed
+    rb"|rootfs/[^/]+/.*"  # where containerd's snapshots are mounted; an engine that stops may leave the empty places
 )
 # What an engine writes at any start, on whatever root; everything else must be equal in every way.
 WRITTEN = re.compile(
