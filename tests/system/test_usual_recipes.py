@@ -115,7 +115,7 @@ def test_a_copy_without_its_layers_starts_as_if_nothing_were_missing(whole: tupl
     host, was = whole
     usual_recipe(host, TARGET, lost="overlay2")
     assert told(host) == Told(TARGET, "overlay2", len(was.inventory.images), containers=1)
-    assert host.docker("inspect", "--format", "{{.State.Status}}", "web") == "exited"
+    assert host.docker("ps", "--all", "--format", "{{.Names}} {{.State}}") == "web exited"
     assert "overlay2" in host.run(["docker", "run", "busybox", "true"], check=False).stderr
 
 
