@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test unit system crash-matrix settings-matrix boot-matrix cloud-init soak lint format lock \
-	shell clean test-browser test-fleets sbom reproducible
+.PHONY: help demo bench test unit system crash-matrix engine-matrix settings-matrix boot-matrix cloud-init soak \
+	lint format lock shell clean test-browser test-fleets sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
 # One environment per lock file: a changed lock makes a new one, an unchanged one costs nothing.
@@ -39,10 +39,14 @@ unit: $(READY) packages ## Run what needs no host (seconds)
 system: $(READY) packages ## Run what boots hosts
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) tests/system
 
-MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py)
+MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py going_back.py)
+ENGINE := $(addprefix tests/system/test_,containerd.py containerd_kinds.py usual_recipes.py holdings.py swarm_managers.py)
 crash-matrix: $(READY) packages ## Every instant of a move x every death and fault on booted hosts (an hour), as a table
 	CI=1 $(PYTHON) -m pytest $(MATRIX) -m "matrix or not matrix" -s | tee $(CACHE)/crash-matrix.log || failed=1; \
 	printf '\n| instant | death | outcome |\n'; grep '^| ' $(CACHE)/crash-matrix.log; [ -z "$${failed:-}" ]
+
+engine-matrix: $(READY) packages ## containerd's image store, several managers, volumes and plugins, with deaths (an hour)
+	CI=1 $(PYTHON) -m pytest $(ENGINE) -m "matrix or not matrix" -s
 
 boot-matrix: $(READY) packages ## Boots without the disk, in every way to mount it, and read-only hosts (10 minutes)
 	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,boot_order.py adoption.py immutable.py) \

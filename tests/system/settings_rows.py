@@ -108,26 +108,25 @@ MOVED = [
         '{"data-root": "/mnt/big/source"}\n'), CONFIG, ("bullseye",),
         says=("root-set-elsewhere", "-g /mnt/elsewhere", '\\"data-root\\": \\"/mnt/big/source\\"'), sample=True),
     Row(12, "--config-file elsewhere", storage("--config-file=/srv/daemon.json") + "\n" + write("/srv/daemon.json",
-        '{"data-root": "/mnt/big/source", "debug": true}\n'), "/srv/daemon.json", ("trixie",), sample=True),
+        '{"data-root": "/mnt/big/source", "debug": true}\n'), "/srv/daemon.json", ("trixie",)),
     Row(10, "a link to another disk", f"{REAL}; rm -rf /var/lib/docker; ln -s {DISK}/real /var/lib/docker", CONFIG,
         source=f"{DISK}/real", says=("root-is-link", "/var/lib/docker leads to"), undo="rm /var/lib/docker",
-        real=f"{DISK}/real", sample=True),
+        real=f"{DISK}/real"),
     Row(11, "a bind mount, by fstab", f"{REAL}; mkdir -p /var/lib/docker; cp /etc/fstab /root/fstab; "
         f"echo '{DISK}/real /var/lib/docker none bind 0 0' >>/etc/fstab; mount /var/lib/docker", CONFIG, ("trixie",),
-        "/var/lib/docker", undo="umount /var/lib/docker; cp /root/fstab /etc/fstab", real=f"{DISK}/real", sample=True),
+        "/var/lib/docker", undo="umount /var/lib/docker; cp /root/fstab /etc/fstab", real=f"{DISK}/real"),
     Row(11, "a bind mount, by a mount unit", f"{REAL}; mkdir -p /var/lib/docker\n" + write(
         "/etc/systemd/system/var-lib-docker.mount",
         f"[Mount]\nWhat={DISK}/real\nWhere=/var/lib/docker\nType=none\nOptions=bind\n")
         + "\nsystemctl daemon-reload; systemctl start var-lib-docker.mount", CONFIG, ("trixie",), "/var/lib/docker",
         undo="systemctl stop var-lib-docker.mount", real=f"{DISK}/real"),
     Row(17, "daemon.json a link", write("/srv/real.json", '{"debug": true, "data-root": "/mnt/big/source"}\n')
-        + f"\nmkdir -p /etc/docker; ln -sf /srv/real.json {CONFIG}", "/srv/real.json", ("trixie",), sample=True),
+        + f"\nmkdir -p /etc/docker; ln -sf /srv/real.json {CONFIG}", "/srv/real.json", ("trixie",)),
     Row(19, "docker-ce.service and its socket", f"""
         sed 's/docker.socket/docker-ce.socket/' /lib/systemd/system/{SERVICE} >/etc/systemd/system/docker-ce.service
         sed -i 's|^ExecStart=.*|& --data-root={SOURCE}|' /etc/systemd/system/docker-ce.service
         cp /lib/systemd/system/docker.socket /etc/systemd/system/docker-ce.socket""",
-        "/etc/systemd/system/docker-ce.service", ("trixie",), units=("docker-ce.socket", "docker-ce.service"),
-        sample=True),
+        "/etc/systemd/system/docker-ce.service", ("trixie",), units=("docker-ce.socket", "docker-ce.service")),
     Row(19, "an alias, with a drop-in of its name", f"ln -s /lib/systemd/system/{SERVICE} "
         "/etc/systemd/system/moby-engine.service\n" + write("/etc/systemd/system/moby-engine.service.d/root.conf",
         f"[Service]\nExecStart=\nExecStart={START} --data-root={SOURCE}\n"),

@@ -209,7 +209,11 @@ def test_an_engine_that_refuses_the_new_root_comes_back_though_nobody_can_work(m
         assert_committed(host, move(host, f"{DISK}/again"), was, f"{DISK}/again")
 
 
-@pytest.mark.parametrize("point", ["freeze.stopped", "switch.written", "verify.proven"])
+@pytest.mark.parametrize("point", [
+    pytest.param("freeze.stopped", marks=pytest.mark.matrix),
+    "switch.written",
+    pytest.param("verify.proven", marks=pytest.mark.matrix),
+])  # fmt: skip
 def test_a_host_that_is_rebooted_in_the_middle_comes_up_on_one_root(make_disk: object, point: str) -> None:
     with Disk("4G", "ext4") as disk, boot(name="rebooted", disks={DISK: disk}) as host:
         populate(host)

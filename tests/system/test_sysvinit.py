@@ -8,7 +8,7 @@ from tests.hosts import Host, boot
 from tests.hosts.survey import compare
 from tests.system.moving import configuration, relocator
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.matrix]
 
 TARGET = "/var/new/docker"
 
