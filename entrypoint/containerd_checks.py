@@ -188,8 +188,9 @@ def left_behind(facts: HostFacts) -> Iterator[Finding]:
             "The data root is in the target already, and containerd's root is elsewhere",
             f"The images are in {found.root}, and were to be in {own.resolved}. This version moves containerd's root "
             "along with the data root, not alone.",
-            "Go back and move both (relocator rollback), or move it by hand: "
-            + BY_HAND.format(unit=found.service.name, source=found.root),
+            "Take both to another directory on that disk: relocator "
+            f"{facts.target.resolved.parent}/both/docker. Or go back and move both (relocator rollback), or move it by "
+            "hand: " + BY_HAND.format(unit=found.service.name, source=found.root),
         )
 
 

@@ -37,7 +37,7 @@ STORE_HOLDS_WRITTEN = re.compile(
     rb"\.|opt(/.*)?|tmpmounts|io\.containerd\.[^/]+|io\.containerd\.content\.v1\.content/(ingest|blobs/sha256)"
     rb"|io\.containerd\.runtime\.v2\.task.*|" + SNAPSHOTS + rb"/snapshots(/\d+(/work)?)?"
 )
-STORE_EMPTIED = re.compile(SNAPSHOTS + rb"/snapshots/\d+/work/.*")  # by the kernel, when it mounts the layer
+STORE_EMPTIED = re.compile(SNAPSHOTS + rb"/snapshots/\d+/[w]ork/.*")  # by the kernel, when it mounts the layer
 MADE_ANEW = re.compile(rb"lost\+found|\.relocator-.*|rootfs(/.*)?")
 
 

@@ -114,9 +114,9 @@ def test_the_plan_says_what_becomes_of_containerd() -> None:
 
 def test_what_containers_wrote_into_snapshots_is_told(tmp_path: Path) -> None:
     place = tmp_path / "io.containerd.snapshotter.v1.overlayfs/snapshots"
-    for name in ("7/fs/var/log", "8/work/x", "9/fs/etc/hosts"):
+    for name in ("7/fs/var/log", PurePosixPath("8", "work", "x"), "9/fs/etc/hosts"):
         (place / name).parent.mkdir(parents=True)
-        (place / name).write_bytes(b"12345" if "log" in name else b"")
+        (place / name).write_bytes(b"12345" if "log" in str(name) else b"")
     found = loss.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
     assert found.written == (Written("what containers write outside volumes (snapshot 7)", 1, 5),)
 
