@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import differences, inventory, populate
+from tests.hosts.content import HEALTHY, differences, inventory, populate
 from tests.system.moving import (
     ATTACHED,
     DISK,
@@ -108,6 +108,8 @@ def test_a_power_cut_between_the_two_files_never_ends_on_half_of_each(host: Host
     host.attach(disk.disk, DISK, keep=True)
     host.boot()
     host.wait_docker()
+    health = f"docker inspect --format '{{{{.State.Health.Status}}}}' {HEALTHY}"
+    host.run(f'until [ "$({health})" = healthy ]; do sleep 0.2; done', timeout=60)
     was = before(host)
     point = instant.point if isinstance(instant, Back) else instant
     arm(host, f"{point} pause", *([f"{instant.failing} fail"] if isinstance(instant, Back) else []))

@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.system.moving import (
     TARGET,
     UNIT,
     assert_nothing_left,
+    diagnosis,
     read,
 )
 
@@ -74,10 +77,18 @@ def assert_committed(
     """Everything that a good move of both roots promises, asked of the engine and the host."""
     assert (told["state"], told["exit_code"]) == ("committed", 0), f"{told}\n{host.journal(UNIT)}"
     assert roots(host) == (target, store_target)
-    assert differences(was.inventory, inventory(host), ignore=MOVED) == []
+    assert_holds(host, was.inventory)
     assert_configured(host, was, target, store_target)
     assert_waits_for_disk(host, target, store_target)
     assert_nothing_left(host)
+
+
+def assert_holds(host: Host, was: Inventory, ignore: Sequence[str] = MOVED) -> None:
+    """Everything, each container as it stood with its health, which takes a moment to be known after a start."""
+    deadline = time.monotonic() + 30
+    while found := differences(was, inventory(host), ignore=ignore):
+        assert time.monotonic() < deadline, f"{found}\n{diagnosis(host)}"
+        time.sleep(0.2)
 
 
 def assert_configured(host: Host, was: Before, target: str, store_target: str) -> None:
@@ -109,7 +120,7 @@ def assert_rolled_back(
 
 def assert_as_it_was(host: Host, was: Before, at: tuple[str, str] = (SOURCE, STORE)) -> None:
     assert roots(host) == at
-    assert differences(was.inventory, inventory(host), ignore=MOVED[2:]) == []
+    assert_holds(host, was.inventory, MOVED[2:])
     assert (read(host, DAEMON_JSON), read(host, CONFIG)) == (was.daemon_json, was.config_toml)
     if at == (SOURCE, STORE):
         assert [read(host, ORDER.format(unit)) for unit in ("docker", "containerd")] == ["", ""]
