@@ -1,6 +1,7 @@
 """Taking the target: it is still what was looked at, it is empty, and from then on nobody else writes into it."""
 
 import os
+import stat
 from pathlib import PurePosixPath
 
 from entrypoint.copying import identity
@@ -9,7 +10,7 @@ from entrypoint.filesystem import existing_ancestor, make_directories
 from entrypoint.host import Host
 from entrypoint.plan import Plan
 from entrypoint.roots import Target
-from entrypoint.unfinished import Unfinished
+from entrypoint.unfinished import Found, Unfinished
 
 COPY_MODE = 0o700  # until the copy gives the target the data root's own mode: nobody is to look into a half copy
 AGAIN = "then run the same command again."
@@ -46,10 +47,10 @@ def has_strangers(host: Host, plan: Plan) -> bool:
     return bool(set(os.listdir(target)) - {"lost+found"})
 
 
-def take(host: Host, plan: Plan) -> None:
+def take(host: Host, plan: Plan) -> Found:
     """Make the target ours alone: whoever could write into it could have cp follow a link to somewhere else.
 
-    Raises CopyError if somebody was there first.
+    Returns what it was until now. Raises CopyError if somebody was there first.
     """
     target = host.path(plan.target)
     make_directories(target, COPY_MODE)
@@ -59,11 +60,13 @@ def take(host: Host, plan: Plan) -> None:
         raise changed(plan) from None
     try:
         _require_itself(host, plan)
+        was = os.fstat(handle)
         os.fchown(handle, os.geteuid(), os.getegid())  # first: its owner could give the mode back
         os.fchmod(handle, COPY_MODE)
     finally:
         os.close(handle)
     _require_itself(host, plan)
+    return Found(was.st_uid, was.st_gid, stat.S_IMODE(was.st_mode))
 
 
 def _require_itself(host: Host, plan: Plan) -> None:

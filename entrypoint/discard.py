@@ -1,14 +1,16 @@
 """Removing the copies of a move that did not come to its switch."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from entrypoint.edits import remove_empty
 from entrypoint.errors import CopyError
+from entrypoint.filesystem import remove_durably
 from entrypoint.host import Host, run
 from entrypoint.log import log
 from entrypoint.plan import Plan
-from entrypoint.unfinished import Unfinished
+from entrypoint.unfinished import NAME, Unfinished
 
 
 def discard(host: Host, plan: Plan) -> str:
@@ -19,8 +21,11 @@ def discard(host: Host, plan: Plan) -> str:
     left = ""
     for one in plan.each():
         target = host.path(one.target)
-        if Unfinished.marks(target, one.source, one.engine_id):
+        record = Unfinished.read(target)
+        if record and record.is_of(one.source, one.engine_id):
+            distrust(target, record)
             remove_copy(target)
+            give_back(target, record)
             log.info("target.removed", target=one.target)
         else:
             left = f"{one.target} does not say of itself that it is an unfinished copy"
@@ -28,11 +33,29 @@ def discard(host: Host, plan: Plan) -> str:
     return left
 
 
+def distrust(target: Path, record: Unfinished) -> None:
+    """From here on nothing of the copy is to be relied on: an attempt may find it half removed."""
+    try:
+        replace(record, layers=(), shards=()).write(target)
+    except OSError:  # the disk is full, which may be why it is removed
+        remove_durably(target / NAME)
+
+
 def remove_copy(target: Path) -> None:
-    """Remove what was copied into a target that was empty before; the directory itself and lost+found stay."""
-    for entry in sorted(os.scandir(target), key=lambda entry: entry.name):
+    """Remove what was copied into a target that was empty before; the directory itself and lost+found stay.
+
+    The record goes last: without it nobody would take for ours what a removal that is cut off has left.
+    """
+    for entry in sorted(os.scandir(target), key=lambda entry: (entry.name == NAME, entry.name)):
         if entry.name == "lost+found":
             continue
         result = run(["rm", "-rf", "--one-file-system", "--", entry.path], timeout=None, check=False)
         if result.code:
             raise CopyError(f"The unfinished copy {entry.path} cannot be removed.", details=result.stderr[-1000:])
+
+
+def give_back(target: Path, record: Unfinished) -> None:
+    """A directory that was there before belongs to whom it belonged, with the mode that it had."""
+    if record.found:
+        os.chown(target, record.found.owner, record.found.group)
+        os.chmod(target, record.found.mode)

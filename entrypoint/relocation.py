@@ -235,10 +235,10 @@ def pre_copies(host: Host, plan: Plan) -> list[Copied]:
 
 def pre_copy(host: Host, plan: Plan) -> Copied:
     """Copy all that can be copied now, and compare it."""
-    claim.take(host, plan)
+    found = claim.take(host, plan)
     target = host.path(plan.target)
     selinux.label_directories(host, plan.created[:-1])
-    record = Unfinished.read(target) or Unfinished.begun(plan.source, plan.engine_id)
+    record = Unfinished.read(target) or Unfinished.begun(plan.source, plan.engine_id, found)
     record.write(target)
     trace("pre-copy.begun")
     source, path = host.path(plan.source), PurePosixPath(plan.source)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from entrypoint.filesystem import atomic_write, is_ours, remove_durably
 
@@ -23,11 +23,20 @@ KEPT = "the same command goes on with it"
 NOTE = "An unfinished copy made by relocator. Whatever else is put here will be removed."
 
 
+class Found(NamedTuple):
+    """To whom a directory belonged, and who could do what in it."""
+
+    owner: int
+    group: int
+    mode: int
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """Whose copy it is; `layers` (by cache id) and `shards` (by key) were on the disk when this was written.
 
-    What changed in the source since `since` (seconds since 1970) may not be in them.
+    What changed in the source since `since` (seconds since 1970) may not be in them. `found` is what the target's
+    directory had before it became ours: owner, group, mode.
     """
 
     source: str
@@ -36,10 +45,11 @@ class Unfinished:
     since: float
     layers: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
+    found: Found | None = None
 
     @classmethod
-    def begun(cls, source: str, engine_id: str) -> "Unfinished":
-        return cls(source, engine_id, this_boot(), time.time())
+    def begun(cls, source: str, engine_id: str, found: Found | None = None) -> "Unfinished":
+        return cls(source, engine_id, this_boot(), time.time(), found=found)
 
     @classmethod
     def read(cls, target: Path) -> "Unfinished | None":
@@ -57,6 +67,7 @@ class Unfinished:
                     float(stored["since"]),
                     tuple(stored["layers"]),
                     tuple(stored["shards"]),
+                    Found(*stored["found"]) if stored.get("found") else None,
                 )
         return None
 

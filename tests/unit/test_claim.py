@@ -112,9 +112,10 @@ def test_a_directory_of_somebody_else_is_ours_before_anything_is_in_it(host: Hos
     place.mkdir()
     place.chmod(0o777)
     os.chown(place, 1000, 1000)
-    claim.take(host, plan)
+    found = claim.take(host, plan)
     info = place.stat()
     assert (info.st_uid, info.st_gid, oct(info.st_mode)) == (0, 0, "0o40700")
+    assert found == (1000, 1000, 0o777)
 
 
 @as_root
