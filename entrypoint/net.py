@@ -152,7 +152,8 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     """The lines, in order; each is run whatever became of the one before.
 
     Where the switch is in a unit, the units are read again while the hold is still in force: the engine would else
-    start as an older unit says, and be found elsewhere at its next start.
+    start as an older unit says, and be found elsewhere at its next start. One of several managers of a swarm is not
+    taken back without a look at what it has written since (migration.stays): that is the next worker's, or a person's.
     """
     rm, systemctl, sh = program(host, "rm"), program(host, "systemctl"), program(host, "sh")
     along = (*plan.dependents, *plan.awaited)
@@ -163,7 +164,7 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
         (rm, "-f", *files),
         (systemctl, "reset-failed", *plan.every_unit),
         *((systemctl, "start", *units) for units in in_order(plan, plan.started)),
-        (sh, f"{place_of(run)}/back.sh"),
+        *([] if plan.one_of_managers else [(sh, f"{place_of(run)}/back.sh")]),
         *([(systemctl, "start", "--no-block", *along)] if along else []),
         (systemctl, "daemon-reload"),  # last: nothing above depends on it
     ]

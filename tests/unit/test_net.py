@@ -177,7 +177,7 @@ def host(tmp_path: Path) -> Host:
     return make_host(tmp_path)
 
 
-def lines(host: Host, **changes: tuple[str, ...]) -> list[str]:
+def lines(host: Host, **changes: tuple[str, ...] | bool) -> list[str]:
     found = net.lines(host, Run(Path("000042")), replace(make_plan(), **changes))  # type: ignore[arg-type]
     assert all(isinstance(line, Command) and line.ignore_failure for line in found)
     return [" ".join(line.argv) for line in found]
@@ -203,6 +203,10 @@ def test_the_lines_lift_the_hold_start_the_engine_and_see_that_it_came_up(host: 
 def test_what_did_not_run_is_not_started(host: Host) -> None:
     assert lines(host, started=()) == [*LINES[:2], *LINES[3:]]
     assert lines(host, started=(SERVICE,))[2] == f"/usr/bin/systemctl start {SERVICE}"
+
+
+def test_one_of_several_managers_is_not_taken_back_by_the_net(host: Host) -> None:
+    assert lines(host, one_of_managers=True) == [*LINES[:3], LINES[4]]
 
 
 def test_what_stops_along_is_started_without_being_waited_for(host: Host) -> None:
