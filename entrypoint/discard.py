@@ -10,6 +10,7 @@ from entrypoint.filesystem import remove_durably
 from entrypoint.host import Host, run
 from entrypoint.log import log
 from entrypoint.plan import Plan
+from entrypoint.trace import trace
 from entrypoint.unfinished import NAME, Unfinished
 
 
@@ -24,7 +25,9 @@ def discard(host: Host, plan: Plan) -> str:
         record = Unfinished.read(target)
         if record and record.is_of(one.source, one.engine_id):
             distrust(target, record)
+            trace("discard.distrusted")
             remove_copy(target)
+            trace("discard.emptied")
             give_back(target, record)
             log.info("target.removed", target=one.target)
         else:

@@ -28,11 +28,13 @@ BACK = (
     "freeze.started again",
     "rollback.outcome",
 )
+# Passed where a copy is removed because it is not needed.
+DISCARD = ("discard.distrusted", "discard.emptied")
 # Passed by `cleanup`, with the engine running throughout: tests/system/test_going_back.py
 CLEANUP = ("cleanup.begun", "cleanup.emptied")
 # Before anything is written down or changed: tests/system/test_refusals.py
 LOOKED = ("plan.made",)
-ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *CONTAINERD, *BACK, *CLEANUP)
+ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *CONTAINERD, *BACK, *DISCARD, *CLEANUP)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ SWITCHED = "switch.written"
 WAYS_BACK = (
     *(Back(STARTED, point) for point in BACK),
     *(Back(SWITCHED, point) for point in BACK if not point.startswith(("verify.", "start."))),
+    *(Back(SWITCHED, point) for point in DISCARD),
     # What going forward passes too is passed first on the way back if that begins before it.
     Back("final sync.intent", "start.lifted"),
     Back("final sync.intent", "verify.restored"),

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from entrypoint import finished, hold, migration, pair, standstill, steps
+from entrypoint import discard, finished, hold, migration, pair, standstill, steps
 from entrypoint.errors import CopyError, ExitCode, RelocatorError
 from entrypoint.log import Phase
 from entrypoint.move import Move
 from entrypoint.record import Event, Run
 from entrypoint.steps import STEPS, Step
 from entrypoint.systemd import UnitState
+from entrypoint.unfinished import Unfinished
 from tests.unit import fakes
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
@@ -65,7 +66,7 @@ class Deadly:
 
         patch.setattr(Run, "append", append_alive)
         patch.setattr(world.calls, "record", record_alive)
-        for module in (fakes, migration, pair, standstill, steps):
+        for module in (discard, fakes, migration, pair, standstill, steps):
             patch.setattr(module, "trace", self.trace)
 
 
@@ -143,6 +144,9 @@ def require_whole(world: World, code: ExitCode) -> None:
         assert world.path(f"{TARGET}/early").exists()
         assert "the engine was started on it" in world.outcome["left"]
         assert not world.path(f"{TARGET}/{finished.NAME}").exists()
+    elif not new:
+        left = world.path(TARGET)  # it is removed, or the next attempt goes on with it
+        assert not left.exists() or Unfinished.marks(left, DEFAULT_ROOT, "ID")
     if new:
         assert sorted(place.name for place in world.path(TARGET).iterdir()) == [finished.NAME, "early", "late"]
 
@@ -180,3 +184,4 @@ def test_killed_at_any_point_while_it_goes_back_and_started_again_it_ends_whole(
     points, faults = faults_of(tmp_path, failing, going_back=True)
     assert faults == {}
     assert {TURNED, "freeze.undone", "rollback.outcome"} <= set(points)
+    assert ("discard.emptied" in points) is (failing not in (Phase.START, Phase.VERIFY))
