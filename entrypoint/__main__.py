@@ -39,6 +39,7 @@ from entrypoint.steps import steps_of
 from entrypoint.systemd import Systemd
 
 NEEDS_NO_HOST = ("script",)
+STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
 BUG = 70  # EX_SOFTWARE: not one of ours
 
 
@@ -82,8 +83,9 @@ class Application:
             log.info("already_there", target=str(survey.facts.source.path))
         return survey
 
-    def status(self, wait: bool, form: cli.Form) -> ExitCode:
+    def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode:
         logging.configure(sys.stderr, human=sys.stderr.isatty())
+        place = None if page in (None, STANDARD_OUTPUT) else report.place_of(self.host, str(page))
         book = journal.Journal(self.host)
         with closing(Systemd()) as systemd:
             if wait:
@@ -91,15 +93,14 @@ class Application:
             # A worker that takes over waits for this container to end: waited for here, neither ever would.
             is_over = self._settle(book, systemd) is not ExitCode.HANDED_OVER
             found = statuses.wait(book, systemd) if wait and is_over else statuses.read(book, systemd)
-        logging.say(self._formed(found, form), sys.stdout, end="" if form is cli.Form.HTML else "\n")
+        if page == STANDARD_OUTPUT:
+            logging.say(report.page(found), sys.stdout, end="")
+            return found.exit_code
+        if place:
+            report.save(place, found)
+        text = json.dumps(found.to_json()) if as_json else found.report(shutil.get_terminal_size().columns)
+        logging.say(text, sys.stdout)
         return found.exit_code
-
-    def _formed(self, found: statuses.Status, form: cli.Form) -> str:
-        if form is cli.Form.JSON:
-            return json.dumps(found.to_json())
-        if form is cli.Form.HTML:
-            return report.page(found)
-        return found.report(shutil.get_terminal_size().columns)
 
     def _settle(self, book: journal.Journal, systemd: Systemd) -> ExitCode | None:
         """Finish what was cut off; one that is at work is left alone."""

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from difflib import get_close_matches
-from enum import StrEnum
 from io import StringIO
 from typing import Annotated, Protocol
 
@@ -32,7 +31,9 @@ ChecksumOption = Annotated[
     bool, typer.Option("--checksum", help="Compare the content of every file too; the engine is down for longer.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document, and nothing else, on standard output.")]
-HtmlOption = Annotated[bool, typer.Option("--html", help="One page for a browser: relocator status --html >page.html")]
+PageOption = Annotated[
+    str | None, typer.Option("--html", metavar="FILE", help="Write a page for a browser to a path of this host, or -.")
+]
 AdoptOption = Annotated[
     bool, typer.Option("--adopt", help="Use the data root that is in TARGET as it is, whoever has made it.")
 ]
@@ -49,14 +50,6 @@ OnlyOption = Annotated[Only | None, typer.Option("--only", help="Leave container
 YesOption = Annotated[bool, typer.Option("--yes", help="Agree to what it says; without, it only says it.")]
 
 
-class Form(StrEnum):
-    """What a status is written as."""
-
-    TEXT = "text"
-    JSON = "json"
-    HTML = "html"
-
-
 class Verbs(Protocol):
     """What the verbs do; the composition root provides it."""
 
@@ -66,7 +59,7 @@ class Verbs(Protocol):
 
     def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode: ...
 
-    def status(self, wait: bool, form: Form) -> ExitCode: ...
+    def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode: ...
 
     def rollback(self, agreed: bool) -> ExitCode: ...
 
@@ -176,11 +169,11 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
     def status(
         wait: Annotated[bool, typer.Option("--wait", help="Wait until nobody is at work.")] = False,
         as_json: JsonOption = False,
-        as_html: HtmlOption = False,
+        page: PageOption = None,
     ) -> None:
-        if as_json and as_html:
+        if as_json and page is not None:
             raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
-        raise typer.Exit(verbs.status(wait, Form.JSON if as_json else Form.HTML if as_html else Form.TEXT))
+        raise typer.Exit(verbs.status(wait, as_json, page))
 
     @app.command(help="Go back to the old root; says first what was written since and will not be there.")
     def rollback(yes: YesOption = False) -> None:

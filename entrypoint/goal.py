@@ -37,33 +37,39 @@ class Goal:
 
 def parse_target(text: str) -> PurePosixPath:
     """The operator's word for the target as a path. Raises UsageError for what cannot be one anywhere."""
+    path = parse_path(text, "target", "/mnt/data/docker")
+    if path == PurePosixPath("/"):
+        raise UsageError("The target must be a directory of its own, not `/`.")
+    return path
+
+
+def parse_path(text: str, what: str, example: str) -> PurePosixPath:
+    """A path of the host, for `what`. Raises UsageError for what cannot be one anywhere."""
     shown = text.encode("unicode_escape").decode()
     if not text.startswith("/"):
         raise UsageError(
-            f"The target must be an absolute path, not `{shown[:80]}`.",
-            resolution="Name the new directory from the host's root, such as /mnt/data/docker. "
-            "`~` and variables are for your shell to replace.",
+            f"The {what} must be an absolute path, not `{shown[:80]}`.",
+            resolution=f"Name it from the host's root, such as {example}. `~` and variables are for your shell to "
+            "replace.",
         )
     if any(map(_is_unfit, text)):
         raise UsageError(
-            f"The target `{shown}` holds control characters or is not UTF-8.",
+            f"The {what} `{shown}` holds control characters or is not UTF-8.",
             resolution="Name it with characters that can be seen.",
         )
     if len(text.encode()) > LONGEST or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
         raise UsageError(
-            f"The target `{shown[:40]}…` is too long.",
+            f"The {what} `{shown[:40]}…` is too long.",
             resolution=f"A name can have {LONGEST_NAME} bytes, and the whole {LONGEST}, for there are names below.",
         )
     path = PurePosixPath("/" + text.strip("/"))
     if str(path) != str(path).rstrip():
         raise UsageError(
-            f"The target `{shown}` ends with white space.",
+            f"The {what} `{shown}` ends with white space.",
             resolution="systemd cannot wait for a disk at such a path; name it without.",
         )
     if ".." in path.parts:
-        raise UsageError(f"The target `{shown}` goes up with `..`.", resolution="Name it without.")
-    if path == PurePosixPath("/"):
-        raise UsageError("The target must be a directory of its own, not `/`.")
+        raise UsageError(f"The {what} `{shown}` goes up with `..`.", resolution="Name it without.")
     return path
 
 

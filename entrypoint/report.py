@@ -1,15 +1,23 @@
 """The last run as one page that needs nothing else: no script, no font, no address is fetched."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from html import escape
+from pathlib import Path
 
 from entrypoint import __version__, wording
+from entrypoint.errors import UsageError
+from entrypoint.filesystem import atomic_write
+from entrypoint.goal import parse_path
+from entrypoint.host import Host
 from entrypoint.status import Status
 from entrypoint.timeline import Span
 
 # A browser keeps to it, whatever a name on the host may hold.
 NOTHING_ELSE = "default-src 'none'; style-src 'unsafe-inline'"
 WIDTH, ROW, NAMES, FIGURES = 720, 26, 130, 70  # pixels of the picture
+HEAD = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+TITLE = "relocator: "
 STYLE = """
 :root { color-scheme: light dark; --away: #c0392b; --there: #2e86c1; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -23,10 +31,37 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
 
+def place_of(host: Host, name: str) -> Path:
+    """Where a page is to be written, by a path of the host. Raises UsageError where something else is."""
+    path = parse_path(name, "page's file", "/root/relocator.html, or - for standard output")
+    place = host.path(host.resolve(path))
+    if not place.parent.is_dir():
+        raise UsageError(f"There is no directory {path.parent}.", resolution="Name a file in one that is there.")
+    if place.exists() and not is_page(place):
+        raise UsageError(
+            f"{path} is there already, and is no page of relocator's.", resolution="Name a file that is not there."
+        )
+    return place
+
+
+def is_page(place: Path) -> bool:
+    with suppress(OSError):
+        return place.is_file() and place.read_bytes().startswith(f"{HEAD}<title>{TITLE}".encode())
+    return False
+
+
+def save(place: Path, status: Status) -> None:
+    """Raises UsageError if the file cannot be written."""
+    try:
+        atomic_write(place, page(status).encode())
+    except OSError as error:
+        raise UsageError("The page cannot be written.", details=str(error), resolution="Name another file.") from error
+
+
 def page(status: Status) -> str:
-    title = escape(f"relocator: run {status.run or '–'}, {status.state}")
+    title = escape(f"{TITLE}run {status.run or '–'}, {status.state}")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        f"{HEAD}<title>{title}</title>\n"
         f'<meta http-equiv="Content-Security-Policy" content="{NOTHING_ELSE}">\n'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
         f"<body><h1>{title}</h1>\n<pre>{escape(status.text())}</pre>\n"

@@ -106,10 +106,13 @@ def test_the_report_tells_what_was_verified_and_while_which_phases_the_engine_wa
     assert told["verified"]["containers"] >= len(moved.content.beating)
     assert told["verified"]["volumes"] == len(moved.was.inventory.volumes)
     assert told["frees"] > 0
-    page = relocator(moved.host, "status", "--html")
+    page = relocator(moved.host, "status", "--html", "-")
     assert (page.returncode, page.stderr) == (0, "")
     assert page.stdout.startswith("<!doctype html>")
     assert page.stdout.count("<rect") == len(told["timeline"])
+    for _ in ("new", "the second time"):
+        assert relocator(moved.host, "status", "--html", "/root/page.html").returncode == 0
+        assert moved.host.path("/root/page.html").read_text() == page.stdout
     text = relocator(moved.host, "status").stdout
     assert "the engine was away" in text
     assert "come back" in text

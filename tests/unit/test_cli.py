@@ -40,8 +40,8 @@ class FakeVerbs:
     def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
         return self._end("check", *told(goal), *sorted(accepted))
 
-    def status(self, wait: bool, form: cli.Form) -> ExitCode:
-        return self._end("status", *(["wait"] if wait else []), *([form] if form is not cli.Form.TEXT else []))
+    def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode:
+        return self._end("status", *["wait"] * wait, *["json"] * as_json, *([] if page is None else [page]))
 
     def rollback(self, agreed: bool) -> ExitCode:
         return self._end("rollback", *(["yes"] if agreed else []))
@@ -88,7 +88,8 @@ def told(goal: Goal) -> tuple[str, ...]:
         ("status", ("status",)),
         ("status --wait", ("status", "wait")),
         ("status --json --wait", ("status", "wait", "json")),
-        ("status --html", ("status", "html")),
+        ("status --html /root/page.html", ("status", "/root/page.html")),
+        ("status --html -", ("status", "-")),
         ("rollback", ("rollback",)),
         ("rollback --yes", ("rollback", "yes")),
         ("cleanup", ("cleanup",)),
@@ -122,7 +123,8 @@ WRONG: dict[str, str] = {
     "plan": "Missing argument 'TARGET'.",
     "/new /other": "Got unexpected extra argument(s) (/other)",
     "status /new": "Got unexpected extra argument(s) (/new)",
-    "status --json --html": "Either --json or --html.",
+    "status --json --html -": "Either --json or --html.",
+    "status --html": "Option '--html' requires an argument.",
     "/new --bwlimit": "Option '--bwlimit' requires an argument.",
     "/new --bwlimit=": "'' is no limit.",
     "/new --bwlimit=fast": "'fast' is no limit.",

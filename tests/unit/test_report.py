@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.report import NOTHING_ELSE, page
+from entrypoint.errors import UsageError
+from entrypoint.report import NOTHING_ELSE, page, place_of, save
 from entrypoint.status import State, Status
 from entrypoint.timeline import Span
+from tests.unit.fakes import make_host
 
 PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text()
 MOVED = Status(
@@ -90,6 +92,41 @@ def test_whatever_a_name_holds_the_page_has_only_what_it_is_to_have(state: State
 
 def test_nothing_is_fetched() -> None:
     assert not re.search(r"https?:|src=|url\(|@import|<link", page(MOVED))
+
+
+def test_a_page_goes_to_a_file_of_the_host_and_over_one_of_ours(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    host.path("/root").mkdir()
+    for status in (MOVED, replace(MOVED, run="000002")):
+        save(place_of(host, "/root/page.html"), status)
+        assert (tmp_path / "root/page.html").read_text() == page(status)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("page.html", "absolute path"),
+        ("", "absolute path"),
+        ("/none/page.html", "no directory /none"),
+        ("/root/theirs", "no page of relocator's"),
+        ("/root/link", "no page of relocator's"),
+        ("/root", "no page of relocator's"),
+        ("/", "no page of relocator's"),
+    ],
+)
+def test_a_page_takes_the_place_of_nothing_else(tmp_path: Path, name: str, message: str) -> None:
+    host = make_host(tmp_path)
+    host.path("/root").mkdir()
+    host.path("/root/theirs").write_text("<!doctype html>")
+    host.path("/root/link").symlink_to("/root/theirs")
+    with pytest.raises(UsageError) as failed:
+        place_of(host, name)
+    assert message in failed.value.text()
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be written"):
+        save(tmp_path / "gone/page.html", MOVED)
 
 
 @pytest.mark.parametrize("state", [*State])
