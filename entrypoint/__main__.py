@@ -73,14 +73,14 @@ class Application:
         survey = self._look(goal, accepted)
         if not preflight.is_already_there(survey.facts):
             preflight.require(survey.findings)
-            log.info("check.passed", target=str(survey.facts.target.resolved))
+            log.info("check.passed", target=str(survey.facts.moved.target.resolved))
         return ExitCode.DONE
 
     def _look(self, goal: Goal, accepted: frozenset[str]) -> relocation.Survey:
         with closing(Systemd()) as systemd:
             survey = relocation.look(self.host, systemd, goal, accepted)
         if preflight.is_already_there(survey.facts):
-            log.info("already_there", target=str(survey.facts.source.path))
+            log.info("already_there", target=str(survey.facts.moved.source.path))
         return survey
 
     def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode:

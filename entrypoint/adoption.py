@@ -51,6 +51,8 @@ class Adoptable:
 
 def look(host: Host, facts: HostFacts, left: frozenset[str]) -> Adoptable | None:
     """A root in the target, if one is there. `left` are the roots that moves have left."""
+    if facts.alone:
+        return None
     place = host.path(facts.target.resolved)
     record = Finished.read(place)
     root = place / (record.within if record else facts.engine.within)
@@ -169,8 +171,11 @@ def prove(host: Host, plan: Plan) -> None:
 def mark(host: Host, plan: Plan) -> None:
     """Write into the roots which of them is the one to use; the engine is up on it.
 
-    A record that cannot be written takes nothing back: only --adopt is needed then.
+    A record that cannot be written takes nothing back: only --adopt is needed then. A data root that stays is what it
+    was.
     """
+    if plan.alone:
+        return
     try:
         if plan.direction is Direction.BACK:
             Finished.end(host.path(plan.source))

@@ -15,6 +15,7 @@ from entrypoint.errors import ExitCode, Interrupted, PreflightError, RollbackErr
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error
+from entrypoint.goal import Only
 from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log, phase
@@ -73,10 +74,12 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
     Returns what the old root takes.
     """
     with phase(Phase.PREFLIGHT):
-        last = moves(journal)[-1]
+        found = moves(journal)
+        last, along = found[-1], next((move.plan.containerd for move in reversed(found) if move.plan.containerd), None)
+        asked = along if one.is_of_containerd or last.plan.containerd else None
         facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers(),
-                       data_root_only=last.plan.containerd is None)  # fmt: skip
-        findings = tuple(check(facts, last, one))
+                       only=None if asked else Only.DATA_ROOT)  # fmt: skip
+        findings = tuple(check(facts, last, one, asked))
         findings += tuple(in_use(host, one))
         for finding in findings:
             log.warning("finding", **asdict(finding))
@@ -95,8 +98,8 @@ def in_use(host: Host, one: Remains) -> Iterator[Finding]:
                     "See which: fuser -v " + one.path)  # fmt: skip
 
 
-def check(facts: HostFacts, last: Remains, one: Remains) -> Iterator[Finding]:
-    """What speaks against the removal of an old root."""
+def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove | None = None) -> Iterator[Finding]:
+    """What speaks against the removal of an old root; `along` is the last move of containerd's."""
     old = PurePosixPath(one.path)
     yield from preflight.unit(facts)
     if str(facts.source.path) != last.plan.target:
@@ -111,8 +114,8 @@ def check(facts: HostFacts, last: Remains, one: Remains) -> Iterator[Finding]:
         yield error("another-engine", "This is not the engine that was moved",
                     f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
                     "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
-    if last.plan.containerd:
-        yield from containerd_apart(facts, last.plan.containerd)
+    if along:
+        yield from containerd_apart(facts, along)
     for root in facts.each():
         seen = replace(root, target=facts.target)
         nested = old in seen.source.path.parents or seen.source.path in (old, *old.parents)

@@ -22,7 +22,7 @@ from entrypoint.wording import printable
 VERBS = ("run", "plan", "check", "status", "rollback", "cleanup", "script", "worker")
 ALONE = ("--help", "--version")
 
-TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The new data root, an absolute path.")]
+TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The new root, an absolute path.")]
 # A list, so that one that is empty, or given twice, is told from none.
 BandwidthOption = Annotated[
     list[str] | None, typer.Option("--bwlimit", help="Limit of the copy while the engine runs: 50m is 50 MiB/s.")
@@ -46,7 +46,9 @@ ContainerdRootOption = Annotated[
 StopUsersOption = Annotated[
     bool, typer.Option("--stop-containerd-users", help="Agree to end what others run with the engine's containerd.")
 ]
-OnlyOption = Annotated[Only | None, typer.Option("--only", help="Leave containerd's root where it is.")]
+OnlyOption = Annotated[
+    Only | None, typer.Option("--only", help="Move this root alone; with containerd, TARGET is where its root goes.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Agree to what it says; without, it only says it.")]
 
 
@@ -135,7 +137,8 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         only: OnlyOption = None,
         stop_users: StopUsersOption = False,
     ) -> None:
-        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral, stop_users)
+        goal = Goal.of(target, containerd_root, only, adopts=adopt)
+        agreed = accepted(adopt, remove_ephemeral, stop_users)
         raise typer.Exit(verbs.run(goal, limit(bwlimit), checksum, agreed))
 
     @app.command(help="Print what `run` would do; change nothing.")
@@ -150,7 +153,8 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         stop_users: StopUsersOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral, stop_users)
+        goal = Goal.of(target, containerd_root, only, adopts=adopt)
+        agreed = accepted(adopt, remove_ephemeral, stop_users)
         raise typer.Exit(verbs.plan(goal, limit(bwlimit), checksum, agreed, as_json))
 
     @app.command(help="Say whether TARGET and the engine are fit for a move; change nothing.")
@@ -162,7 +166,8 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         only: OnlyOption = None,
         stop_users: StopUsersOption = False,
     ) -> None:
-        goal, agreed = Goal.of(target, containerd_root, only), accepted(adopt, remove_ephemeral, stop_users)
+        goal = Goal.of(target, containerd_root, only, adopts=adopt)
+        agreed = accepted(adopt, remove_ephemeral, stop_users)
         raise typer.Exit(verbs.check(goal, agreed))
 
     @app.command(help="Say how the last move stands or ended; the exit code says it too.")

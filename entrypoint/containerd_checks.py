@@ -32,6 +32,22 @@ def snapshotter(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def no_root(facts: HostFacts) -> Iterator[Finding]:
+    """Where containerd's root is to move alone, and there is none."""
+    where = "The engine starts its containerd itself" if facts.containerd else "Its images are in the data root"
+    yield error("containerd-no-root", "There is no root of containerd's to move alone", f"{where}.",
+                "Move the data root: relocator TARGET")  # fmt: skip
+
+
+def tasks(facts: HostFacts) -> Iterator[Finding]:
+    """A swarm makes its tasks anew at each start. Taken back alone, the old root would know nothing of them."""
+    if facts.alone and (names := [one.name for one in facts.inventory.containers if one.service]):
+        yield error("containerd-tasks", "Tasks of a swarm run here, which cannot be taken back with containerd's root",
+                    f"The swarm makes them anew at each start: {', '.join(names[:5])}.",
+                    "Drain the node first: docker node update --availability=drain NODE. Or move both roots: "
+                    "relocator TARGET")  # fmt: skip
+
+
 def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
     """Its unit, and the root that it works on now."""
     if not found.service.exists or found.service.active_state not in RUNNING:
@@ -121,7 +137,7 @@ def place(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
     """Where its root is to go."""
     target, own = facts.target, facts.containerd_target
     assert own is not None
-    if not found.is_named and target.mount.point == target.resolved:
+    if not (found.is_named or facts.alone) and target.mount.point == target.resolved:
         yield error(
             "containerd-target-unknown",
             "It is not said where containerd's root is to go",
@@ -129,8 +145,9 @@ def place(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
             f"Name it with --containerd-root; or take directories on that disk: {target.path}/docker, and "
             f"{target.path}/containerd will be beside it.",
         )
-    for inner, outer in ((own.resolved, target.resolved), (target.resolved, own.resolved),
-                         (own.resolved, facts.source.path), (target.resolved, found.root)):  # fmt: skip
+    pairs = ((own.resolved, target.resolved), (target.resolved, own.resolved),
+             (own.resolved, facts.source.path), (target.resolved, found.root))  # fmt: skip
+    for inner, outer in dict.fromkeys(pairs):
         if inner.is_relative_to(outer):
             yield error("containerd-target-nested", "The two roots would lie in each other", f"{inner} is in {outer}.",
                         "Choose another directory for one of them.")  # fmt: skip
@@ -144,6 +161,11 @@ def sub_mounts(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
             f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
             "This version moves a root only as a whole.",
         )
+    if facts.containerd_source and facts.containerd_source.subvolumes:
+        yield error("subvolume", "A part of containerd's root is a btrfs subvolume of its own",
+                    f"Below {found.root}: {', '.join(facts.containerd_source.subvolumes[:5])}. It would be an empty "
+                    "directory in the copy.",
+                    "Turn it into a directory (cp -a --reflink=always), or move it out of the root.")  # fmt: skip
 
 
 # What is asked of each target, and the same of this one; space is asked of both together, if they share a disk.
@@ -162,13 +184,13 @@ TARGET = (
 
 def of_target(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
     """What the data root's target was not told of already."""
-    _, own = facts.each()
-    same_mount = own.target.mount == facts.target.mount
-    for check in TARGET:
+    *_, own = facts.each()
+    same_mount = own.target.mount == facts.target.mount and not facts.alone
+    for check in (*TARGET, *([target_checks.same_disk] if facts.alone else [])):
         if same_mount and check in (target_checks.file_system, target_checks.at_boot, selinux_checks.labels):
             continue
         yield from (of_containerd(finding) for finding in check(own))
-    if len(target_checks.together(facts)) == 1:
+    if facts.alone or len(target_checks.together(facts)) == 1:
         yield from map(of_containerd, target_checks.space(own))
 
 
@@ -186,11 +208,8 @@ def left_behind(facts: HostFacts) -> Iterator[Finding]:
         yield error(
             "containerd-left-behind",
             "The data root is in the target already, and containerd's root is elsewhere",
-            f"The images are in {found.root}, and were to be in {own.resolved}. This version moves containerd's root "
-            "along with the data root, not alone.",
-            "Take both to another directory on that disk: relocator "
-            f"{facts.target.resolved.parent}/both/docker. Or go back and move both (relocator rollback), or move it by "
-            "hand: " + BY_HAND.format(unit=found.service.name, source=found.root),
+            f"The images are in {found.root}, and were to be in {own.resolved}.",
+            f"Move it alone: relocator --only containerd {own.path}",
         )
 
 

@@ -47,10 +47,9 @@ class ContainerdMove:
 
 def make(facts: HostFacts, can_link: Callable[[HostFacts], bool], ends_others: bool = False) -> ContainerdMove | None:
     """Nothing where no containerd has a root that moves. Raises PreflightError where no edit would be right."""
-    found, (_, *others) = facts.containerd, facts.each()
-    if found is None or not others:
+    found, (*_, own) = facts.containerd, facts.each()
+    if found is None or facts.containerd_target is None:
         return None
-    [own] = others
     source, target = own.source, own.target.resolved
     return ContainerdMove(
         source=str(source.path),

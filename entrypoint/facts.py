@@ -7,7 +7,8 @@ from entrypoint import containerd, dependents, drivers, flags, packages, program
 from entrypoint.containerd import Containerd
 from entrypoint.engine import Engine, EngineInfo, socket_of
 from entrypoint.errors import PreflightError
-from entrypoint.filesystem import Mount, mounts
+from entrypoint.filesystem import Mount, mount_of, mounts
+from entrypoint.goal import Only
 from entrypoint.host import Host
 from entrypoint.host_file import HostFile
 from entrypoint.inventory import Inventory
@@ -34,7 +35,8 @@ class HostFacts:
     are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
     volumes use, by name; `sized_volumes` the names of those that were made with a limit of size. `selinux` is None
     where it is off. `unsettled` is the run that was cut off, if the last one was. `containerd` is the one that the
-    images are in, if they are in one; where its root is to move too, that has a source and a target as well.
+    images are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`:
+    the data root stays, and is its own target.
     """
 
     engine: EngineInfo
@@ -68,6 +70,7 @@ class HostFacts:
     containerd: Containerd | None = None
     containerd_source: Source | None = None
     containerd_target: Target | None = None
+    alone: bool = False
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -78,8 +81,23 @@ class HostFacts:
         """The same facts as each root that is to move sees them, the data root's first."""
         if self.containerd_source is None or self.containerd_target is None:
             return (self,)
-        return self, replace(self, source=self.containerd_source, target=self.containerd_target, containerd=None,
-                             containerd_source=None, containerd_target=None)  # fmt: skip
+        own = replace(self, source=self.containerd_source, target=self.containerd_target, containerd=None,
+                      containerd_source=None, containerd_target=None, alone=False)  # fmt: skip
+        return (own,) if self.alone else (self, own)
+
+    @property
+    def moved(self) -> "HostFacts":
+        """The same facts as the first root sees them that is to move."""
+        return self.each()[0]
+
+    @property
+    def staying(self) -> tuple[PurePosixPath, ...]:
+        """Where the file systems are mounted of a root that stays."""
+        if self.alone:
+            return (self.source.mount.point,)
+        if self.containerd is None or self.containerd.is_managed or self.containerd_target:
+            return ()
+        return (mount_of(self.containerd.root, self.mounts).point,)
 
     def command_line(self) -> tuple[Argument, ...]:
         """What the next start gives the engine. Raises ValueError."""
@@ -104,12 +122,12 @@ def gather(
     worker_unit: str,
     ours: frozenset[str],
     containerd_target: PurePosixPath | None = None,
-    *,
-    data_root_only: bool = False,
+    only: Only | None = None,
 ) -> HostFacts:
     """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in.
 
-    `containerd_target` is where containerd's root is to go, if the operator has said so.
+    `containerd_target` is where containerd's root is to go, if the operator has said so; if `only` that is to move, it
+    is the `target`.
     """
     programs.require(host)
     table = mounts()
@@ -127,7 +145,8 @@ def gather(
         engine=info,
         inventory=inventory,
         source=source_at(host, info.data_root, table),
-        target=target_at(host, target, table),
+        target=target_at(host, info.data_root if only is Only.CONTAINERD else target, table),
+        alone=only is Only.CONTAINERD,
         service=unit,
         socket=socket,
         arguments=arguments,
@@ -150,18 +169,19 @@ def gather(
         sized_volumes=sized_volumes,
         selinux=selinux.look(host, info.data_root, table),
     )
-    facts = with_containerd(host, systemd, facts, containerd_target, data_root_only)
+    named = target if only is Only.CONTAINERD else containerd_target
+    facts = with_containerd(host, systemd, facts, named, only)
     points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
-    files = tuple(HostFile.read(host, path, table) for path in waking.places(*points))
+    files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files)
 
 
 def with_containerd(
-    host: Host, systemd: Systemd, facts: HostFacts, target: PurePosixPath | None, data_root_only: bool
+    host: Host, systemd: Systemd, facts: HostFacts, target: PurePosixPath | None, only: Only | None
 ) -> HostFacts:
     """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
     found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)
-    if found is None or found.is_managed or data_root_only:
+    if found is None or found.is_managed or only is Only.DATA_ROOT:
         return replace(facts, containerd=found)
     names = (facts.socket.name, facts.service.name, found.service.name)
     wanted = target or containerd.default_target(facts.target.path)

@@ -17,21 +17,28 @@ class Only(StrEnum):
     """Which root is to move alone."""
 
     DATA_ROOT = "data-root"
+    CONTAINERD = "containerd"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The new data root, and that of containerd, if it was named: it is beside the other else."""
+    """The new data root, and that of containerd, if it was named: it is beside the other else.
+
+    Where only containerd's is to move, `target` is where it goes.
+    """
 
     target: PurePosixPath
     containerd: PurePosixPath | None = None
     only: Only | None = None
 
     @classmethod
-    def of(cls, target: str, containerd: str = "", only: Only | None = None) -> "Goal":
+    def of(cls, target: str, containerd: str = "", only: Only | None = None, *, adopts: bool = False) -> "Goal":
         """From words of the command line. Raises UsageError."""
         if containerd and only:
             raise UsageError("Either --containerd-root or --only.", resolution="See: relocator --help")
+        if adopts and only is Only.CONTAINERD:
+            raise UsageError("Either --adopt or --only containerd.",
+                             resolution="A data root can be adopted; that of containerd is copied.")  # fmt: skip
         return cls(parse_target(target), parse_target(containerd) if containerd else None, only)
 
 

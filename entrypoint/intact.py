@@ -43,6 +43,9 @@ def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     if stored is None:
         return
     held = Inventory.from_json(stored)
+    if made.alone:
+        yield from lacks_of_containerd(host, made, held)
+        return
     names = [f"containers/{one.id}/config.v2.json" for one in held.containers if not one.is_fleeting]
     names += [f"volumes/{name}" for name, driver in held.volumes.items() if driver == "local"]
     if made.is_of_containerd:

@@ -165,6 +165,12 @@ def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
     return tuple(found)
 
 
+def made_since(before: Inventory, now: Inventory) -> tuple[str, ...]:
+    """The containers that are new, by name, but for those that a restart removes."""
+    return tuple(one.name for one in now.containers
+                 if before.container(one.id) is None and not (one.auto_remove or one.is_relocator))  # fmt: skip
+
+
 def doomed(containers: Iterable[Container]) -> tuple[str, ...]:
     """Those that the engine removes when it stops, by name; another relocator, waiting for the outcome, is no loss."""
     return tuple(one.name for one in containers if one.auto_remove and one.status in ALIVE and not one.is_relocator)

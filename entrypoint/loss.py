@@ -34,16 +34,25 @@ class Loss:
     written: tuple[Written, ...]
 
 
-def between(before: Inventory, now: Inventory, root: Path, instant: float, containerd: Path | None = None) -> Loss:
+def between(
+    before: Inventory,
+    now: Inventory,
+    root: Path,
+    instant: float,
+    containerd: Path | None = None,
+    *,
+    alone: bool = False,
+) -> Loss:
     """What came since `instant` (seconds since 1970), when the engine was started on `root`, which held `before`.
 
-    `containerd` is the root of its containerd, if that was moved along.
+    `containerd` is the root of its containerd, if that was moved along; or `alone`, and what is in the data root stays.
     """
+    before = now.with_images(before.images) if alone else before
     was, is_now = dict(_names(before)), dict(_names(now))
     made = tuple(is_now[key] for key in is_now if key not in was)
     removed = tuple(was[key] for key in was if key not in is_now)
     owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
-    written = [*_sums(written_since(root, instant), owners)]
+    written = [] if alone else [*_sums(written_since(root, instant), owners)]
     if containerd:
         written += _sums(snapshots_since(containerd, instant), owners)
     return Loss(made, removed, tuple(written))

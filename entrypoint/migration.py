@@ -22,12 +22,13 @@ from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError
 from entrypoint.inventory import ALIVE
 from entrypoint.journal import Journal
+from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log, phase
 from entrypoint.move import Move
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record
 from entrypoint.standstill import bring_up, release
-from entrypoint.steps import Step, end_records, engine_root, is_switched
+from entrypoint.steps import Step, end_records
 from entrypoint.swarm import took_part
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
@@ -71,8 +72,8 @@ def recover(move: Move, records: Sequence[Record], steps: Sequence[Step]) -> Exi
     switched = is_switched(move)
     if switched:  # then the safety net has started the engine on the target, whether we had come to that or not
         end_records(move)
-        if move.plan.containerd:
-            pair.follow(move, move.plan.containerd, is_switched=True)
+        if move.plan.paired:
+            pair.follow(move, move.plan.paired, is_switched=True)
         move.run.append(Event.INTENT, step=Phase.START)
         begun = [step for step in steps if step in begun or step.name is Phase.START]
     if going_back or not switched:
@@ -125,9 +126,9 @@ def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
         move.run.append(Event.DONE, step=step.name)
         trace(f"{step.name}.recorded")
     with ignored_signals():  # what is committed is not taken back
-        conclude(move, Outcome.COMMITTED, root=move.plan.target)
+        conclude(move, Outcome.COMMITTED, root=move.plan.moved.target)
         trace("commit.recorded")
-        log.info("committed", root=move.plan.target, old_root=move.plan.source)
+        log.info("committed", root=move.plan.moved.target, old_root=move.plan.moved.source)
     return ExitCode.DONE
 
 
@@ -202,7 +203,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keep_copy
         left = KEPT
     else:
         left = "" if problems else discard_copy(move)
-    facts = {**why, "problems": problems, "root": move.plan.source, "left": left}
+    facts = {**why, "problems": problems, "root": move.plan.moved.source, "left": left}
     trace("rollback.outcome")
     conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
@@ -287,10 +288,10 @@ def discard_copy(move: Move) -> str:
     The engine is back by now, and that is the outcome: a target that cannot even be emptied is only told.
     """
     try:
-        if engine_root(move.host) != move.plan.source:
+        if not runs_on(move, move.plan.moved.source):
             return "the engine does not run on the old root"
         return discard(move.host, move.plan)
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
-        log.warning("target.left", target=move.plan.target, why=left)
+        log.warning("target.left", target=move.plan.moved.target, why=left)
         return left

@@ -96,7 +96,7 @@ def script(run: Run, plan: Plan) -> str:
     # The first is what decides which pair of roots it is (pair.py).
     back = [f"put_back {shlex.quote(edit.path)} {name}" for name, edit in kept(plan)]
     return SCRIPT.format(
-        source=plan.source,
+        source=plan.moved.source,
         functions=functions(run),
         units=shlex.join(plan.every_unit),
         started=shlex.join(plan.started),
@@ -116,8 +116,8 @@ def kept(plan: Plan) -> tuple[tuple[str, FileEdit], ...]:
     own = (("switch", plan.switch), ("ordering", plan.ordering))
     if plan.containerd is None:
         return own
-    along = (("containerd", plan.containerd.switch), ("containerd-ordering", plan.containerd.ordering))
-    return own[0], along[0], own[1], along[1]
+    along = (("containerd", plan.paired.switch),) if plan.paired else ()
+    return own[0], *along, own[1], ("containerd-ordering", plan.containerd.ordering)
 
 
 def in_order(plan: Plan, units: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -132,7 +132,7 @@ def spread(run: Run, plan: Plan) -> None:
     make_directories(folder, 0o700)
     for name, edit in kept(plan):
         _save(folder, name, edit)
-    if plan.containerd:
+    if plan.paired:
         atomic_write(folder / pair.SCRIPT_NAME, pair.script(functions(run), plan).encode(), mode=0o600)
     atomic_write(folder / "back.sh", script(run, plan).encode(), mode=0o600)
 
@@ -160,7 +160,7 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.every_unit))
     found = [
         *([(systemctl, "daemon-reload")] if plan.switch.setting.needs_reload else []),
-        *([(sh, f"{place_of(run)}/{pair.SCRIPT_NAME}")] if plan.containerd else []),
+        *([(sh, f"{place_of(run)}/{pair.SCRIPT_NAME}")] if plan.paired else []),
         (rm, "-f", *files),
         (systemctl, "reset-failed", *plan.every_unit),
         *((systemctl, "start", *units) for units in in_order(plan, plan.started)),

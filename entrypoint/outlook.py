@@ -14,6 +14,7 @@ from entrypoint.facts import HostFacts
 from entrypoint.file_edit import does
 from entrypoint.filesystem import Mount
 from entrypoint.findings import Finding
+from entrypoint.goal import Only
 from entrypoint.inventory import ALIVE
 from entrypoint.plan import Direction, Plan
 from entrypoint.target_checks import is_same_file_system
@@ -101,29 +102,29 @@ class Room:
 def room(plan: Plan, facts: HostFacts) -> Room:
     """Of the first root's file systems, with what other roots take and give there."""
     pairs = list(zip(plan.each(), facts.each(), strict=False))
-    source, target = facts.source.mount.device, facts.target.mount.device
+    source, target = facts.moved.source.mount.device, facts.moved.target.mount.device
     taken = {device: sum(_copied(one, seen) for one, seen in pairs if seen.target.mount.device == device)
              for device in (source, target)}  # fmt: skip
     given = sum(one.size for one, seen in pairs if seen.source.mount.device == source and is_copied(one))
     linked = sum(one.size - _copied(one, seen) for one, seen in pairs if is_same_file_system(seen) and is_copied(one))
-    here = max(0, facts.source.space.free - taken[source])
-    there = max(0, facts.target.space.free - taken[target])
+    here = max(0, facts.moved.source.space.free - taken[source])
+    there = max(0, facts.moved.target.space.free - taken[target])
     return Room(there, here, here + given - linked)
 
 
 def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
     """The plan's figures, a line each."""
-    source, target, after = facts.source, facts.target, room(plan, facts)
+    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.moved
     along = ", ".join((*plan.dependents, *plan.awaited))
     return {
-        "source": f"{plan.source} on {_place(source.mount)}: {wording.size(plan.size)} in {plan.entries} files and "
+        "source": f"{first.source} on {_place(source.mount)}: {wording.size(first.size)} in {first.entries} files and "
         "directories",
-        "target": f"{plan.target} on {_place(target.mount)}",
+        "target": f"{first.target} on {_place(target.mount)}",
         **_along(plan, facts),
         "free at the target": f"{wording.size(target.space.free)} now, {wording.size(after.target)} after the move",
         "free at the source": f"{wording.size(source.space.free)} now, {wording.size(after.source)} after the move, "
         f"{wording.size(after.source_cleaned)} after `cleanup`",
-        **_work(plan),
+        **_work(first),
         "time to copy": copying(plan, facts).text(),
         "downtime": downtime(facts).text(),
         "units": f"{', '.join(plan.every_unit)} stop, {', '.join(plan.every_started) or 'none'} start"
@@ -158,31 +159,32 @@ def _place(mount: Mount) -> str:
 
 
 def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[str, Any]:
-    source, target, after = facts.source, facts.target, room(plan, facts)
+    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.moved
     inodes = target.space.inodes
     return {
         **head("planned", findings),
         "source": {
-            **_mounted(plan.source, source.mount),
-            "bytes": plan.size,
-            "entries": plan.entries,
+            **_mounted(first.source, source.mount),
+            "bytes": first.size,
+            "entries": first.entries,
             "free_bytes": source.space.free,
             "free_bytes_after": after.source,
             "free_bytes_after_cleanup": after.source_cleaned,
         },
         "target": {
-            **_mounted(plan.target, target.mount),
-            "created": list(plan.created),
+            **_mounted(first.target, target.mount),
+            "created": list(first.created),
             "free_bytes": target.space.free,
             "free_bytes_after": after.target,
             "free_inodes": inodes,
-            "free_inodes_after": None if inodes is None else inodes - plan.entries,
+            "free_inodes_after": None if inodes is None else inodes - first.entries,
         },
         "containerd": _containerd(plan, facts),
+        "only": Only.CONTAINERD if plan.alone else None,
         "copy": {
-            "layers": plan.layers,
+            "layers": first.layers,
             "layer_bytes": source.layer_bytes,
-            "layers_are": "hard-linked" if plan.same_file_system else "copied",
+            "layers_are": "hard-linked" if first.same_file_system else "copied",
             "bytes": copied(plan, facts),
             "while_down": "what has changed since the last pass began" if is_copied(plan) else "nothing",
             "estimate": copying(plan, facts).to_json(),

@@ -11,6 +11,8 @@ as it is to be       as it is to be
 neither              left alone: whoever has changed it meanwhile has looked at it
 
 So the commit point is one rename still, that of the engine's file. The script needs cat, cp, mv, rm and sync.
+
+Where containerd's root moves alone there is one file, whose rename is the commit point by itself, and no pair.
 """
 
 import shlex
@@ -23,10 +25,12 @@ from entrypoint.engine import until
 from entrypoint.errors import ContainerError, EngineError, MoveError, SystemdError, VerificationError
 from entrypoint.filesystem import atomic_write, make_directories, remove_durably
 from entrypoint.host import Host
+from entrypoint.inventory import Inventory, made_since
 from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.plan import Direction, Plan
 from entrypoint.record import PLACE
+from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 
 SCRIPT_NAME = "pair.sh"
@@ -53,11 +57,11 @@ SETTLING = 10.0  # seconds; systemd has already said "started", so the database 
 
 
 def script(functions: str, plan: Plan) -> str:
-    assert plan.containerd is not None
+    assert plan.paired is not None
     return SCRIPT.format(
         functions=functions,
         switch=shlex.quote(plan.switch.path),
-        containerd=shlex.quote(plan.containerd.switch.path),
+        containerd=shlex.quote(plan.paired.switch.path),
     )
 
 
@@ -65,11 +69,15 @@ def drop_in(service: str) -> str:
     return f"/etc/systemd/system/{service}.d/{GUARD}"
 
 
-def switch(move: Move, along: ContainerdMove) -> None:
-    """containerd's part of the switch; that of the engine comes right after it."""
+def prepare(move: Move, along: ContainerdMove) -> None:
+    """All that is not yet a word on where its root is."""
     edits.require_unedited(move.host, along.switch)
     require_whole(move, along)
     edits.make(move.host, along.ordering)
+
+
+def switch(move: Move, along: ContainerdMove) -> None:
+    """containerd's part of the switch; that of the engine comes right after it."""
     guard(move, along)
     trace("switch.guarded")
     edits.write(move.host, along.switch)
@@ -90,7 +98,7 @@ def guard(move: Move, along: ContainerdMove) -> None:
 
 def release(move: Move) -> None:
     """The run has ended: the two files are a pair, and nobody changes them any more."""
-    along = move.plan.containerd
+    along = move.plan.paired
     if along is None:
         return
     try:
@@ -149,6 +157,19 @@ def prove(move: Move, along: ContainerdMove, *, is_target: bool) -> None:
         until(lambda: _works_on(move, along, root), waiting_for=f"containerd on {root}", seconds=SETTLING)
     except EngineError as error:
         raise VerificationError(f"{along.service} does not work on {root}.") from error
+
+
+def is_up_on(move: Move, along: ContainerdMove, root: str) -> bool:
+    """Whether containerd's unit is up, and works on a root."""
+    return move.systemd.unit(along.service).active_state in RUNNING and _works_on(move, along, root)
+
+
+def require_none_made(move: Move, held: Inventory) -> None:
+    """Where containerd's root goes back alone: raises MoveError for containers that the old one knows nothing of."""
+    expected = move.expected() if move.plan.alone and move.plan.direction is Direction.BACK else None
+    if expected is not None and (made := made_since(expected, held)):
+        raise MoveError("Containers were made meanwhile, and would have no layers.", details=", ".join(made),
+                        resolution="Remove them (docker rm), then run the same command again.")  # fmt: skip
 
 
 def _works_on(move: Move, along: ContainerdMove, root: str) -> bool:

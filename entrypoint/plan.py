@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Any
 
-from entrypoint import containerd_move, selinux, settings, switch, waking, wording
+from entrypoint import configuration, containerd_move, settings, wording
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.engine import GRAPHDRIVER
 from entrypoint.facts import HostFacts
-from entrypoint.file_edit import FileEdit, does, edit, missing_directories
+from entrypoint.file_edit import FileEdit, does, missing_directories
 from entrypoint.inventory import ALIVE, Container
 from entrypoint.layers import DRIVER
-from entrypoint.ordering import ordering_drop_in
 from entrypoint.service import SERVICE
 from entrypoint.systemd import RUNNING
 from entrypoint.target_checks import can_link
@@ -42,7 +40,8 @@ class Plan:
     is mounted later. `driver` is the storage driver, `driver_named` the one that the configuration names.
     `remove_ephemeral`: the operator has agreed to the loss of containers with `--rm`. `rules` are edits of SELinux's
     rules, line by line. `containerd` is the move of its root along with this one, `store` where the images are.
-    `one_of_managers`: of a swarm, so that an older state must not be returned to the others.
+    `one_of_managers`: of a swarm, so that an older state must not be returned to the others. `alone`: containerd's root
+    moves alone. Then the data root is source and target, where it stays, and `switch` is the edit of containerd's file.
     """
 
     source: str
@@ -76,6 +75,7 @@ class Plan:
     containerd: ContainerdMove | None = None
     store: str = GRAPHDRIVER
     one_of_managers: bool = False
+    alone: bool = False
 
     @property
     def every_unit(self) -> tuple[str, ...]:
@@ -95,18 +95,30 @@ class Plan:
     @property
     def edits(self) -> tuple[FileEdit, ...]:
         """All of them, the commit point last."""
-        along = (self.containerd.ordering, self.containerd.switch) if self.containerd else ()
-        return (*self.waking, *self.rules, self.ordering, *along, self.switch)
+        ordering = (self.containerd.ordering,) if self.containerd else ()
+        along = (self.paired.switch,) if self.paired else ()
+        return (*self.waking, *self.rules, self.ordering, *ordering, *along, self.switch)
+
+    @property
+    def paired(self) -> ContainerdMove | None:
+        """containerd's part, where two files have to change as one."""
+        return None if self.alone else self.containerd
+
+    @property
+    def moved(self) -> "Plan":
+        """The plan as the root sees it whose place is set by the commit point."""
+        return self.each()[0]
 
     def each(self) -> tuple["Plan", ...]:
         """The same plan as each root that moves sees it, the data root's first."""
         one = self.containerd
         if one is None:
             return (self,)
-        return self, replace(self, source=one.source, target=one.target, same_file_system=one.same_file_system,
-                             created=one.created, size=one.size, entries=one.entries, layers=0, within="",
-                             source_identity=one.source_identity, source_born=one.source_born,
-                             containerd=None)  # fmt: skip
+        along = replace(self, source=one.source, target=one.target, same_file_system=one.same_file_system,
+                        created=one.created, size=one.size, entries=one.entries, layers=0, within="",
+                        source_identity=one.source_identity, source_born=one.source_born,
+                        containerd=None, alone=False)  # fmt: skip
+        return (along,) if self.alone else (self, along)
 
     @property
     def target_engine_id(self) -> str:
@@ -183,9 +195,11 @@ class Plan:
         yield f"{does(self.ordering)} {self.ordering.path}, so that the engine waits for the disk of this root alone"
         if along:
             yield f"{does(along.ordering)} {along.ordering.path}, so that containerd waits for its disk, too"
-            yield f"{does(along.switch)} {along.switch.path}: containerd's root is {along.target}"
-        both = "; without it containerd's root would go back by itself" if along else ""
-        yield f"{does(self.switch)} {self.switch.path}: from here on the data root is {self.target}{both}"
+        if self.paired:
+            yield f"{does(self.paired.switch)} {self.paired.switch.path}: containerd's root is {self.paired.target}"
+        both = "; without it containerd's root would go back by itself" if self.paired else ""
+        which = "containerd's root" if self.alone else "the data root"
+        yield f"{does(self.switch)} {self.switch.path}: from here on {which} is {self.moved.target}{both}"
         if along and along.started:
             yield f"start {along.service}"
         yield f"start {' and '.join(self.started) or 'nothing, for nothing ran'}, and the containers that ran"
@@ -211,12 +225,13 @@ def make(
         source=str(facts.source.path),
         target=str(target),
         same_file_system=can_link(facts),
+        alone=facts.alone,
         units=tuple(unit.name for unit in units),
         started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
-        ordering=ordering_edit(facts, target),
-        switch=switch_edit(facts, target),
-        waking=waking_edits(facts),
-        rules=rule_edits(facts),
+        ordering=configuration.ordering_edit(facts),
+        switch=configuration.switch_edit(facts),
+        waking=configuration.waking_edits(facts),
+        rules=configuration.rule_edits(facts),
         dependents=facts.dependents,
         awaited=facts.awaited,
         created=missing_directories(target, facts.target.ancestor),
@@ -238,42 +253,6 @@ def make(
         store=facts.engine.store,
         one_of_managers=facts.engine.swarm.is_one_of_managers,
     )
-
-
-def switch_edit(facts: HostFacts, target: PurePosixPath) -> FileEdit:
-    """The commit point: the place that sets the data root names the target. Raises PreflightError."""
-    changed = switch.change(facts.decision().place, facts.override, str(target))
-    return replace(edit(changed.file, changed.content), setting=changed.setting)
-
-
-def ordering_edit(facts: HostFacts, target: PurePosixPath) -> FileEdit:
-    """The drop-in is ours alone. Only that for the source is put back by a rollback; any other is a leftover, and its
-    assertion would keep the engine from starting once that target is gone."""
-    _, *others = facts.each()
-    made = edit(facts.drop_in, ordering_drop_in(target, *(one.target.resolved for one in others)))
-    before = ordering_drop_in(facts.source.path, *(one.source.path for one in others))
-    return made if made.before == before else replace(made, before=None)
-
-
-def waking_edits(facts: HostFacts) -> tuple[FileEdit, ...]:
-    """The mount of the target wakes the engine, and that of the source does no more."""
-    along = (facts.containerd.service.name,) if facts.containerd and facts.containerd_target else ()
-    units = (*along, *(unit.name for unit in facts.units))
-    wanted = waking.wanted((one.target.mount.point for one in facts.each()), units)
-    found = ((file, wanted.get(str(file.path))) for file in facts.waking)
-    return tuple(edit(file, after) for file, after in found if file.content != after)
-
-
-def rule_edits(facts: HostFacts) -> tuple[FileEdit, ...]:
-    """SELinux treats a target like the root that its policy knows; a rule that is there already is nobody's edit."""
-    if facts.selinux is None or not facts.selinux.has_rules:
-        return ()
-    rules = facts.selinux.rules
-    after = rules.content
-    for one, model in zip(facts.each(), selinux.MODELS, strict=False):
-        if selinux.can_be_named(one.target.resolved):
-            after = selinux.with_rule(after, one.target.resolved, model)
-    return () if after == rules.content else (edit(rules, after),)
 
 
 def fates(containers: tuple[Container, ...]) -> dict[str, str]:

@@ -39,7 +39,8 @@ def check(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ..
     other = tuple(products.other(facts.engine.product))
     if other:
         return other  # whatever else is found there is said of the wrong engine
-    return errors_first(agreed(finding, accepted) for one in CHECKS for finding in one(facts))
+    checks = CHECKS if not facts.alone else CHECKS_ALONE if facts.containerd_source else (containerd_checks.no_root,)
+    return errors_first(agreed(finding, accepted) for one in checks for finding in one(facts))
 
 
 def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -82,9 +83,11 @@ def refuses(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def is_already_there(facts: HostFacts) -> bool:
-    """Whether the engine's data root is the target, by its name or by being the same directory."""
-    same = facts.source.path == facts.target.resolved
-    return same or (facts.target.exists and facts.target.identities[0] == facts.source.identity)
+    """Whether the root that is to move is the target, by its name or by being the same directory."""
+    if facts.alone and facts.containerd_source is None:
+        return False  # there is none
+    source, target = facts.moved.source, facts.moved.target
+    return source.path == target.resolved or (target.exists and target.identities[0] == source.identity)
 
 
 def store(facts: HostFacts) -> Iterator[Finding]:
@@ -126,11 +129,12 @@ def age(facts: HostFacts) -> Iterator[Finding]:
 
 def clock(facts: HostFacts) -> Iterator[Finding]:
     """Each look takes what is from the future for changed, so that all of it is left to the last pass."""
-    if count := facts.source.ahead.entries:
+    ahead = facts.moved.source.ahead
+    if count := ahead.entries:
         yield warning(
             "clock-behind",
             "The clock is behind files of the data root",
-            f"By this clock {count} of them were changed in the future, up to {span(facts.source.ahead.seconds)} from "
+            f"By this clock {count} of them were changed in the future, up to {span(ahead.seconds)} from "
             "now. They are copied once more while the engine is down.",
             "See that the clock is right (date; timedatectl), or wait until it has come so far.",
         )
@@ -253,4 +257,21 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     unattended,
     users.bound,
     quotas.check,
+)
+# Of what stays only that is asked which the next start of the engine depends on.
+CHECKS_ALONE = (
+    store_checks.pending,
+    containerd_checks.check,
+    containerd_checks.tasks,
+    of_swarm,
+    age,
+    live_restore,
+    unit,
+    unsettled,
+    *setting_checks.CHECKS_STAYING,
+    dependents,
+    packages,
+    clock,
+    ephemeral,
+    unattended,
 )

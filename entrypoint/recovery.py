@@ -19,6 +19,7 @@ from entrypoint.errors import ExitCode, JournalError, PreflightError, RelocatorE
 from entrypoint.host import Host
 from entrypoint.inventory import differences
 from entrypoint.journal import Journal
+from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log
 from entrypoint.migration import CUT_OFF, conclude, forward, recover, unfinished
 from entrypoint.move import Move
@@ -27,7 +28,7 @@ from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import plan_of
 from entrypoint.standing import our_containers
 from entrypoint.standstill import release
-from entrypoint.steps import end_records, is_switched, runs_on, steps_of
+from entrypoint.steps import end_records, steps_of
 from entrypoint.systemd import STOPPED, Systemd
 from entrypoint.unfinished import KEPT
 
@@ -46,7 +47,8 @@ def load(host: Host, systemd: Systemd, run: Run) -> Move:
 
 
 def save(run: Run, plan: Plan, copied: Copied, along: Copied | None = None) -> None:
-    """Write down what the worker needs; this container is what it waits for. `along` is the copy of containerd's."""
+    """Write down what the worker needs; this container is what it waits for. `along` is the copy of containerd's, if
+    it is the second."""
     run.save_plan({
         "plan": plan.to_json(),
         "copied": copied.to_json(),
@@ -111,17 +113,17 @@ def settle(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | None:
 def settle_move(move: Move) -> ExitCode:
     records = move.run.records()
     going_back = any(record["event"] == Event.ROLLBACK for record in records)
-    switched = is_switched(move)
-    if switched and runs_on(move, move.plan.target):
+    switched, source, target = is_switched(move), move.plan.moved.source, move.plan.moved.target
+    if switched and runs_on(move, target):
         mark_started(move, records)
     if is_long_ago(records) or is_proven(records):
-        if switched and runs_on(move, move.plan.target):
+        if switched and runs_on(move, target):
             return accept(move)
-        if not switched and runs_on(move, move.plan.source):
+        if not switched and runs_on(move, source):
             return abandon(move)
-    if not switched and runs_on(move, move.plan.source):
+    if not switched and runs_on(move, source):
         return recover(move, records, steps_of(move.plan))
-    if switched and not going_back and runs_on(move, move.plan.target):
+    if switched and not going_back and runs_on(move, target):
         try:
             verify = [step for step in steps_of(move.plan) if step.name is Phase.VERIFY]
             return forward(move, verify, unfinished(records, steps_of(move.plan)))
@@ -155,7 +157,7 @@ def accept(move: Move) -> ExitCode:
             now = engine.inventory()
         for difference in differences(before, now.without(move.ours)):
             log.warning("since", difference=difference)
-    conclude(move, Outcome.COMMITTED, root=move.plan.target)
+    conclude(move, Outcome.COMMITTED, root=move.plan.moved.target)
     return ExitCode.DONE
 
 

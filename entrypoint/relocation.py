@@ -64,8 +64,7 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
     with phase(Phase.PREFLIGHT):
         try:
             probe.sweep(host.path(existing_ancestor(host, host.resolve(goal.target))))
-            facts = gather(host, systemd, goal.target, handover.UNIT, our_containers(), goal.containerd,
-                           data_root_only=goal.only is Only.DATA_ROOT)  # fmt: skip
+            facts = gather(host, systemd, goal.target, handover.UNIT, our_containers(), goal.containerd, goal.only)
         except PreflightError:
             raise
         except RelocatorError as error:
@@ -88,9 +87,10 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
 
 def tried(host: Host, facts: HostFacts) -> HostFacts:
     """The facts, with what the target's file system cannot do."""
-    found = _tried(host, facts)
-    for one in facts.each()[1:]:
-        found = replace(found, containerd_target=_tried(host, one).target)
+    found = facts if facts.alone else _tried(host, facts)
+    for one in facts.each():
+        if one is not facts:
+            found = replace(found, containerd_target=_tried(host, one).target)
     return found
 
 
@@ -119,7 +119,7 @@ def relocate(
         return ExitCode.HANDED_OVER
     survey = look(host, systemd, goal, accepted)
     if preflight.is_already_there(survey.facts):
-        log.info("already_there", target=str(survey.facts.source.path))
+        log.info("already_there", target=str(survey.facts.moved.source.path))
         return ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey, bwlimit, checksum, accepted)
@@ -145,8 +145,10 @@ def require_as_seen(host: Host, facts: HostFacts) -> None:
 
 def begin(run: Run, plan: Plan) -> None:
     """The first record: from where to where."""
-    along = {"containerd": [plan.containerd.source, plan.containerd.target]} if plan.containerd else {}
-    run.begun(source=plan.source, target=plan.target, direction=plan.direction, boot=this_boot(), **along)
+    along = {"containerd": [plan.paired.source, plan.paired.target]} if plan.paired else {}
+    only = {"only": Only.CONTAINERD} if plan.alone else {}
+    first = plan.moved
+    run.begun(source=first.source, target=first.target, direction=plan.direction, boot=this_boot(), **along, **only)
 
 
 def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:
@@ -269,6 +271,6 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
     outcome = Outcome.INTERRUPTED if is_interrupt else Outcome.ROLLED_BACK
-    facts = {"reason": reason, "failed_in": Phase.PRE_COPY, "root": plan.source, "left": left}
+    facts = {"reason": reason, "failed_in": Phase.PRE_COPY, "root": plan.moved.source, "left": left}
     run.append(Event.OUTCOME, outcome=outcome, **facts)
     return left

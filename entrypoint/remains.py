@@ -66,7 +66,7 @@ def old_roots(host: Host, journal: Journal) -> tuple[Remains, ...]:
     found: dict[str, Remains] = {}
     for move in moves(journal):
         for number, plan in enumerate(move.plan.each()):
-            one = replace(move, plan=plan, is_of_containerd=number > 0)
+            one = replace(move, plan=plan, is_of_containerd=move.plan.alone or number > 0)
             found.pop(one.plan.target, None)
             if one.plan.direction is not Direction.ADOPT and not one.is_removed:
                 found[one.path] = one
@@ -100,7 +100,7 @@ def frees(run: Run) -> int | None:
         plan = run.plan()["plan"]
     except JournalError:
         return None
-    roots = [plan, *filter(None, [plan.get("containerd")])]
+    roots = [one for one in (plan, plan.get("containerd")) if one][1 if plan.get("alone") else 0 :]
     known = plan["direction"] == Direction.FORTH and not any(one["same_file_system"] for one in roots)
     return sum(int(one["size"]) for one in roots) if known else None
 

@@ -8,6 +8,7 @@ the same way if it fails. Both roots are complete throughout.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from entrypoint import (
     containerd_checks,
@@ -27,8 +28,9 @@ from entrypoint.errors import ExitCode, PreflightError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.file_edit import FileEdit
 from entrypoint.findings import Finding, agreed, error, warning
+from entrypoint.goal import Only
 from entrypoint.host import Host
-from entrypoint.inventory import Inventory
+from entrypoint.inventory import Inventory, made_since
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction, Plan
@@ -50,6 +52,17 @@ CHECKS = (
 )
 
 
+# The data root stays what it is.
+CHECKS_ALONE = (
+    preflight.of_swarm,
+    preflight.live_restore,
+    preflight.unit,
+    *setting_checks.CHECKS_STAYING,
+    preflight.dependents,
+    preflight.ephemeral,
+)
+
+
 def go_back(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
     """The engine runs on the root of before the last move when the worker is done. Raises PreflightError."""
     journal = Journal(host)
@@ -65,7 +78,7 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
     last = last_move(journal)
     run, made = last.run, last.plan
     if made.direction is Direction.BACK:
-        log.info("already_back", root=made.target, left=made.source)
+        log.info("already_back", root=made.moved.target, left=made.moved.source)
         return ExitCode.DONE
     facts = look(host, systemd, run, made)
     plan = plan_back(facts, made, lambda edit: edits.content(host.path(edit.path)))
@@ -74,7 +87,13 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
     say_loss(host, run, facts.inventory)
     if not agreed:
         raise PreflightError("Nothing was changed.", resolution="To go back all the same: relocator rollback --yes")
-    return hand_over_whole(host, systemd, journal.begin(), plan, expected=run.inventory() or {})
+    return hand_over_whole(host, systemd, journal.begin(), plan, expected=expected(facts, run, made))
+
+
+def expected(facts: HostFacts, run: Run, made: Plan) -> dict[str, Any]:
+    """What the engine must hold then: what it held when it left, and of a data root that stays what it holds now."""
+    held = run.inventory() or {}
+    return facts.inventory.with_images(held.get("images", {})).to_json() if made.alone else held
 
 
 def last_move(journal: Journal) -> Remains:
@@ -87,9 +106,10 @@ def last_move(journal: Journal) -> Remains:
 def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
     """Facts and findings; an error refuses."""
     with phase(Phase.PREFLIGHT):
-        along = made.containerd
-        facts = gather(host, systemd, PurePosixPath(made.source), handover.UNIT, our_containers(),
-                       PurePosixPath(along.source) if along else None, data_root_only=along is None)  # fmt: skip
+        along = made.paired
+        only = Only.CONTAINERD if made.alone else None if along else Only.DATA_ROOT
+        facts = gather(host, systemd, PurePosixPath(made.moved.source), handover.UNIT, our_containers(),
+                       PurePosixPath(along.source) if along else None, only)  # fmt: skip
         findings = [*checked(facts), *old_root(host, facts, run, made), *of_containerd(facts, made)]
         for finding in findings:
             log.warning("finding", **asdict(finding))
@@ -99,7 +119,7 @@ def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
 
 def checked(facts: HostFacts) -> Iterator[Finding]:
     """What `--yes` agrees to is said and refuses nothing."""
-    for check in CHECKS:
+    for check in CHECKS_ALONE if facts.alone else CHECKS:
         yield from (agreed(finding, (preflight.EPHEMERAL,)) for finding in check(facts))
 
 
@@ -112,7 +132,7 @@ def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Fin
             f"It runs on {facts.source.path}; run {run.number} moved it to {made.target}.",
         )
     decision = setting_checks.decided(facts)
-    if decision and (str(decision.place.file.path), decision.place.setting.kind) != (
+    if decision and not made.alone and (str(decision.place.file.path), decision.place.setting.kind) != (
         made.switch.path, made.switch.setting.kind
     ):  # fmt: skip
         yield error(
@@ -125,11 +145,24 @@ def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Fin
         yield error("old-root-removed", "The old root has been removed", f"{made.source}, by `relocator cleanup`.")
     else:
         yield from intact.as_left(host, run, made)
+    yield from since(facts, run, made)
     if facts.engine.version != made.engine_version:
         yield warning(
             "engine-version",
             "The engine is another version now",
             f"The old root was last used by {made.engine_version}, the engine is {facts.engine.version} now.",
+        )
+
+
+def since(facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
+    """The data root stays, and with it containers that the old containerd root has no layers of."""
+    stored = run.inventory()
+    if made.alone and stored and (names := made_since(Inventory.from_json(stored), facts.inventory)):
+        yield error(
+            "containers-since",
+            "Containers were made since containerd's root was moved",
+            f"The old one has nothing of what they are made of: {', '.join(names[:5])}{' …' if names[5:] else ''}.",
+            "Remove them first, if they can be made anew: docker rm",
         )
 
 
@@ -168,7 +201,7 @@ def plan_back(facts: HostFacts, made: Plan, now: Callable[[FileEdit], bytes | No
         ordering=replace(made.ordering, before=now(made.ordering), after=made.ordering.before),
         waking=tuple(map(reverse, made.waking)),
         rules=tuple(map(reverse, made.rules)),
-        switch=switched_back(made.switch, now(made.switch), made.target),
+        switch=switched_back(made.switch, now(made.switch), made.moved.target),
         containerd=containerd_back(facts, made.containerd, now),
         dependents=facts.dependents,
         awaited=facts.awaited,
@@ -223,11 +256,12 @@ def say_loss(host: Host, run: Run, now: Inventory) -> None:
     """Say what going back would lose."""
     before, made = Inventory.from_json(run.inventory() or {}), Plan.from_json(run.plan()["plan"])
     images = made.containerd.target if made.containerd else f"{made.target}/{MANAGED_ROOT}"
-    found = loss.between(before, now, host.path(made.target), intact.started_at(run), host.path(images))
+    found = loss.between(before, now, host.path(made.target), intact.started_at(run), host.path(images),
+                         alone=made.alone)  # fmt: skip
     for what in found.made:
         log.warning("loss.made", what=what)
     for what in found.removed:
         log.warning("loss.removed", what=what)
     for one in found.written:
         log.warning("loss.written", place=one.place, files=one.files, size=wording.size(one.size))
-    log.warning("loss.told", root=made.source, left=made.target)
+    log.warning("loss.told", root=made.moved.source, left=made.moved.target)

@@ -130,7 +130,7 @@ def editable(facts: HostFacts) -> Iterator[Finding]:
 
 
 def _writable(facts: HostFacts, written: HostFile) -> Iterator[Finding]:
-    for file in (written, facts.drop_in):
+    for file in dict.fromkeys((written, facts.drop_in)):
         if not file.writable:
             yield error(
                 "config-read-only",
@@ -204,4 +204,9 @@ def linked(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def drop_in(facts: HostFacts) -> Iterator[Finding]:
+    yield from _writable(facts, facts.drop_in)
+
+
 CHECKS = (understood, readable, unambiguous, editable, lasting, pending, linked)
+CHECKS_STAYING = (understood, readable, unambiguous, drop_in, pending)  # of a data root that is not to move

@@ -8,6 +8,7 @@ from typing import Any
 from entrypoint import handover, net, wording
 from entrypoint.engine import until
 from entrypoint.errors import ExitCode
+from entrypoint.goal import Only
 from entrypoint.inventory import counts
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
@@ -48,7 +49,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Status:
-    """The last run. `containerd` is from where to where containerd's root moved along.
+    """The last run. `containerd` is from where to where containerd's root moved along, `only` that it moved alone.
 
     `direction` is `back` for a run that took a move back, `adopt` for one that copied nothing; `old_root` is `kept`,
     `removed`, or `being removed`, after a run that moved the engine. `downtime` is in seconds, from the freeze until
@@ -72,6 +73,7 @@ class Status:
     verified: Mapping[str, int] = field(default_factory=dict)
     frees: int | None = None
     containerd: tuple[str, str] | None = None
+    only: Only | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -111,6 +113,7 @@ def of_run(run: Run, busy: bool) -> Status:
         source=begun.get("source", ""),
         target=begun.get("target", ""),
         containerd=(found[0], found[1]) if (found := begun.get("containerd")) else None,
+        only=Only(found) if (found := begun.get("only")) else None,
         direction=Direction(begun.get("direction", Direction.FORTH)),
         old_root=old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
         phase=outcome.get("failed_in") or last_phase(records),
@@ -162,8 +165,9 @@ def _working(status: Status) -> tuple[str, ...]:
 
 
 def _committed(status: Status) -> tuple[str, ...]:
+    which = "containerd's root" if status.only else "The data root"
     return (
-        f"The data root {_moved(status)} (run {status.run}).",
+        f"{which} {_moved(status)} (run {status.run}).",
         _took(status),
         _verified(status),
         *_left_behind(status),
@@ -205,6 +209,14 @@ def _old(status: Status) -> str:
     return status.source + (f" and {status.containerd[0]}" if status.containerd else "")
 
 
+def _who(status: Status) -> str:
+    return "containerd works" if status.only else "The engine runs"
+
+
+def _asking(status: Status) -> str:
+    return "containerd config dump | grep ^root" if status.only else "docker info --format '{{.DockerRootDir}}'"
+
+
 def _new(status: Status) -> str:
     return status.target + (f" and {status.containerd[1]}" if status.containerd else "")
 
@@ -213,7 +225,7 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
         f"Why: {status.reason}",
-        f"The engine runs on {_old(status)}, as before.",
+        f"{_who(status)} on {_old(status)}, as before.",
         _took(status),
         f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
         again(status),
@@ -236,7 +248,7 @@ def _broken(status: Status) -> tuple[str, ...]:
         f"Both roots are there: {_old(status)} (complete, as it was) and {_new(status)}.",
         f"The copy in {_new(status)}: {status.left}" if status.left else "",
         "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
-        f"To put its configuration back as it was and start it on {status.source}, on the host:",
+        f"To put the configuration back as it was and start it on {status.source}, on the host:",
         f"    {net.by_hand(status.run)}",
     )
 
@@ -261,7 +273,7 @@ def _cut_off(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} was cut off in the phase `{status.phase}`.",
         "The engine was started again by the host, on the root that its configuration names.",
-        f"Which one that is: docker info --format '{{{{.DockerRootDir}}}}' ({status.source} or {status.target}).",
+        f"Which one that is: {_asking(status)} ({status.source} or {status.target}).",
         "To settle it: the same command again.",
     )
 

@@ -13,21 +13,18 @@ verify          a fresh connection: root, inventory, what ran, health   nothing
 from contextlib import suppress
 from typing import Protocol
 
-from entrypoint import adoption, drivers, edits, hold, inventory, pair, restart, settings
+from entrypoint import adoption, drivers, edits, hold, inventory, pair, restart
 from entrypoint.engine import READY, Engine, socket_of, until
-from entrypoint.errors import EngineError, MoveError, PreflightError, RollbackError, SystemdError, VerificationError
-from entrypoint.host import Host
+from entrypoint.errors import MoveError, RollbackError, SystemdError, VerificationError
 from entrypoint.inventory import Inventory
+from entrypoint.location import engine_root, is_switched, runs_on
 from entrypoint.log import Phase, log
 from entrypoint.move import Move
 from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event
 from entrypoint.standstill import bring_down, bring_up, release
-from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import Unfinished
-
-UNREADABLE = ""  # no root is called so
 
 
 class Step(Protocol):
@@ -48,7 +45,9 @@ class Freeze:
         trace("freeze.prepared")
         move.systemd.reload()
         with Engine.opened(socket_of(move.host)) as engine:
-            move.run.save_inventory(engine.inventory().without(move.ours).to_json())
+            held = engine.inventory().without(move.ours)
+        pair.require_none_made(move, held)
+        move.run.save_inventory(held.to_json())
         trace("freeze.inventoried")
         bring_down(move)
 
@@ -57,7 +56,7 @@ class Freeze:
         trace("freeze.started again")
         release(move)
         if (before := move.before()) is not None:  # else it was never stopped, and there is nothing to prove
-            prove(move, move.plan.source, before)
+            prove(move, before, is_target=False)
 
 
 class FinalSync:
@@ -99,21 +98,24 @@ class Switch:
         trace("switch.waking")
         edits.make(move.host, move.plan.ordering)
         trace("switch.ordered")
-        if move.plan.containerd:
-            pair.switch(move, move.plan.containerd)
+        if along := move.plan.containerd:
+            pair.prepare(move, along)
+        if move.plan.paired:
+            pair.switch(move, move.plan.paired)
         edits.write(move.host, move.plan.switch)
         trace("switch.written")
         move.systemd.reload()
 
     def undo(self, move: Move) -> None:
         """Both files back; but never so that the engine's root and the configured one, or its drop-in, differ."""
-        if runs_on(move, move.plan.target):
+        target = move.plan.moved.target
+        if runs_on(move, target):
             raise RollbackError(
-                f"The engine could not be stopped and runs on {move.plan.target}.",
+                f"The engine could not be stopped and runs on {target}.",
                 details="The configuration is left as it is, so that the next start finds the same root.",
             )
         try:
-            edits.restore(move.host, move.plan.switch, move.plan.is_target)
+            edits.restore(move.host, move.plan.switch, move.plan.moved.is_target)
         finally:
             if not is_switched(move):
                 if move.plan.containerd:
@@ -134,7 +136,7 @@ class Start:
 
     def undo(self, move: Move) -> None:
         """Stop the engine, unless it runs on the old root: then it was started again by what brings it back."""
-        if not runs_on(move, move.plan.source):
+        if not runs_on(move, move.plan.moved.source):
             bring_down(move)
 
 
@@ -143,7 +145,7 @@ class Verify:
 
     def apply(self, move: Move) -> None:
         end_records(move)  # the safety net may have started the engine, not we
-        prove(move, move.plan.target, move.expected())
+        prove(move, move.expected(), is_target=True)
         adoption.prove(move.host, move.plan)
         trace("verify.proven")
         move.run.append(Event.PROVEN, step=self.name)
@@ -170,15 +172,16 @@ def steps_of(plan: Plan) -> tuple[Step, ...]:
     return STEPS if plan.direction is Direction.FORTH else STEPS_BACK
 
 
-def prove(move: Move, root: str, before: Inventory | None) -> None:
-    """On a fresh connection: the engine runs on `root`, holds what it held before, and what ran runs."""
+def prove(move: Move, before: Inventory | None, *, is_target: bool) -> None:
+    """On a fresh connection: the engine runs on the root, holds what it held before, and what ran runs."""
+    root = move.plan.target if is_target else move.plan.source
     until(lambda: bool(engine_root(move.host)), waiting_for="the engine's socket", seconds=READY)
     with Engine.opened(socket_of(move.host)) as engine:
         now = str(engine.info().data_root)
         if now != root:
             raise VerificationError(f"The engine runs on {now}, not on {root}.")
         if move.plan.containerd:
-            pair.prove(move, move.plan.containerd, is_target=root == move.plan.target)
+            pair.prove(move, move.plan.containerd, is_target=is_target)
         if before is not None:
             prove_inventory(move, engine, before)
 
@@ -234,36 +237,3 @@ def require_same_driver(move: Move) -> None:
             details=f"In the old root {', '.join(sorted(before)) or 'no driver'} has left something, "
             f"in the new one {', '.join(sorted(after)) or 'none'}.",
         )
-
-
-def runs_on(move: Move, root: str) -> bool:
-    """Whether the engine answers, and from that root; an engine that is down is not asked: that would start it."""
-    if move.systemd.unit(move.plan.service).active_state not in RUNNING:
-        return False
-    try:
-        return engine_root(move.host) == root
-    except EngineError:
-        return False
-
-
-def configured(move: Move) -> str | None:
-    """The data root that the place which is switched names now, if it names one; `UNREADABLE` if it cannot be read.
-
-    It is read from the file. systemd may still have an older unit in memory, but nobody can start the engine with it:
-    whatever lifts the hold reads the units again before.
-    """
-    edit = move.plan.switch
-    with suppress(PreflightError, OSError):
-        return settings.root_in(edits.content(move.host.path(edit.path)), edit.setting, edit.path)
-    return UNREADABLE
-
-
-def is_switched(move: Move) -> bool:
-    """Whether the next start finds the target."""
-    return move.plan.is_target(configured(move))
-
-
-def engine_root(host: Host) -> str:
-    """The data root that the engine names on a new connection."""
-    with Engine.opened(socket_of(host)) as engine:
-        return str(engine.info().data_root)

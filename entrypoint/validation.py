@@ -6,11 +6,11 @@ It is asked with every flag that the next start will pass, so that it sees confl
 from collections.abc import Sequence
 
 from entrypoint import containerd_config, containerd_move, flags
+from entrypoint.configuration import switch_edit
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import make_directories
 from entrypoint.host import Host
-from entrypoint.plan import switch_edit
 from entrypoint.settings import Kind
 
 PLACE, CONTAINERD_PLACE = "/run/relocator/validated.json", "/run/relocator/validated.toml"
@@ -20,8 +20,8 @@ PROGRAMS = ("dockerd", "dockerd-current", "dockerd-ce", ".dockerd-wrapped")
 
 def require_valid(host: Host, facts: HostFacts) -> None:
     """Raises PreflightError if the engine would not start with the new configuration; a bad edit is one of ours."""
-    edit = switch_edit(facts, facts.target.resolved)
-    if not can_validate(facts):
+    edit = switch_edit(facts)
+    if facts.alone or not can_validate(facts):
         return
     words = [one.text for one in facts.command_line()]
     if edit.setting.kind is not Kind.JSON:

@@ -14,9 +14,10 @@ from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import birth
 from entrypoint.inventory import Inventory, Status
+from entrypoint.location import is_switched
 from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event
-from entrypoint.steps import STEPS_BACK, is_switched
+from entrypoint.steps import STEPS_BACK
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.good_facts import GOOD, config
 from tests.unit.test_crash_points import Deadly, Failing, Killed, safety_net

@@ -177,7 +177,7 @@ def test_a_copy_that_was_removed_is_not_called_left(world: World) -> None:
 
 
 def test_a_copy_that_the_engine_is_on_is_not_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration, "engine_root", lambda _host: TARGET)
+    monkeypatch.setattr(migration, "runs_on", lambda _move, _root: False)
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.path(f"{TARGET}/early").exists()

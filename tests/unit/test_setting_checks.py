@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from entrypoint.configuration import switch_edit
 from entrypoint.facts import HostFacts
 from entrypoint.host_file import HostFile
-from entrypoint.plan import switch_edit
 from entrypoint.preflight import check
 from entrypoint.settings import Kind
 from entrypoint.systemd import Unit
@@ -101,6 +101,6 @@ def test_each_way_to_set_the_root_is_judged(given: HostFacts, found: list[str]) 
     ],
 )  # fmt: skip
 def test_the_place_that_wins_is_edited(given: HostFacts, path: str, kind: Kind, after: str) -> None:
-    edit = switch_edit(given, TARGET)
+    edit = switch_edit(given)
     assert (edit.path, edit.setting.kind) == (path, kind)
     assert after in (edit.after or b"").decode()

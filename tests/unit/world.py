@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from shutil import copy2, copytree
+from shutil import copy2, copytree, rmtree
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from entrypoint.errors import ExitCode
 from entrypoint.file_edit import FileEdit
 from entrypoint.host import Host
 from entrypoint.journal import Journal
-from entrypoint.ordering import ordering_drop_in
+from entrypoint.ordering import IMAGES, ordering_drop_in
 from entrypoint.plan import Plan
 from entrypoint.settings import Kind, Setting
 from entrypoint.steps import Step, steps_of
@@ -210,3 +210,17 @@ def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     net.spread(world.move.run, plan)
     move = replace(world.move, plan=plan, copied_containerd=copied)
     return replace(world, move=move, before=before)
+
+
+def make_world_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The same, where containerd's root moves alone."""
+    world = make_world_of_two(root, monkeypatch)
+    rmtree(world.path(TARGET))
+    rmtree(world.move.run.place / "back")
+    own, copied = along(), world.move.copied_containerd
+    assert copied is not None
+    plan = replace(world.move.plan, target=DEFAULT_ROOT, created=(), rules=(), switch=own.switch, alone=True,
+                   ordering=replace(world.move.plan.ordering,
+                                    after=ordering_drop_in(PurePosixPath(own.target), what=IMAGES)))  # fmt: skip
+    net.spread(world.move.run, plan)
+    return replace(world, move=replace(world.move, plan=plan, copied=copied, copied_containerd=None))

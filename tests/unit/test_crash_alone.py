@@ -1,0 +1,78 @@
+"""Killed at any instant, a move of containerd's root alone ends on one of its roots, and the data root is what it was.
+
+As `test_crash_pairs.py` does it for both.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entrypoint import hold, net, pair
+from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.log import Phase
+from tests.unit.fakes import CONFIG, CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT, DEFAULT_ROOT, SERVICE
+from tests.unit.test_crash_pairs import boot, lift
+from tests.unit.test_crash_points import TURNED, require_the_cause, start_again, work_until_killed
+from tests.unit.world import CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTENT, World, make_world_alone
+
+
+def safety_net(world: World) -> None:
+    """What the unit's ExecStopPost= lines do; there is no pair to look at."""
+    lift(world)
+    world.systemd.start([CONTAINERD])
+    world.systemd.start(world.move.plan.started)
+
+
+def require_one(world: World, code: ExitCode) -> None:
+    """The old root or the new one; the engine was started on no other, nor was the data root's file touched."""
+    new = code is ExitCode.DONE
+    plan, daemon = world.move.plan, world.daemon
+    assert code in (ExitCode.DONE, ExitCode.ROLLED_BACK)
+    assert world.outcome["root"] == (CONTAINERD_TARGET if new else CONTAINERD_ROOT)
+    assert daemon.containerd is not None
+    assert (daemon.root, daemon.containerd.root) == (DEFAULT_ROOT, CONTAINERD_TARGET if new else CONTAINERD_ROOT)
+    assert world.path(CONFIG).read_bytes() == CONTENT
+    assert world.path(CONTAINERD_CONFIG).read_bytes() == (plan.switch.after if new else CONTAINERD_CONTENT)
+    assert plan.containerd is not None
+    assert [world.path(edit.path).exists() for edit in (plan.ordering, plan.containerd.ordering)] == [new, new]
+    assert not any(world.path(pair.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
+    assert not any(world.path(hold.drop_in(unit)).exists() for unit in plan.every_unit)
+    assert {box.container.status for name, box in daemon.boxes.items() if name != "no"} == {"running"}
+    assert {place.name for place in world.path(DEFAULT_ROOT).iterdir()} == {"early", "late"}
+    if new:
+        assert "late" in {place.name for place in world.path(CONTAINERD_TARGET).iterdir()}
+
+
+@pytest.mark.parametrize("after", [safety_net, boot])
+@pytest.mark.parametrize("failing", [None, Phase.SWITCH, Phase.VERIFY])
+def test_killed_at_any_point_it_ends_on_one_root(
+    tmp_path: Path, failing: Phase | None, after: Callable[[World], None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        points = work_until_killed(make_world_alone(tmp_path / "all", patch), failing).passed
+    assert "switch.written" in points
+    assert not {"switch.guarded", "switch.paired"} & {*points}
+    turned = points.index(TURNED) if TURNED in points else len(points)
+    faults: dict[str, str] = {}
+    for number, point in enumerate(points):
+        with pytest.MonkeyPatch.context() as patch:
+            world = make_world_alone(tmp_path / str(number), patch)
+            assert work_until_killed(world, failing, number).passed == points[: number + 1]
+            try:
+                after(world)
+                require_one(world, start_again(world, failing))
+                if number >= turned:
+                    require_the_cause(world, failing)
+            except (AssertionError, OSError, KeyError, RelocatorError) as fault:
+                faults[f"{number} {point}"] = str(fault)[:300]
+    assert faults == {}
+
+
+def test_the_net_has_no_script_of_a_pair_and_puts_back_three_files(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        world = make_world_alone(tmp_path, patch)
+        folder = world.move.run.place / "back"
+        assert not (folder / pair.SCRIPT_NAME).exists()
+        assert [name for name, _ in net.kept(world.move.plan)] == ["switch", "ordering", "containerd-ordering"]
+        assert f"starts the engine on {CONTAINERD_ROOT}" in (folder / "back.sh").read_text()
