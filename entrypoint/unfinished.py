@@ -25,7 +25,7 @@ NOTE = "An unfinished copy made by relocator. Whatever else is put here will be 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Whose copy it is; `layers` (by cache id) and `shards` (by key) were on the disk when this was written.
+    """Whose copy it is; `layers` (by place) and `shards` (by key) were on the disk when this was written.
 
     What changed in the source since `since` (seconds since 1970) may not be in them.
     """
