@@ -20,6 +20,7 @@ from entrypoint.standing import own_container
 KEPT = "overlay"  # the kind of file system that the kernel keeps for whoever uses it
 OURS = "relocator"  # the name by which the tmpfs is known again
 PLACE = PurePosixPath("/mnt")  # in every image, and a mount needs no more; also where the root may not be written
+IMAGE = ".image"
 TOP = PurePosixPath("/")
 COPYING = 600.0  # seconds
 
@@ -36,7 +37,7 @@ def move_into() -> None:
         for command in commands(table):
             run(command, timeout=COPYING)
     except HostCommandError as error:
-        run(["umount", "--lazy", str(PLACE)], timeout=QUICK, check=False)
+        run(["umount", "--recursive", "--lazy", str(PLACE)], timeout=QUICK, check=False)
         raise ContainerError(
             "The image's files cannot be put into memory.",
             details=f"The engine would take them away from the worker when the container ends. {error.details}",
@@ -56,12 +57,22 @@ def root_of(table: Sequence[Mount]) -> Mount:
 
 
 def commands(table: Sequence[Mount]) -> list[list[str]]:
-    """In order: a tmpfs with the image's files and with all mounts, made the root, and the old one let go."""
-    place = str(PLACE)
+    """In order: a tmpfs with the image's files and with all mounts, made the root, and the old one let go.
+
+    First no unmount may reach the host any more: of what is bound as `rshared`, a lazy one would take its mounts away.
+    The files are read through a bind mount of the root, which is without what is mounted on it: that may be the host's
+    whole root, on the same file system as a plain directory.
+    """
+    place, image = str(PLACE), f"{PLACE}/{IMAGE}"
     bound = [["mount", "--rbind", str(point), f"{place}{point}"] for point in outermost(table)]
     return [
+        ["mount", "--make-rslave", "/"],
         ["mount", "-t", "tmpfs", "-o", "mode=755", OURS, place],
-        ["cp", "--archive", "--one-file-system", "--", "/.", place],
+        ["mkdir", image],
+        ["mount", "--bind", "/", image],
+        ["cp", "--archive", "--", f"{image}/.", place],
+        ["umount", image],
+        ["rmdir", image],
         *bound,
         ["pivot_root", place, f"{place}{place}"],
         ["umount", "--lazy", place],

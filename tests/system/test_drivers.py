@@ -6,7 +6,7 @@ files of this program's own container do not outlive it, and the worker goes on 
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,9 @@ pytestmark = [pytest.mark.system, pytest.mark.matrix]
 PATIENCE = 900.0
 # What a container has removed, replaced and written, as it sees it.
 LOOK = "cd /data && find . | sort && cat kept/a replaced/newer && stat -c '%n %F %a %u %s %h' kept/*"
+# As it is usually started, and worse: the host's files on the file system of a plain directory, and shared with it.
+SEEING = ("--volume=/:/host:rshared", "--volume=/var:/beside:rshared", "--volume=/run/docker.sock:/run/docker.sock")
+LARGEST = 256 << 20  # bytes, of the image
 SERVING = "cat /proc/[0-9]*/comm 2>/dev/null | grep -c fuse-overlayfs || :"
 
 
@@ -85,8 +88,8 @@ class Plant:
         self.moves += 1
         return f"{place}/root-{self.moves}"
 
-    def start(self, *arguments: str) -> None:
-        handed_over = relocator(self.host, *arguments)
+    def start(self, *arguments: str, given: Sequence[str] = ATTACHED) -> None:
+        handed_over = relocator(self.host, *arguments, given=given)
         said = handed_over.stdout + handed_over.stderr
         assert handed_over.returncode == 10, said + self.host.journal(UNIT)
         assert '"image.in_memory"' in said, said
@@ -148,8 +151,11 @@ def test_it_moves_to_another_disk_and_back(plant: Plant) -> None:
 def test_the_copy_is_exact_and_nothing_of_the_old_root_is_in_use_while_the_engine_is_away(plant: Plant) -> None:
     host, source, target = plant.host, plant.root, plant.next_target()
     arm(host, "start.lifted pause")
-    plant.start(target)
+    mounted = points(host)
+    plant.start(target, given=(*ATTACHED, *SEEING))
     await_pause(host, "start.lifted")
+    assert mounted - points(host) == set()
+    assert in_memory(host) < LARGEST
     assert host.run(SERVING).stdout.strip() == "0"
     assert [line for line in host.run(["cat", "/proc/1/mountinfo"]).stdout.splitlines() if source in line] == []
     assert_exact_copy(host, source, target)
@@ -175,6 +181,20 @@ def test_it_moves_within_a_file_system_and_the_old_root_can_be_removed(plant: Pl
     host.wait_docker()
     stand_again(host, plant.was.inventory)
     plant.assert_at(target)
+
+
+def points(host: Host) -> set[str]:
+    """Where something is mounted that is not the engine's."""
+    places = (line.split()[4] for line in host.run(["cat", "/proc/1/mountinfo"]).stdout.splitlines())
+    return {place for place in places if not place.startswith(("/run/docker", "/var/lib/docker/", f"{DISK}/"))}
+
+
+def in_memory(host: Host) -> int:
+    """Bytes that the worker's root takes, as the host sees it."""
+    pid = host.run(["systemctl", "show", "--value", "--property=MainPID", "relocator-keeper.service"]).stdout.strip()
+    free, of, size, kind = host.run(["stat", "-f", "-c", "%f %b %S %T", f"/proc/{pid}/root/"]).stdout.split()
+    assert kind == "tmpfs"
+    return (int(of) - int(free)) * int(size)
 
 
 def assert_linked(host: Host, kind: Kind, source: str, target: str) -> None:

@@ -66,8 +66,13 @@ def test_everything_that_is_mounted_comes_along_and_the_old_root_is_let_go(machi
     move_into()
     points = ("/proc", "/dev", "/etc/hosts", "/host", "/var/run/docker.sock")
     assert machine.ran == [
+        ["mount", "--make-rslave", "/"],
         ["mount", "-t", "tmpfs", "-o", "mode=755", "relocator", "/mnt"],
-        ["cp", "--archive", "--one-file-system", "--", "/.", "/mnt"],
+        ["mkdir", "/mnt/.image"],
+        ["mount", "--bind", "/", "/mnt/.image"],
+        ["cp", "--archive", "--", "/mnt/.image/.", "/mnt"],
+        ["umount", "/mnt/.image"],
+        ["rmdir", "/mnt/.image"],
         *(["mount", "--rbind", point, f"/mnt{point}"] for point in points),
         ["pivot_root", "/mnt", "/mnt/mnt"],
         ["umount", "--lazy", "/mnt"],
@@ -91,4 +96,4 @@ def test_too_little_memory_is_told_and_nothing_stays(machine: Machine) -> None:
     with pytest.raises(ContainerError, match="memory") as told:
         move_into()
     assert "No space left" in told.value.details
-    assert [ran[0] for ran in machine.ran] == ["mount", "cp", "umount"]
+    assert [ran[0] for ran in machine.ran] == ["mount", "mount", "mkdir", "mount", "cp", "umount"]
