@@ -40,13 +40,13 @@ system: $(READY) packages ## Run what boots hosts
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) tests/system
 
 MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py going_back.py)
-ENGINE := $(addprefix tests/system/test_,containerd.py containerd_alone.py containerd_kinds.py usual_recipes.py \
-	holdings.py swarm_managers.py)
+ENGINE := $(addprefix tests/system/test_,containerd.py containerd_alone.py containerd_kinds.py drivers.py \
+	usual_recipes.py holdings.py swarm_managers.py)
 crash-matrix: $(READY) packages ## Every instant of a move x every death and fault on booted hosts (an hour), as a table
 	CI=1 $(PYTHON) -m pytest $(MATRIX) -m "matrix or not matrix" -s | tee $(CACHE)/crash-matrix.log || failed=1; \
 	printf '\n| instant | death | outcome |\n'; grep '^| ' $(CACHE)/crash-matrix.log; [ -z "$${failed:-}" ]
 
-engine-matrix: $(READY) packages ## containerd's image store, several managers, volumes and plugins, with deaths (an hour)
+engine-matrix: $(READY) packages ## containerd's image store, drivers, several managers, volumes and plugins, with deaths (two hours)
 	CI=1 $(PYTHON) -m pytest $(ENGINE) -m "matrix or not matrix" -s
 
 boot-matrix: $(READY) packages ## Boots without the disk, in every way to mount it, and read-only hosts (10 minutes)

@@ -21,7 +21,6 @@ from entrypoint.findings import Finding, error, warning
 from entrypoint.finished import Finished, identities
 from entrypoint.holdings import Holdings, is_root, lacking
 from entrypoint.host import Host
-from entrypoint.layers import DRIVER
 from entrypoint.log import log
 from entrypoint.loss import Written
 from entrypoint.plan import Direction, Plan
@@ -117,7 +116,7 @@ def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
         yield error("root-newer", "The root in the target was used by a newer engine",
                     f"{facts.target.path} was used by {record.engine_version}; this engine is {engine.version}.",
                     "Upgrade the engine first.")  # fmt: skip
-    if (record.driver, record.store) != (DRIVER, "graphdriver"):
+    if (record.driver, record.store) != (engine.driver, engine.store):
         yield error("root-driver", "The root in the target needs another storage driver",
                     f"It was used with {record.driver} ({record.store}).")  # fmt: skip
     if record.within != engine.within:
@@ -162,7 +161,7 @@ def prove(host: Host, plan: Plan) -> None:
     held = Holdings.of(host.path(plan.target) / plan.within)
     lost = [f"container {name}" for key, name in held.containers.items() if now.container(key) is None]
     lost += [f"volume {name}" for name in sorted(held.volumes - now.volumes.keys())]
-    if now.driver != DRIVER or lost:
+    if now.driver != plan.driver or lost:
         details = "\n".join([f"Its storage driver is {now.driver}.", *lost[:20]])
         raise VerificationError("The engine does not hold what the adopted root holds.", details=details)
     log.info("adoption.proven", containers=len(held.containers), volumes=len(held.volumes))

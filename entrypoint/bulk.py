@@ -106,28 +106,28 @@ class Bulk:
 
     def _is_there(self, layer: Layer) -> bool:
         """Whether an earlier attempt has copied a layer whole; its attributes are compared again at the end."""
-        if not (self.target / layer.diff).is_dir():
+        if not (self.target / layer.place).is_dir():
             return False
-        if layer.cache_id in self.record.layers:
+        if layer.place in self.record.layers:
             return True
-        return self.record.is_of_this_boot and is_equal(self.source / layer.diff, self.target / layer.diff)
+        return self.record.is_of_this_boot and is_equal(self.source / layer.place, self.target / layer.place)
 
     def _copy_layer(self, layer: Layer) -> int:
-        """One layer's `diff`."""
-        place = self.target / layer.diff
+        """One layer's content."""
+        place = self.target / layer.place
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = cp.tree_command(self.source / layer.diff, place, link=self.same_file_system)
+        command = cp.tree_command(self.source / layer.place, place, link=self.same_file_system)
         with self._may_vanish(layer):
             if said := cp.copy(command, live=True):
-                raise cp.failed(f"Layer {layer.cache_id} cannot be copied.", said)
+                raise cp.failed(f"Layer {layer.place} cannot be copied.", said)
         return self._check_layer(layer)
 
     def _check_layer(self, layer: Layer) -> int:
         """Nothing looks at it again, so the copy is compared now."""
-        source, target = self.source / layer.diff, self.target / layer.diff
+        source, target = self.source / layer.place, self.target / layer.place
         with self._may_vanish(layer):
             require_equal(Comparison(source, target, linked=self.same_file_system))
-            self._layers.add(layer.cache_id)
+            self._layers.add(layer.place)
         return 0
 
     @contextmanager

@@ -33,7 +33,7 @@ ADDRESS_FLAGS = ("--containerd",)
 ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root",), ("--config", "-c"), ("--state",)
 STATE = "/run/containerd"
 DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
-SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
+OVERLAYFS, NATIVE = "overlayfs", "native"  # snapshotters that keep files
 BLOBS = "io.containerd.content.v1.content/blobs"
 
 
@@ -62,6 +62,11 @@ class Containerd:
         """The root that its command line sets, if it does."""
         flag = flags.last(self.arguments[1:], ROOT_FLAGS)
         return flag.value if flag else ""
+
+
+def snapshots(snapshotter: str) -> str:
+    """Where a snapshotter keeps what images and containers are made of, in containerd's root."""
+    return f"io.containerd.snapshotter.v1.{snapshotter}"
 
 
 def look(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from entrypoint import containerd_config, selinux_checks, target_checks
-from entrypoint.containerd import Containerd
+from entrypoint.containerd import NATIVE, OVERLAYFS, Containerd
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
@@ -14,7 +14,6 @@ from entrypoint.systemd import RUNNING
 from entrypoint.unit_files import is_vendors
 from entrypoint.users import bound
 
-SNAPSHOTTER = "overlayfs"
 USERS = "containerd-users"
 BY_HAND = "stop docker.socket, docker.service and {unit}, copy {source} there (cp -a), set the root, start them again."
 
@@ -23,12 +22,12 @@ def snapshotter(facts: HostFacts) -> Iterator[Finding]:
     """Where the images are: a snapshotter's data must be files that can be copied."""
     if facts.containerd is None:
         return
-    if facts.engine.driver != SNAPSHOTTER:
+    if facts.engine.driver not in (OVERLAYFS, NATIVE):
         yield error(
             "containerd-snapshotter",
             f"containerd's snapshotter {facts.engine.driver} cannot be moved",
             "Nothing is known of how it keeps what images and containers are made of.",
-            f"Use {SNAPSHOTTER}, or move the roots by hand.",
+            f"Use {OVERLAYFS}, or move the roots by hand.",
         )
 
 

@@ -4,20 +4,19 @@ from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
 from entrypoint.errors import CopyError
 from entrypoint.interruption import pool
-from entrypoint.layers import DRIVER, immutable_layers
+from entrypoint.layers import immutable_layers
 
 
 def check(copier: Copier, copied: Copied) -> None:
     """Read the layers that were copied, and compare them with the source; one that vanished meanwhile is none."""
 
-    def check_one(cache_id: str) -> None:
-        diff = f"{DRIVER}/{cache_id}/diff"
+    def check_one(place: str) -> None:
         try:
-            require_equal(Comparison(copier.source / diff, copier.target / diff, content=True))
+            require_equal(Comparison(copier.source / place, copier.target / place, content=True))
         except (CopyError, OSError):
-            if cache_id in {layer.cache_id for layer in immutable_layers(copier.source)}:
+            if place in {layer.place for layer in immutable_layers(copier.source)}:
                 raise
 
     with pool() as threads:
-        for check_of_one in [threads.submit(check_one, cache_id) for cache_id in sorted(copied.layers)]:
+        for check_of_one in [threads.submit(check_one, place) for place in sorted(copied.layers)]:
             check_of_one.result()

@@ -20,7 +20,7 @@ from entrypoint.changes import DIRECTORY, Look, Places
 from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
 from entrypoint.errors import CopyError
 from entrypoint.filesystem import Mount, covered_places, flush, mounts
-from entrypoint.layers import DRIVER, immutable_layers
+from entrypoint.layers import DRIVERS, MERGING, immutable_layers
 from entrypoint.log import log
 from entrypoint.shards import cut
 from entrypoint.throttle import throttled
@@ -34,9 +34,9 @@ from entrypoint.warming import warm
 NEVER_COPIED = (
     "/tmp",  # noqa: S108 - a name in the data root
     "/runtimes",
-    f"/{DRIVER}/*/merged",
+    *(f"/{driver}/*/merged" for driver in MERGING),
     "/rootfs/*/*",
-    f"/{DRIVER}/backingFsBlockDev",
+    *(f"/{driver}/backingFsBlockDev" for driver in DRIVERS),
     "/volumes/backingFsBlockDev",
     "/lost+found",
     f"/{unfinished.NAME}",  # the copy's own records, until an engine starts on it
@@ -115,8 +115,8 @@ class Copier:
         began = self.noting_mounts(Copied(frozenset(), time.time(), time.monotonic()))
         self.clean_source()
         layers = immutable_layers(self.source)
-        excludes = left_out((layer.cache_id for layer in layers), began.covered)
-        found = cut(self.source, excludes, began.covered)
+        excludes = left_out((layer.place for layer in layers), began.covered)
+        found = cut(self.source, excludes, (*began.covered, *(layer.place for layer in layers)))
         if record.shards:  # then what has changed since is looked for from where that attempt began
             began, places = began.back_to(record.since), Places.read(self.target / PLACES)
         else:
@@ -126,7 +126,7 @@ class Copier:
         record.write(self.target)
         record = Bulk(self.source, self.target, self.same_file_system, record, layers, excludes, found).copy()
         trace("pre-copy.layers")
-        copied_layers = frozenset(record.layers) & {layer.cache_id for layer in layers}
+        copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
         flush(self.target)
         warm(self.target)
@@ -150,11 +150,7 @@ class Copier:
                 "The target is not the directory that was copied to.",
                 details="Its disk was unmounted, or something else was mounted over it.",
             )
-        lost = [
-            layer
-            for layer in self.trusted_layers(copied.layers)
-            if not (self.target / DRIVER / layer / "diff").is_dir()
-        ]
+        lost = [layer for layer in self.trusted_layers(copied.layers) if not (self.target / layer).is_dir()]
         if lost:
             raise CopyError("Layers are missing from the copy.", details=", ".join(lost[:5]))
 
@@ -187,7 +183,7 @@ class Copier:
 
     def trusted_layers(self, copied_layers: Iterable[str]) -> list[str]:
         """The layers that were copied and that the database still names."""
-        listed = {layer.cache_id for layer in immutable_layers(self.source)}
+        listed = {layer.place for layer in immutable_layers(self.source)}
         return sorted(listed & set(copied_layers))
 
     def passes(self, copied: Copied, places: Places) -> Copied:
@@ -270,8 +266,7 @@ def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
 
 def left_out(layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, ...]:
     """What is never copied, the content of layers, and places that are covered, as anchored patterns."""
-    content = (f"/{DRIVER}/{cache_id}/diff" for cache_id in sorted(layers))
-    return (*NEVER_COPIED, *content, *(f"/{place}" for place in covered))
+    return (*NEVER_COPIED, *(f"/{place}" for place in (*sorted(layers), *covered)))
 
 
 def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
@@ -279,7 +274,7 @@ def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
 
     Not where a name has a star: as a pattern it would leave out others with it.
     """
-    views = (f"{DRIVER}/", "rootfs/")
+    views = (*(f"{driver}/" for driver in MERGING), "rootfs/")
     return [name for name in covered_places(source, table) if not name.startswith(views) and "*" not in name]
 
 

@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entrypoint import daemon_config, flags
-from entrypoint.layers import DRIVER
+from entrypoint.containerd import NATIVE, OVERLAYFS
+from entrypoint.layers import DRIVER, DRIVERS, WHOLE
 
-LEAVING_TRACES = (DRIVER, "fuse-overlayfs", "btrfs", "zfs", "aufs", "overlay", "devicemapper", "vfs")
+LEAVING_TRACES = (*DRIVERS, "btrfs", "zfs", "aufs", "overlay", "devicemapper")
+OVERLOOKED = WHOLE  # the traces of this one lead no engine to it: it must be named
+OVERLAY = (DRIVER, OVERLAYFS)  # the kernel mounts an overlay for these
+PLAIN = (WHOLE, NATIVE)  # nothing is mounted: a container works in a directory of its own
 VARIABLE = "DOCKER_DRIVER"  # wins over both others
 FLAGS = ("--storage-driver", "-s")
 KEY = "storage-driver"
@@ -31,14 +35,6 @@ REFUSED = {
     "devicemapper": ("Its layers are in a thin pool, not in files; Docker 25 has removed it.", SAVE),
     "aufs": ("Its layers name each other by paths, and kernels have lost it; Docker 24 has removed it.", SAVE),
     "overlay": ("Its layers share files by hard links across layers; Docker 24 has removed it.", SAVE),
-    "vfs": (
-        "Its layers are plain directories: along with this container the engine would remove the files it works with.",
-        SAVE,
-    ),
-    "fuse-overlayfs": (
-        "Its layers are files, and have not been shown to come through.",
-        "Where the kernel can do without FUSE, leave the driver: " + SAVE,
-    ),
 }
 
 

@@ -46,7 +46,12 @@ def unescape(text: str) -> str:
 
 def mounts() -> tuple[Mount, ...]:
     """The host's mounts, in the order they were made."""
-    text = Path(f"/proc/{HOST_PID}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
+    return mounts_of(HOST_PID)
+
+
+def mounts_of(pid: int) -> tuple[Mount, ...]:
+    """The mounts that a process sees."""
+    text = Path(f"/proc/{pid}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
     return tuple(Mount.from_mountinfo(line) for line in text.split("\n") if line)
 
 

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any
 
-from entrypoint import net
+from entrypoint import memory, net
 from entrypoint.errors import ExitCode, SystemdError
 from entrypoint.host import Host
 from entrypoint.plan import Plan
@@ -42,6 +42,7 @@ Properties = dict[str, tuple[str, Any]]
 
 def hand_over(host: Host, systemd: Systemd, run: Run, plan: Plan) -> None:
     """Start the keeper and the worker, and return when the worker says that it is there."""
+    memory.move_into()
     dismiss(systemd)
     systemd.reset_failed([UNIT, KEEPER])
     nsenter = net.program(host, "nsenter")

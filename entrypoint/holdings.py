@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.inventory import PREDEFINED_NETWORKS, Inventory
-from entrypoint.layers import DRIVER, LAYER_DATABASE
+from entrypoint.layers import DRIVERS, content, database, mounts
 
-MOUNTS = f"image/{DRIVER}/layerdb/mounts"  # container id → mount-id: moby daemon/internal/layer/filestore.go
 NETWORKS = "network/files/local-kv.db"
 SIGNS = ("containers", "image", "volumes", "network")  # every engine makes these in its root
 
@@ -48,9 +47,10 @@ def layer_directories(root: Path, containers: Collection[str]) -> Iterator[str]:
 
     Not of every container: the removal of one with `--rm`, this program's own, may have been cut off by the stop.
     """
-    mounts = [root / MOUNTS / one / "mount-id" for one in containers]
-    for name in sorted([*(root / LAYER_DATABASE).glob("*/cache-id"), *(one for one in mounts if one.exists())]):
-        yield f"{DRIVER}/{name.read_text().strip()}/diff"
+    for driver in DRIVERS:
+        own = [root / mounts(driver) / one / "mount-id" for one in containers]
+        for name in sorted([*(root / database(driver)).glob("*/cache-id"), *(one for one in own if one.exists())]):
+            yield content(driver, name.read_text().strip())
 
 
 def lacking(root: Path, inventory: Inventory) -> Iterator[tuple[str, str]]:
@@ -62,7 +62,7 @@ def lacking(root: Path, inventory: Inventory) -> Iterator[tuple[str, str]]:
         if driver == "local" and not os.path.lexists(root / f"volumes/{volume}"):
             yield "volume", volume
     for image, tags in inventory.images.items():
-        if tags and not (root / f"image/{DRIVER}/imagedb/content/{image.replace(':', '/')}").exists():
+        if tags and not (root / f"image/{inventory.driver}/imagedb/content/{image.replace(':', '/')}").exists():
             yield "image", tags.split()[0]
     known = _bytes(root / NETWORKS)
     for network, name in inventory.networks.items():
@@ -96,5 +96,7 @@ def _volumes(root: Path) -> Iterator[str]:
 
 
 def _incomplete(root: Path) -> Iterator[str]:
-    yield from (name for name in (*SIGNS, DRIVER) if not (root / name).is_dir())
+    yield from (name for name in SIGNS if not (root / name).is_dir())
+    if not any((root / driver).is_dir() for driver in DRIVERS):
+        yield f"layers ({', '.join(DRIVERS)})"
     yield from (name for name in layer_directories(root, dict(_containers(root))) if not (root / name).is_dir())

@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from entrypoint.containerd import BLOBS, DATABASE, MANAGED_ROOT, SNAPSHOTS
+from entrypoint.containerd import BLOBS, DATABASE, MANAGED_ROOT, snapshots
 from entrypoint.findings import Finding, error, warning
 from entrypoint.holdings import layer_directories
 from entrypoint.host import Host
 from entrypoint.host import run as run_program
 from entrypoint.inventory import Inventory
-from entrypoint.layers import DRIVER
+from entrypoint.layers import DRIVERS
 from entrypoint.log import Phase
 from entrypoint.loss import MEASURING
 from entrypoint.plan import Plan
@@ -51,7 +51,7 @@ def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     if made.is_of_containerd:
         yield from lacks_of_containerd(host, made, held)
     else:
-        names += [f"image/{DRIVER}/imagedb/content/{image.replace(':', '/')}" for image in held.images]
+        names += [f"image/{held.driver}/imagedb/content/{image.replace(':', '/')}" for image in held.images]
     names += layer_directories(root, [one.id for one in held.containers if not one.is_fleeting])
     yield from (f"{source}/{name} is missing" for name in names if not os.path.lexists(root / name))
 
@@ -63,7 +63,7 @@ def lacks_of_containerd(host: Host, made: Plan, held: Inventory) -> Iterator[str
     """
     root = made.containerd.source if made.containerd else f"{made.source}/{MANAGED_ROOT}"
     if made.containerd or host.path(root).exists():
-        names = [DATABASE, f"{SNAPSHOTS}/metadata.db"]
+        names = [DATABASE, f"{snapshots(held.driver)}/metadata.db"]
         names += [f"{BLOBS}/{image.replace(':', '/')}" for image in held.images]
         yield from (f"{root}/{name} is missing" for name in names if not os.path.lexists(host.path(root) / name))
 
@@ -71,7 +71,9 @@ def lacks_of_containerd(host: Host, made: Plan, held: Inventory) -> Iterator[str
 def changed_since(root: Path, instant: float) -> tuple[str, ...]:
     """What has changed in a root that nobody should use, but for files in layers: those may have other names elsewhere,
     and removing these changes them too."""
-    search = ["find", str(root), "-xdev", "-mindepth", "1", "-path", f"{root}/{DRIVER}/*", "-not", "-type", "d", "-o"]
+    search = ["find", str(root), "-xdev", "-mindepth", "1"]
+    for driver in DRIVERS:
+        search += ["-path", f"{root}/{driver}/*", "-not", "-type", "d", "-o"]
     search += ["-newerct", f"@{instant:.6f}", "-printf", "%P\\0"]
     return tuple(filter(None, run_program(search, timeout=MEASURING, check=False).stdout.split("\0")))
 

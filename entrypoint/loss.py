@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.containerd import SNAPSHOTS
-from entrypoint.holdings import MOUNTS
+from entrypoint import layers
+from entrypoint.containerd import NATIVE, snapshots
 from entrypoint.host import run
 from entrypoint.inventory import Inventory
-from entrypoint.layers import DRIVER
+from entrypoint.layers import DRIVERS, MERGING, mounts
 
 MEASURING = 3600.0  # seconds
 # In a container's first layer, at its creation (moby daemon/initlayer/setup_unix.go).
@@ -54,7 +54,7 @@ def between(
     owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
     written = [] if alone else [*_sums(written_since(root, instant), owners)]
     if containerd:
-        written += _sums(snapshots_since(containerd, instant), owners)
+        written += _sums(snapshots_since(containerd, now.driver, instant), owners)
     return Loss(made, removed, tuple(written))
 
 
@@ -74,32 +74,37 @@ def _owners(root: Path, names: Mapping[str, str]) -> dict[str, str]:
     """Whose the writable layers are: mount id → container."""
     found = {}
     for container, name in names.items():
-        mount = root / MOUNTS / container / "mount-id"
-        if mount.is_file():
-            found[mount.read_text().strip()] = name
+        for driver in DRIVERS:
+            mount = root / mounts(driver) / container / "mount-id"
+            if mount.is_file():
+                found[mount.read_text().strip()] = name
     return {**found, **names}
 
 
 def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
     """The files below the root that users write to and whose inode changed after an instant: their names, and sizes."""
-    places = [str(root / name) for name in ("volumes", "containers", DRIVER) if (root / name).is_dir()]
+    places = [str(root / name) for name in ("volumes", "containers", *DRIVERS) if (root / name).is_dir()]
     if not places:
         return
-    search = ["find", *places, "-xdev", "-path", f"{root}/{DRIVER}/*/merged", "-prune", "-o"]
+    search = ["find", *places, "-xdev"]
+    for driver in MERGING:
+        search += ["-path", f"{root}/{driver}/*/merged", "-prune", "-o"]
     search += ["-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%s %H/%P\\0"]
     for entry in filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")):
         size, _, name = entry.partition(" ")
         yield Path(name).relative_to(root).parts, int(size)
 
 
-def snapshots_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
+def snapshots_since(root: Path, snapshotter: str, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
     """The same of containerd's snapshots: what containers write outside volumes, and what images are made of."""
-    place = root / SNAPSHOTS / "snapshots"
-    search = ["find", str(place), "-xdev", "-path", f"{place}/*/fs/*", "-type", "f", "-newerct", f"@{instant:.6f}"]
+    place = root / snapshots(snapshotter) / "snapshots"
+    files = f"{place}/*/*" if snapshotter == NATIVE else f"{place}/*/fs/*"
+    search = ["find", str(place), "-xdev", "-path", files, "-type", "f", "-newerct", f"@{instant:.6f}"]
     found = run([*search, "-printf", "%s %P\\0"], timeout=MEASURING, check=False).stdout if place.is_dir() else ""
     for entry in filter(None, found.split("\0")):
         size, _, name = entry.partition(" ")
-        yield ("snapshots", *Path(name).parts), int(size)
+        number, *rest = Path(name).parts
+        yield ("snapshots", number, *(rest if snapshotter == NATIVE else rest[1:])), int(size)
 
 
 def _sums(written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str]) -> Iterator[Written]:
@@ -119,9 +124,9 @@ def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
             return f"volume {name}"
         case ("containers", container, *rest) if rest and rest[-1].endswith(LOGS):
             return f"the log of container {owners[container]}" if container in owners else None
-        case ("snapshots", number, "fs", *rest) if "/".join(rest) not in MADE_BY_ENGINE:
+        case ("snapshots", number, *rest) if "/".join(rest) not in MADE_BY_ENGINE:
             return f"what containers write outside volumes (snapshot {number})"
-        case (_, layer, "diff", *_) if layer in owners:
+        case (_, layer, "diff", *_) | (layers.WHOLE, "dir", layer, *_) if layer in owners:
             return f"container {owners[layer]}"
         case _:
             return None

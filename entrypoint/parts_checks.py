@@ -38,8 +38,8 @@ def _is_the_engines(parts: tuple[str, ...]) -> bool:
     if REMAPPED.fullmatch(parts[0]):
         parts = parts[1:]
     match parts:
-        case (layers.DRIVER, _, "merged", *_):
-            return True
+        case (driver, _, "merged", *_):
+            return driver in layers.MERGING
         case ("containers", _, "mounts" | "secrets", *_):
             return True
         case ("volumes", _, "_data", *_):

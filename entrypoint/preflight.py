@@ -53,6 +53,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
         store,
         driver,
         store_checks.pending,
+        store_checks.unnamed,
         of_return,
         live_restore,
         unit,
@@ -103,7 +104,7 @@ def store(facts: HostFacts) -> Iterator[Finding]:
 
 def driver(facts: HostFacts) -> Iterator[Finding]:
     engine = facts.engine
-    if engine.store == GRAPHDRIVER and engine.driver != layers.DRIVER:
+    if engine.store == GRAPHDRIVER and engine.driver not in layers.DRIVERS:
         unknown = "Nothing is known of how it keeps its layers.", ""
         reason, way = drivers.REFUSED.get(engine.driver, unknown)
         yield error("storage-driver", f"The storage driver {engine.driver} cannot be moved", reason, way)
@@ -241,6 +242,7 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     *selinux_checks.CHECKS,
     driver,
     store_checks.pending,
+    store_checks.unnamed,
     containerd_checks.check,
     of_swarm,
     age,

@@ -40,16 +40,17 @@ test -f upper/kept && test -c upper/removed && test -f upper/new || exit 99
 OVERLAY_FAILED = {98: "the kernel refuses one", 99: "what is changed does not come to lie above"}
 
 
-def lacks(host: Host, path: PurePosixPath, label: bytes = b"") -> tuple[str, ...]:
+def lacks(host: Host, path: PurePosixPath, label: bytes = b"", *, overlay: bool = True) -> tuple[str, ...]:
     """What cannot be done in a directory that an engine would do there, each with the reason.
 
-    `label` is one of SELinux that files there will have to take; empty where it is off.
+    `label` is one of SELinux that files there will have to take; empty where it is off. Not every engine has the kernel
+    mount an `overlay`.
     """
     try:
         with scratch(host.path(path)) as place:
             attempts = TRIES | ({"SELinux labels": partial(_labels, label)} if label else {})
             tries = [(what, _failure(attempt, place / f"try-{what}")) for what, attempt in attempts.items()]
-            tries.append(("overlay mounts", _overlay(host, path / place.name)))
+            tries += [("overlay mounts", _overlay(host, path / place.name))] if overlay else []
     except OSError as error:
         return (f"new directories ({_reason(error)})",)
     return tuple(f"{what} ({why})" for what, why in tries if why)

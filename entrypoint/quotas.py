@@ -1,8 +1,8 @@
 """Limits of size: the engine sets them by project quotas, which are attributes of inodes that no copy of files carries.
 
 A volume's limit is set again whenever it is mounted (moby volume/local/local_unix.go, postMount), a container's only
-when the container is made (daemon/graphdriver/overlay2/overlay.go, create). An engine that is told to limit every
-container does not start where the file system cannot.
+when the container is made (daemon/graphdriver/overlay2/overlay.go and vfs/driver.go, create). An engine that is told to
+limit every container does not start where the file system cannot.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,8 @@ from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning
 
 ENABLED = frozenset({"pquota", "prjquota"})
-OF_ALL = "overlay2.size="
+# What limits every container, by driver: the option, and the file systems that the driver can do it on.
+OF_ALL = {"overlay2": ("overlay2.size=", ("xfs",)), "vfs": ("size=", ("xfs", "ext4"))}
 KEY = "storage-opts"
 FLAGS = ("--storage-opt",)
 
@@ -33,7 +34,8 @@ def check(facts: HostFacts) -> Iterator[Finding]:
     lost = [one.name for one in lasting if one.size_limit]
     wishes = [Wish(f"volume {name}", ("xfs", "ext4")) for name in facts.sized_volumes]
     if limits_all(facts):
-        wishes.append(Wish("every container (overlay2.size)", ("xfs",)))
+        option, kinds = OF_ALL[facts.engine.driver]
+        wishes.append(Wish(f"every container ({option.rstrip('=')})", kinds))
         lost = [one.name for one in lasting]
     mount = facts.target.mount
     if unmet := [wish.who for wish in wishes if mount.kind not in wish.kinds or not ENABLED & mount.options]:
@@ -55,7 +57,9 @@ def check(facts: HostFacts) -> Iterator[Finding]:
 
 def limits_all(facts: HostFacts) -> bool:
     """Whether the engine limits what containers write, each."""
+    if facts.engine.driver not in OF_ALL:
+        return False
     options = [flag.value for flag in flags.given(facts.arguments[1:], FLAGS)]
     with suppress(PreflightError):  # a file that cannot be read is a finding of its own
         options += daemon_config.parse(facts.config.content, str(facts.config.path)).get(KEY) or ()
-    return any(str(option).startswith(OF_ALL) for option in options)
+    return any(str(option).startswith(OF_ALL[facts.engine.driver][0]) for option in options)

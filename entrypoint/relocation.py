@@ -16,6 +16,7 @@ from entrypoint import (
     containerd_checks,
     content,
     cp,
+    drivers,
     handover,
     net,
     outlook,
@@ -97,7 +98,8 @@ def tried(host: Host, facts: HostFacts) -> HostFacts:
 def _tried(host: Host, facts: HostFacts) -> HostFacts:
     if not target_checks.may_be_tried(facts):
         return facts
-    lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts))
+    lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
+                        overlay=facts.engine.driver in drivers.OVERLAY)  # fmt: skip
     return replace(facts, target=replace(facts.target, lacks=lacks))
 
 

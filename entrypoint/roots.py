@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -74,12 +74,20 @@ def measure(path: Path, covered: Iterable[str] = ()) -> Size:
 
     What is mounted on places that are `covered` is not the root's own, though it may be of the same file system.
     """
-    excluded = [f"--exclude={path}/{name}" for name in (f"{layers.DRIVER}/*/merged", *covered)]
+    excluded = [f"--exclude={path}/{name}" for name in (*(f"{one}/*/merged" for one in layers.MERGING), *covered)]
     common = ["du", "--summarize", "--one-file-system", *excluded]
     with pool(2) as threads:  # side by side: what one reads from the disk, the other finds in memory
         by_bytes = threads.submit(run, [*common, "--block-size=1", "--", str(path)], timeout=MEASURING, check=False)
         by_entry = threads.submit(run, [*common, "--inodes", "--", str(path)], timeout=MEASURING, check=False)
         return Size(_first_number(by_bytes.result().stdout), _first_number(by_entry.result().stdout))
+
+
+def taken(root: Path, immutable: Collection[layers.Layer]) -> int:
+    """Bytes of layers; of those that hold what is below them, too, the engine has noted only what they add to it."""
+    whole = [str(root / layer.place) for layer in immutable if layer.is_whole]
+    measuring = ["du", "--summarize", "--total", "--one-file-system", "--block-size=1", "--", *whole]
+    told = run(measuring, timeout=MEASURING, check=False).stdout.splitlines() if whole else []
+    return sum(layer.size for layer in immutable if not layer.is_whole) + _first_number("".join(told[-1:]))
 
 
 def _first_number(output: str) -> int:
@@ -94,12 +102,12 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Sour
         mount=mount_of(path, table),
         size=measure(place, covered_now(path, table)),
         layers=len(immutable),
-        layer_bytes=sum(layer.size for layer in immutable),
+        layer_bytes=taken(place, immutable),
         identity=_identity(place),
         ancestors=_identities(host, path),
         born=birth(place),
         space=Space.at(place),
-        ahead=ahead(place, left_out(layer.cache_id for layer in immutable)),
+        ahead=ahead(place, left_out(layer.place for layer in immutable)),
         subvolumes=subvolumes(place) if mount_of(path, table).kind == "btrfs" else (),
     )
 

@@ -14,14 +14,15 @@ from pathlib import Path, PurePosixPath
 
 from entrypoint.changes import DIRECTORY, Change, Places, changed_command
 from entrypoint.host import polite_command, stream
-from entrypoint.layers import DRIVER
+from entrypoint.layers import MERGING, WHOLE
 
 # A directory above one of these is cut. As many files are copied in a second or two, as many bytes in about one.
 LARGE_COUNT, LARGE_SIZE = 10_000, 256 << 20
 # Smaller ones are put together until they are as large as this.
 SMALL_COUNT, SMALL_SIZE = 2_000, 32 << 20
 DEEPEST = 6  # names below the root; what is deeper is not cut, so that memory does not grow with the tree
-ALWAYS_CUT = (b"", DRIVER.encode(), b"volumes")
+MERGED = tuple(map(str.encode, MERGING))
+ALWAYS_CUT = (b"", *MERGED, WHOLE.encode(), f"{WHOLE}/dir".encode(), b"volumes")
 
 
 @dataclass
@@ -125,7 +126,7 @@ def totals(own: dict[bytes, Weight]) -> dict[bytes, Weight]:
 
 def is_cut(place: bytes, below: dict[bytes, Weight]) -> bool:
     """Where single entries are left out, and where there is too much for one; if what is above it is cut too."""
-    if place in ALWAYS_CUT or parent(place) == DRIVER.encode():
+    if place in ALWAYS_CUT or parent(place) in MERGED:
         return True
     return can_be_cut(place) and below[place].is_large and is_cut(parent(place), below)
 

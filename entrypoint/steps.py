@@ -230,7 +230,7 @@ def require_same_driver(move: Move) -> None:
     if move.plan.is_of_containerd:  # by the configuration, or because no driver has left anything
         after_all = before == after
     else:
-        after_all = before == after and move.plan.driver in {*after, move.plan.driver_named}
+        after_all = before == after and move.plan.driver in {*after - {drivers.OVERLOOKED}, move.plan.driver_named}
     if not after_all:
         raise MoveError(
             f"The engine would not choose {move.plan.driver} again on {target}.",

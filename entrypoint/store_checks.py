@@ -6,8 +6,11 @@ without its images and containers, on the old root as on the new one, so that th
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from entrypoint import daemon_config, flags
+from entrypoint.drivers import OVERLOOKED
+from entrypoint.engine import GRAPHDRIVER
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error
@@ -35,13 +38,29 @@ def pending(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def unnamed(facts: HostFacts) -> Iterator[Finding]:
+    """What leads an engine to a driver by itself is another file system's, or nothing."""
+    if (facts.engine.store, facts.engine.driver) != (GRAPHDRIVER, OVERLOOKED):
+        return
+    with suppress(PreflightError):  # what cannot be read is told by another check
+        if not facts.storage_driver():
+            yield error(
+                "driver-unnamed",
+                f"The engine would not choose {OVERLOOKED} by itself",
+                "Nothing names its storage driver. It took this one because no other works where its root is now; on "
+                "the target another may, and it would see none of its images and containers.",
+                f'Set "storage-driver": "{OVERLOOKED}" in {facts.config.path}, restart the engine, see that everything '
+                "is there; then run again.",
+            )
+
+
 def _changes(facts: HostFacts) -> Iterator[tuple[str, str, str]]:
     """What is meant, what it is now, and what it would be. Raises PreflightError or ValueError."""
     engine = facts.engine
     store = _configured_store(facts)
     if store and store != engine.store:
         yield "image store", engine.store, store
-    elif engine.store == "graphdriver" and (named := facts.storage_driver()) not in ("", engine.driver):
+    elif engine.store == GRAPHDRIVER and (named := facts.storage_driver()) not in ("", engine.driver):
         yield "storage driver", engine.driver, named
 
 

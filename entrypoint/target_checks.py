@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from entrypoint import wording
+from entrypoint.drivers import PLAIN
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import unescape
 from entrypoint.findings import Finding, Severity, error, warning
@@ -97,7 +98,7 @@ def is_unfinished(facts: HostFacts) -> bool:
 
 def characters(facts: HostFacts) -> Iterator[Finding]:
     found = [char for char in OVERLAY_SEPARATORS if char in str(facts.target.resolved)]
-    if found:
+    if found and facts.engine.driver not in PLAIN:
         yield error(
             "target-characters",
             "The target's name cannot be used for overlay mounts",

@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Whose copy it is; `layers` (by cache id) and `shards` (by key) were on the disk when this was written.
+    """Whose copy it is; `layers` (by place) and `shards` (by key) were on the disk when this was written.
 
     What changed in the source since `since` (seconds since 1970) may not be in them. `found` is what the target's
     directory had before it became ours: owner, group, mode.

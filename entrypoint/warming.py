@@ -4,10 +4,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from entrypoint.layers import DRIVER
+from entrypoint.layers import DRIVERS
 
 # What dockerd reads at each start (moby daemon.go: restore; image/store.go; libnetwork), and so much of each file.
-READ_FIRST = ("containers", f"image/{DRIVER}", "network", "buildkit")
+READ_FIRST = ("containers", *(f"image/{driver}" for driver in DRIVERS), "network", "buildkit")
 WARM = 1 << 20  # bytes
 
 

@@ -86,6 +86,7 @@ SUITES = {
         Suite("forky", CLIENT, apt_options=('Acquire::Check-Valid-Until "false";',)),
         # Two minutes more to build, for cloud-init brings Python along: no test of the default run uses it.
         Suite("cloud", (*CLIENT, "cloud-init", "udev", "e2fsprogs", "fdisk"), release="trixie"),
+        Suite("fuse", (*CLIENT, "fuse-overlayfs"), release="trixie"),
         Suite("sysvinit", needs_runc_shim=True, release="bookworm", has_systemd=False),
     )
 }

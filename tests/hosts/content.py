@@ -373,7 +373,7 @@ class Inventory:
 
 def inventory(host: Host) -> Inventory:
     info = json.loads(host.docker("info", "--format", "{{json .}}"))
-    status = dict(info["DriverStatus"])
+    status = dict(info["DriverStatus"] or ())  # vfs has none
     images = map(_image, _inspect(host, "image", "--all"))
     return Inventory(
         Engine(info["ID"], info["Driver"], info["DockerRootDir"], status),

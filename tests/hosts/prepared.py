@@ -1,12 +1,14 @@
 """A host's /var with images already in its engine: loaded once, copied for each host."""
 
+import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.hosts import cache
 from tests.hosts.base import SUITES, Suite, base
-from tests.hosts.builder import built
+from tests.hosts.builder import TAG, built
 from tests.hosts.command import remove_tree
 from tests.hosts.disk import Disk
 from tests.hosts.host import Host
@@ -15,14 +17,18 @@ from tests.hosts.launch import bare
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 # Docker 29 has it by default; 26 and 28 take what is configured (moby daemon/daemon.go, UsesSnapshotter).
+# Each layer holds what is below it, too: an image of five layers takes five times its size.
+WHOLE = ('"vfs"', '"native"')
 CONTAINERD_STORE = '{"features": {"containerd-snapshotter": true}}\n'
 
 
 @contextmanager
-def prepared(suite: Suite, images: Sequence[Image], daemon_json: str = "") -> Iterator[Path]:
+def prepared(suite: Suite, images: Sequence[Image], daemon_json: str = "", extra: Sequence[str] = ()) -> Iterator[Path]:
     with base(suite) as root:
         key = f"{suite.name}-{cache.digest(root.key, *[image.key for image in images], daemon_json)}"
-        with cache.entry("var", key, lambda target: _prepare(suite, images, daemon_json, target), keep=6) as path:
+        with cache.entry(
+            "var", key, lambda target: _prepare(suite, images, daemon_json, extra, target), keep=8
+        ) as path:
             yield path
 
 
@@ -37,19 +43,31 @@ def boot(
     extra: Sequence[str] = (),
     start: bool = True,
     containerd_store: bool = False,
+    driver: str = "",
 ) -> Iterator[Host]:
-    """A host that has busybox and, unless told otherwise, the product's image; in containerd, if that is asked for."""
+    """A host that has busybox and, unless told otherwise, the product's image; in containerd, if that is asked for.
+
+    `driver` is the storage driver, or containerd's snapshotter, if it is not to be the engine's own choice.
+    """
     chosen = SUITES[suite] if isinstance(suite, str) else suite
-    daemon_json = CONTAINERD_STORE if containerd_store else ""
+    daemon_json = configuration(containerd_store, driver)
     given = {DAEMON_JSON: daemon_json} if daemon_json else {}
     with (
         images(with_image) as wanted,
-        prepared(chosen, wanted, daemon_json) as var,
+        prepared(chosen, wanted, daemon_json, extra) as var,
         bare(chosen, name, var=var, disks=disks, files={**given, **(files or {})}, extra=extra, start=start) as host,
     ):
         if start:
             host.wait_docker()
         yield host
+
+
+def configuration(containerd_store: bool, driver: str) -> str:
+    """What the engine is told at its first start; nothing where all is left to it."""
+    told = json.loads(CONTAINERD_STORE) if containerd_store else {}
+    if driver:
+        told["storage-driver"] = driver
+    return f"{json.dumps(told)}\n" if told else ""
 
 
 @contextmanager
@@ -62,15 +80,32 @@ def images(with_product: bool) -> Iterator[list[Image]]:
             yield [small, product]
 
 
-def _prepare(suite: Suite, wanted: Sequence[Image], daemon_json: str, target: Path) -> None:
+def _prepare(suite: Suite, wanted: Sequence[Image], daemon_json: str, extra: Sequence[str], target: Path) -> None:
     files = {DAEMON_JSON: daemon_json} if daemon_json else {}
-    with bare(suite, f"prepare-{suite.name}", files=files) as host:
+    with bare(suite, f"prepare-{suite.name}", files=files, extra=extra) as host:
         host.wait_docker()
         for image in wanted:
             image.load(host)
+        if any(driver in daemon_json for driver in WHOLE):
+            _flatten(host, TAG)
         host.power_off()
         var = host.machine.directory / "var"
         # The journal of another machine has no place in the host's own.
         remove_tree(var / "log/journal")
         (var / "log/journal").mkdir()
         var.rename(target)
+
+
+def _flatten(host: Host, tag: str) -> None:
+    """The same image with one layer, if it is there."""
+    told = host.run(["docker", "image", "inspect", "--format", "{{json .Config}}", tag], check=False).stdout
+    if not told:
+        return
+    config = json.loads(told)
+    changes = [f"ENTRYPOINT {json.dumps(config['Entrypoint'])}", *(f"ENV {one}" for one in config["Env"])]
+    options = shlex.join(f"--change={one}" for one in changes)
+    host.run(
+        f"one=$(docker create {tag}); docker export $one | docker import {options} - {tag}; docker rm $one;"
+        " docker image prune --force",
+        timeout=600,
+    )

@@ -4,11 +4,13 @@ changes while the passes run is not missed."""
 import io
 import mmap
 import os
+import shutil
 import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from entrypoint import bulk, changes, content, copying, filesystem, log, unfinis
 from entrypoint.comparison import Comparison
 from entrypoint.copying import Copier
 from entrypoint.errors import CopyError, RelocatorError
+from entrypoint.layers import DRIVERS
+from entrypoint.layers import content as content_of
 from tests.hosts.survey import compare
 from tests.unit.data_root import (
     CONTAINER,
@@ -42,13 +46,49 @@ def roots(tmp_path: Path) -> Roots:
 def test_a_quiet_root_is_copied_with_everything_it_holds(roots: Roots) -> None:
     before = roots.look(roots.source)
     copied = roots.pre_copy()
-    assert copied.layers == {"layer1", "layer2"}
+    assert copied.layers == {"overlay2/layer1/diff", "overlay2/layer2/diff"}
     differences = list(Comparison(roots.source, roots.target, roots.copier.excludes(())).differences())
     assert len(differences) == 1  # the record of the copy gave the target's own directory another time
     assert "the data root itself" in str(differences[0])
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
     assert not compare(before, roots.look(roots.source))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_layers_are_copied_once_and_containers_to_the_end_whatever_the_driver(tmp_path: Path, driver: str) -> None:
+    roots = make_roots(tmp_path, driver)
+    copied = roots.pre_copy()
+    assert copied.layers == {content_of(driver, name) for name in ("layer1", "layer2")}
+    unseen_write(roots.source / content_of(driver, "container") / "first")
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+    unseen_write(roots.source / content_of(driver, "container") / "first")
+    with pytest.raises(CopyError, match="does not hold"):
+        roots.copier.check(copied, content=True)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_layers_are_linked_on_the_same_file_system_and_what_containers_write_is_not(
+    tmp_path: Path, driver: str
+) -> None:
+    roots = make_roots(tmp_path, driver)
+    linked = replace(roots, same_file_system=True)
+    copied = linked.pre_copy()
+    linked.copier.final_sync(copied)
+    linked.copier.check(copied)
+    for name, is_one in (("layer1", True), ("container", False)):
+        ours, theirs = (root / content_of(driver, name) / "first" for root in (roots.source, roots.target))
+        assert ours.samefile(theirs) is is_one, name
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_layer_that_is_lost_from_the_copy_is_missed(tmp_path: Path, driver: str) -> None:
+    roots = make_roots(tmp_path, driver)
+    copied = roots.pre_copy()
+    shutil.rmtree(roots.target / content_of(driver, "layer2"))
+    with pytest.raises(CopyError, match="missing"):
+        roots.copier.require_target(copied)
 
 
 def test_the_copy_is_known_by_its_directory_and_its_layers(roots: Roots) -> None:

@@ -4,8 +4,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from entrypoint import loss
 from entrypoint.inventory import Container, Inventory, Status
+from entrypoint.layers import DRIVERS, content, mounts
 from entrypoint.loss import Loss, Written
 
 LONG_AGO, SOON = 0.0, 4e9
@@ -55,6 +58,25 @@ def test_what_was_written_is_summed_by_whom_it_belongs_to(tmp_path: Path) -> Non
     assert set(found.written) == {
         Written("volume data", 2, 15), Written("the log of container web", 1, 7), Written("container web", 1, 3),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_a_container_wrote_is_told_whatever_the_driver(tmp_path: Path, driver: str) -> None:
+    write(tmp_path, f"{content(driver, 'm1')}/etc/x", 3)
+    write(tmp_path, f"{content(driver, 'layer')}/x", 1000)
+    mark = tmp_path / mounts(driver) / "id-web/mount-id"
+    mark.parent.mkdir(parents=True)
+    mark.write_text("m1")
+    assert loss.between(BEFORE, NOW, tmp_path, LONG_AGO).written == (Written("container web", 1, 3),)
+
+
+@pytest.mark.parametrize(("snapshotter", "place"), [("overlayfs", "7/fs/var/x"), ("native", "7/var/x")])
+def test_what_was_written_to_snapshots_is_told(tmp_path: Path, snapshotter: str, place: str) -> None:
+    write(tmp_path, f"containerd/io.containerd.snapshotter.v1.{snapshotter}/snapshots/{place}", 3)
+    now = replace(NOW, driver=snapshotter)
+    [written] = loss.between(BEFORE, now, tmp_path, LONG_AGO, tmp_path / "containerd").written
+    assert (written.files, written.size) == (1, 3)
+    assert "snapshot 7" in written.place
 
 
 def test_what_was_there_before_is_not_lost(tmp_path: Path) -> None:

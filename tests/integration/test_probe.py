@@ -100,6 +100,12 @@ def test_a_listing_without_types_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert found == ("types in directories (d_type is not set)",)
 
 
+def test_an_overlay_is_tried_only_for_who_mounts_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_overlay", lambda _host, _place: "the kernel refuses one")
+    assert probe.lacks(HOST, PurePosixPath(tmp_path)) == ("overlay mounts (the kernel refuses one)",)
+    assert probe.lacks(HOST, PurePosixPath(tmp_path), overlay=False) == ()
+
+
 def test_a_label_is_tried_where_selinux_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe.lacks(HOST, PurePosixPath(tmp_path), b"system_u:object_r:container_var_lib_t:s0\0") == ()
     setxattr = os.setxattr

@@ -29,7 +29,7 @@ OUTCOME = 240.0
 
 # What no copy carries, because the engine or the kernel makes it anew at each start.
 MADE_ANEW = re.compile(
-    rb"(tmp|runtimes|lost\+found)(/.*)?|(volumes|overlay2)/backingFsBlockDev|overlay2/[^/]+/merged"
+    rb"(tmp|runtimes|lost\+found)(/.*)?|(volumes|overlay2|vfs)/backingFsBlockDev|(overlay2|fuse-overlayfs)/[^/]+/merged"
     rb"|\.relocator-root"  # a move's own word that it was committed
     rb"|rootfs/[^/]+/.*"  # where containerd's snapshots are mounted; an engine that stops may leave the empty places
 )

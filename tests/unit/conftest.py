@@ -1,4 +1,7 @@
-"""Events go nowhere: the console's pretty tracebacks would take most of the time of these tests."""
+"""Events go nowhere: the console's pretty tracebacks would take most of the time of these tests.
+
+Nor is the root file system of whatever runs them put into memory: it may be a container.
+"""
 
 import io
 
@@ -10,3 +13,8 @@ from entrypoint import log
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     log.configure(io.StringIO())
+
+
+@pytest.fixture(autouse=True)
+def _stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrypoint.memory.move_into", lambda: None)

@@ -14,6 +14,7 @@ from entrypoint import log
 from entrypoint.changes import Places
 from entrypoint.comparison import Comparison, require_equal
 from entrypoint.copying import Copied, Copier
+from entrypoint.layers import DRIVERS, MERGING, content
 from entrypoint.transfer import Sent
 from entrypoint.unfinished import NAME, PLACES, Unfinished
 from tests.hosts.survey import Survey, compare, survey
@@ -21,7 +22,9 @@ from tests.hosts.survey import Survey, compare, survey
 SECOND = 1_000_000_000
 MIB = 1024 * 1024
 ODD = (b"new\nline", b"\xff\xfe", b"sp ace", b"*?[a]", b"back\\slash", b"-rf", b"#hash", b";semi", "ü\u2028".encode())
-NOT_DATA = {b"tmp", b"runtimes", b"lost+found", b"overlay2/backingFsBlockDev", b"volumes/backingFsBlockDev"}
+NOT_DATA = {b"tmp", b"runtimes", b"lost+found", b"volumes/backingFsBlockDev"} | {
+    os.fsencode(f"{driver}/{name}") for driver in DRIVERS for name in ("backingFsBlockDev", "container/merged")
+}
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service=ep
 VOLUME, CONTAINER, LAYER = "volumes/data/_data", "overlay2/container/diff", "overlay2/layer1/diff"
 
@@ -79,27 +82,30 @@ def attributes(folder: Path) -> None:
         os.setxattr(folder / name, "security.selinux", label, follow_symlinks=False)
 
 
-def add_layer(root: Path, cache_id: str) -> Path:
-    entry = root / "image/overlay2/layerdb/sha256" / cache_id.ljust(64, "0")
+def add_layer(root: Path, cache_id: str, driver: str = "overlay2") -> Path:
+    entry = root / f"image/{driver}/layerdb/sha256" / cache_id.ljust(64, "0")
     write(entry / "cache-id", cache_id.encode())
     write(entry / "size", b"3145728")
-    write(root / "overlay2" / cache_id / "link", b"ABC")
-    diff = root / "overlay2" / cache_id / "diff"
+    diff = root / content(driver, cache_id)
+    if driver in MERGING:
+        write(diff.with_name("link"), b"ABC")
+    diff.parent.mkdir(parents=True, exist_ok=True)
     diff.mkdir(mode=0o755)
     return diff
 
 
-def make_root(root: Path) -> Path:
+def make_root(root: Path, driver: str = "overlay2") -> Path:
     for cache_id in ("layer1", "layer2"):
-        fill(add_layer(root, cache_id))
-    for place in (VOLUME, CONTAINER):
+        fill(add_layer(root, cache_id, driver))
+    for place in (VOLUME, content(driver, "container")):
         (root / place).mkdir(parents=True)
         fill(root / place)
     write(root / "containers/abc/config.v2.json")
     write(root / "tmp/GetImageBlob1")
     write(root / "runtimes/runc")
-    (root / "overlay2/container/merged").mkdir()
-    for place in ("overlay2", "volumes"):
+    if driver in MERGING:
+        (root / driver / "container/merged").mkdir()
+    for place in (driver, "volumes"):
         os.mknod(root / place / "backingFsBlockDev", stat.S_IFBLK, os.makedev(7, 98))
     root.chmod(0o710)
     return root
@@ -137,7 +143,7 @@ class Roots:
         return self.copier.transfer(self.copier.look(copied, places, live=True))
 
     def look(self, root: Path) -> Survey:
-        return survey(root, skip=NOT_DATA | {b"overlay2/container/merged", NAME.encode(), PLACES.encode()})
+        return survey(root, skip=NOT_DATA | {NAME.encode(), PLACES.encode()})
 
     def require_equal(self, copied: Copied, *, least: int = 40) -> None:
         """The product's check, of the layers too, and the independent one."""
@@ -156,8 +162,8 @@ def silent() -> None:
     log.configure(io.StringIO())
 
 
-def make_roots(folder: Path) -> Roots:
+def make_roots(folder: Path, driver: str = "overlay2") -> Roots:
     """A filled source with an awkward name, and an empty target."""
     silent()
     (folder / "target").mkdir(mode=0o700)
-    return Roots(make_root(folder / "sou *rce"), folder / "target")
+    return Roots(make_root(folder / "sou *rce", driver), folder / "target")

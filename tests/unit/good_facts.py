@@ -110,6 +110,7 @@ CONTAINERD = Containerd(
 TWO = replace(
     GOOD,
     engine=replace(ENGINE, driver="overlayfs", store="containerd", version="29.0.0"),
+    inventory=replace(INVENTORY, driver="overlayfs", store="containerd"),
     containerd=CONTAINERD,
     containerd_source=replace(
         SOURCE, path=CONTAINERD.root, layers=0, layer_bytes=0, identity=(801, 50),

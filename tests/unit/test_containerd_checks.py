@@ -40,7 +40,7 @@ def on_mount_point(named: bool = False) -> HostFacts:
 
 
 FOUND: tuple[tuple[str, HostFacts], ...] = (
-    ("containerd-snapshotter", replace(TWO, engine=replace(TWO.engine, driver="native"))),
+    ("containerd-snapshotter", replace(TWO, engine=replace(TWO.engine, driver="zfs"))),
     ("containerd-service", two(service=unit("containerd.service", UnitState.INACTIVE))),
     ("containerd-service", two(service=unit("containerd.service", UnitState.INACTIVE, "not-found"))),
     ("containerd-root-unknown", two(is_open=False)),

@@ -1,13 +1,17 @@
 """Which driver is configured, what drivers leave in a root, and what is said of those that cannot be moved."""
 
-from pathlib import Path
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from entrypoint import drivers
-from entrypoint.findings import Severity
-from entrypoint.preflight import check
-from tests.unit.good_facts import engine
+from entrypoint.facts import HostFacts
+from entrypoint.findings import Finding, Severity
+from entrypoint.layers import DRIVERS
+from entrypoint.preflight import check, check_adoption
+from tests.unit.good_facts import CONFIG, GOOD, engine
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,32 @@ def test_only_what_a_driver_has_left_is_a_trace(tmp_path: Path) -> None:
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "aufs").touch()
     assert drivers.traces(tmp_path) == {"overlay2", "vfs"}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_driver_that_keeps_files_can_be_moved(driver: str) -> None:
+    named = replace(CONFIG, content=json.dumps({"storage-driver": driver}).encode())
+    assert check(replace(engine(driver=driver), config=named)) == ()
+
+
+def test_vfs_must_be_named_for_an_engine_overlooks_what_it_has_left() -> None:
+    [finding] = check(engine(driver="vfs"))
+    assert (finding.id, finding.severity) == ("driver-unnamed", Severity.ERROR)
+    assert '"storage-driver": "vfs"' in finding.remedy
+    [finding] = check_adoption_of(engine(driver="vfs"))
+    assert finding.id == "driver-unnamed"
+
+
+def check_adoption_of(facts: HostFacts) -> list[Finding]:
+    return [one for one in check_adoption(facts, None) if one.id != "nothing-to-adopt"]
+
+
+@pytest.mark.parametrize(("driver", "found"), [("fuse-overlayfs", ["target-characters"]), ("vfs", [])])
+def test_only_what_is_named_in_a_mounts_options_must_do_without_their_separators(driver: str, found: list[str]) -> None:
+    odd = replace(GOOD.target, resolved=PurePosixPath("/mnt/data/a:b"))
+    named = replace(CONFIG, content=json.dumps({"storage-driver": driver}).encode())
+    facts = replace(engine(driver=driver), target=odd, config=named)
+    assert [one.id for one in check(facts)] == found
 
 
 @pytest.mark.parametrize("driver", sorted(drivers.REFUSED))

@@ -121,6 +121,15 @@ def test_only_a_worker_that_died_is_started_again() -> None:
     assert BUG not in prevented[0]
 
 
+def test_the_image_is_put_into_memory_before_anything_is_started_in_it(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls()
+    monkeypatch.setattr("entrypoint.memory.move_into", lambda: calls.record("move_into"))
+    handover.hand_over(host, FakeSystemd(host, calls), run, make_plan())
+    assert [made[0] for made in calls.made] == ["move_into", "reset_failed", "start_transient", "start_transient"]
+
+
 def test_an_earlier_failure_of_the_units_is_forgotten_first(host: Host, run: Run) -> None:
     calls = Calls()
     systemd = FakeSystemd(host, calls)

@@ -1,5 +1,6 @@
 """Every finding is shown by one variation of facts that have none, and is absent at its boundary."""
 
+import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -16,7 +17,7 @@ from entrypoint.inventory import Status
 from entrypoint.plan import make
 from entrypoint.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
 from entrypoint.products import Product
-from entrypoint.roots import Size
+from entrypoint.roots import Size, Target
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import UnitState
 from entrypoint.target_checks import UNSUITABLE, may_be_tried
@@ -130,7 +131,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("mount-not-in-fstab", replace(GOOD, fstab="")),
     ("mount-not-in-fstab", replace(GOOD, fstab="# /dev/sdb1 /mnt/data ext4 defaults 0 2\n")),
     ("mount-not-in-fstab", replace(GOOD, fstab="/dev/sdb1 /mnt/data2 ext4 defaults 0 2\n")),
-    *(("storage-driver", engine(driver=driver)) for driver in ("btrfs", "zfs", "fuse-overlayfs", "unheard-of")),
+    *(("storage-driver", engine(driver=driver)) for driver in ("btrfs", "zfs", "devicemapper", "unheard-of")),
     ("live-restore", engine(live_restore=True)),
     ("quota-lost", limited("1G")),
     ("quota-unsupported", replace(GOOD, sized_volumes=("small",))),
@@ -443,6 +444,19 @@ def test_a_limit_for_every_container_needs_xfs_with_quotas_and_is_lost_to_those_
     assert ids(everything_limited(target_on("xfs", "prjquota"))) == ["quota-lost"]
     by_flag = replace(target_on("xfs"), arguments=("/usr/bin/dockerd", "--storage-opt", "overlay2.size=9G"))
     assert "quota-unsupported" in ids(by_flag)
+
+
+def test_vfs_limits_every_container_on_more_file_systems_and_by_an_option_of_its_own() -> None:
+    def limited_vfs(option: str, kind: str) -> list[str]:
+        content = json.dumps({"storage-driver": "vfs", "storage-opts": [option]}).encode()
+        return ids(replace(engine(driver="vfs"), config=replace(CONFIG, content=content), target=kind_of(kind)))
+
+    def kind_of(kind: str) -> Target:
+        return target_on(kind, "prjquota").target
+
+    assert limited_vfs("size=1G", "ext4") == ["quota-lost"]
+    assert limited_vfs("size=1G", "btrfs") == ["quota-unsupported", "quota-lost"]
+    assert limited_vfs("overlay2.size=1G", "btrfs") == []
 
 
 def test_a_volume_keeps_its_limit_where_the_file_system_can() -> None:

@@ -218,6 +218,20 @@ def test_the_root_is_switched_only_if_the_engine_will_choose_the_same_driver(
         assert world.daemon.root == DEFAULT_ROOT
 
 
+@pytest.mark.parametrize(("named", "ends"), [("vfs", ExitCode.DONE), ("", ExitCode.ROLLED_BACK)])
+def test_what_vfs_has_left_leads_no_engine_to_it(world: World, named: str, ends: ExitCode) -> None:
+    world.daemon.driver = "vfs"
+    plan = replace(world.move.plan, driver="vfs", driver_named=named)
+
+    class Copied(CheckCopy):
+        def apply(self, _move: Move) -> None:
+            for root in (TARGET, DEFAULT_ROOT):
+                world.path(f"{root}/vfs/dir").mkdir(parents=True)
+
+    steps = [Copied() if step.name == "check the copy" else step for step in STEPS]
+    assert replace(world, move=replace(world.move, plan=plan)).work(steps) is ends
+
+
 def test_an_engine_that_has_chosen_another_driver_is_taken_back(world: World) -> None:
     """Its proof comes after the start, whatever was thought of the root before."""
 
