@@ -36,7 +36,7 @@ class Adoptable:
     """What is in the target, if it is a root: its record, what it holds, and what it has not of the engine's now.
 
     `lacks` are kinds and names, `written` what was written to the engine's root since the record was made. `host` are
-    the ids of this host, `left` says that a move on this host has left that root.
+    the ids of this host.
     """
 
     record: Finished | None
@@ -45,11 +45,10 @@ class Adoptable:
     written: tuple[Written, ...]
     host: tuple[str, str]
     in_use: bool
-    left: bool = False
 
 
-def look(host: Host, facts: HostFacts, left: frozenset[str]) -> Adoptable | None:
-    """A root in the target, if one is there. `left` are the roots that moves have left."""
+def look(host: Host, facts: HostFacts) -> Adoptable | None:
+    """A root in the target, if one is there."""
     if facts.alone:
         return None
     place = host.path(facts.target.resolved)
@@ -67,7 +66,6 @@ def look(host: Host, facts: HostFacts, left: frozenset[str]) -> Adoptable | None
         written=tuple(one for one in held.written if not one.place.startswith("the log")) if held else (),
         host=identities(host),
         in_use=is_in_use(root),
-        left=str(facts.target.resolved) in left,
     )
 
 
@@ -100,10 +98,7 @@ def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
         shown = ", ".join(found.holdings.incomplete[:5])
         yield error("root-incomplete", "The root in the target is not complete", f"Missing in {path}: {shown}.",
                     "Bring it back from where it was copied, or choose another target.")  # fmt: skip
-    if found.left:
-        yield error("root-left", "The engine was moved away from the root in the target",
-                    f"{path} is as it was then; what came since is in {facts.source.path}.",
-                    "To go back to it: relocator rollback")  # fmt: skip
+    yield from target_checks.left(facts)
 
 
 def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:

@@ -5,11 +5,11 @@ written before it begins, so that one that was cut off is known as such, and goe
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
-from entrypoint import finished, handover, preflight, target_checks, wording
+from entrypoint import finished, handover, intact, loss, preflight, target_checks, wording
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, Interrupted, PreflightError, RollbackError
 from entrypoint.facts import HostFacts, gather
@@ -17,8 +17,10 @@ from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error
 from entrypoint.goal import Only
 from entrypoint.host import Host
+from entrypoint.inventory import Inventory
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log, phase
+from entrypoint.plan import Direction
 from entrypoint.record import Event
 from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.remains import Remains, is_in_use, moves, old_roots
@@ -63,7 +65,8 @@ def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> No
         return
     sizes = [prove(host, systemd, journal, one) for one in found]
     if not agreed:
-        raise PreflightError("Nothing was removed.", resolution="To remove it for good: relocator cleanup --yes")
+        raise PreflightError("Nothing was removed.", details="Once it is removed there is no way back to it.",
+                             resolution="To remove it for good: relocator cleanup --yes")  # fmt: skip
     for one, size in zip(found, sizes, strict=True):
         remove(host, one, size)
 
@@ -89,7 +92,23 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
              volumes=len(held.volumes))  # fmt: skip
     size = measure(host.path(one.path))
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
+    say_only_there(host, found, one, held)
     return size
+
+
+def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inventory) -> None:
+    """What a way back has left was in use, and holds what came between the move and that."""
+    before = [move for move in found if move.run.number < one.run.number]
+    stored = one.run.inventory()
+    if one.plan.direction is not Direction.BACK or not before or stored is None:
+        return
+    held = Inventory.from_json(stored)
+    root, since = host.path(one.path), intact.started_at(before[-1].run)
+    only = loss.between(now, held, root, since, root if one.is_of_containerd else None, alone=one.is_of_containerd)
+    for what in only.made:
+        log.warning("cleanup.only", what=what)
+    for place in only.written:
+        log.warning("cleanup.written", place=place.place, files=place.files, size=wording.size(place.size))
 
 
 def in_use(host: Host, one: Remains) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from entrypoint.host import Host
 from entrypoint.host_file import HostFile
 from entrypoint.inventory import Inventory
 from entrypoint.places import Argument, Decision, command_line, decide, variables
-from entrypoint.roots import Source, Target, source_at, target_at
+from entrypoint.roots import Left, Source, Target, source_at, target_at
 from entrypoint.selinux import SELinux
 from entrypoint.switch import override_path
 from entrypoint.systemd import Systemd, Unit
@@ -34,9 +34,9 @@ class HostFacts:
     all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
     are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
     volumes use, by name; `sized_volumes` the names of those that were made with a limit of size. `selinux` is None
-    where it is off. `unsettled` is the run that was cut off, if the last one was. `containerd` is the one that the
-    images are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`:
-    the data root stays, and is its own target.
+    where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
+    the root that is in the target. `containerd` is the one that the images are in, if they are in one; where its root
+    is to move too, that has a source and a target as well. `alone`: the data root stays, and is its own target.
     """
 
     engine: EngineInfo
@@ -67,6 +67,7 @@ class HostFacts:
     sized_volumes: tuple[str, ...] = ()
     selinux: SELinux | None = None
     unsettled: str = ""
+    left: Left | None = None
     containerd: Containerd | None = None
     containerd_source: Source | None = None
     containerd_target: Target | None = None

@@ -72,6 +72,10 @@ class Container:
         return self.started_at.rstrip("Z")
 
     @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Container":
+        return cls(**{**stored, "status": Status(stored["status"]), "volumes": tuple(stored["volumes"])})
+
+    @classmethod
     def from_inspect(cls, answer: Mapping[str, Any]) -> "Container":
         host_config, labels = answer["HostConfig"], answer["Config"].get("Labels") or {}
         return cls(
@@ -124,16 +128,13 @@ class Inventory:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Inventory":
-        containers = tuple(
-            Container(**{**one, "status": Status(one["status"]), "volumes": tuple(one["volumes"])})
-            for one in stored["containers"]
-        )
-        return cls(**{**stored, "containers": containers})
+        return cls(**{**stored, "containers": tuple(map(Container.from_json, stored["containers"]))})
 
 
 def counts(stored: Mapping[str, Any]) -> dict[str, int]:
-    """How much of each kind a stored inventory has."""
-    return {kind: len(stored[kind]) for kind in KINDS if kind in stored}
+    """How much of each kind a stored inventory has, without the containers that no restart brings back."""
+    lasting = [one for one in map(Container.from_json, stored.get("containers", ())) if not one.is_fleeting]
+    return {kind: len(lasting if kind == "containers" else stored[kind]) for kind in KINDS if kind in stored}
 
 
 def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:

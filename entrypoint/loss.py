@@ -59,9 +59,10 @@ def between(
 
 
 def _names(inventory: Inventory) -> Iterator[tuple[tuple[str, str], str]]:
-    """Everything an engine holds, with a phrase for it."""
+    """Everything an engine holds, with a phrase for it; not the containers that no restart brings back."""
     for one in inventory.containers:
-        yield ("container", one.id), f"container {one.name}"
+        if not one.is_fleeting:
+            yield ("container", one.id), f"container {one.name}"
     for image, tags in inventory.images.items():
         yield ("image", image), f"image {tags or image.removeprefix('sha256:')[:12]}"
     for volume in inventory.volumes:

@@ -160,15 +160,20 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.every_unit))
     found = [
         *([(systemctl, "daemon-reload")] if plan.switch.setting.needs_reload else []),
-        *([(sh, f"{place_of(run)}/{pair.SCRIPT_NAME}")] if plan.paired else []),
+        *([if_there(sh, f"{place_of(run)}/{pair.SCRIPT_NAME}")] if plan.paired else []),
         (rm, "-f", *files),
         (systemctl, "reset-failed", *plan.every_unit),
         *((systemctl, "start", *units) for units in in_order(plan, plan.started)),
-        *([] if plan.one_of_managers else [(sh, f"{place_of(run)}/back.sh")]),
+        *([] if plan.one_of_managers else [if_there(sh, f"{place_of(run)}/back.sh")]),
         *([(systemctl, "start", "--no-block", *along)] if along else []),
         (systemctl, "daemon-reload"),  # last: nothing above depends on it
     ]
     return tuple(Command(line, ignore_failure=True) for line in found)
+
+
+def if_there(sh: str, script: str) -> tuple[str, ...]:
+    """After a good end it is not; nobody is to read then that something could not be opened."""
+    return sh, "-c", f"if [ -e {script} ]; then exec {sh} {script}; fi"
 
 
 def program(host: Host, name: str) -> str:

@@ -29,7 +29,7 @@ from entrypoint.remains import plan_of
 from entrypoint.standing import our_containers
 from entrypoint.standstill import release
 from entrypoint.steps import end_records, steps_of
-from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.systemd import Systemd
 from entrypoint.unfinished import KEPT
 
 LONG_AGO = 900.0  # seconds since the last record; a worker that could be started again would have been within one
@@ -73,19 +73,29 @@ def settle_first(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | N
             raise PreflightError(error.brief, error.details, error.resolution) from error
 
 
+def require_nobody(systemd: Systemd, journal: Journal) -> None:
+    """For a look, which takes no lock: beside a run that is at work its copy would look like one that was cut off."""
+    if journal.is_locked() or is_at_work(systemd):
+        raise busy()
+
+
 def require_no_worker(systemd: Systemd) -> None:
     """Asked under the lock: between a hand-over and the worker's own lock nobody holds it."""
     if is_at_work(systemd):
-        raise PreflightError("Another relocator is at work on this host.",
-                             resolution="Wait for it with `relocator status --wait`.")  # fmt: skip
+        raise busy()
+
+
+def busy() -> PreflightError:
+    return PreflightError("Another relocator is at work on this host.",
+                          resolution="Wait for it with `relocator status --wait`.")  # fmt: skip
 
 
 def is_at_work(systemd: Systemd) -> bool:
     """Whether the worker's unit runs or starts; asked twice, because the connection may have died with a signal."""
     try:
-        return systemd.unit(handover.UNIT).active_state not in STOPPED
+        return systemd.is_busy(handover.UNIT)
     except SystemdError:
-        return systemd.unit(handover.UNIT).active_state not in STOPPED
+        return systemd.is_busy(handover.UNIT)
 
 
 def unsettled(journal: Journal) -> str:

@@ -22,6 +22,7 @@ from entrypoint import (
     outlook,
     preflight,
     probe,
+    remains,
     selinux,
     selinux_checks,
     target_checks,
@@ -43,8 +44,7 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction, Plan
 from entrypoint.priority import come_last
 from entrypoint.record import Event, Outcome, Run
-from entrypoint.recovery import is_at_work, require_no_worker, save, settle_first, unsettled
-from entrypoint.remains import old_roots
+from entrypoint.recovery import is_at_work, require_no_worker, require_nobody, save, settle_first, unsettled
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
@@ -62,6 +62,8 @@ class Survey:
 
 def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = ()) -> Survey:
     """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
+    journal = Journal(host)
+    require_nobody(systemd, journal)
     with phase(Phase.PREFLIGHT):
         try:
             probe.sweep(host.path(existing_ancestor(host, host.resolve(goal.target))))
@@ -73,8 +75,9 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         if preflight.is_already_there(facts):
             preflight.require(containerd_checks.left_behind(facts))
             return Survey(facts, ())
-        found = adoption.look(host, facts, left_roots(host))
-        facts = replace(facts, unsettled=unsettled(Journal(host)))
+        left = remains.how_left(host, journal, str(facts.moved.target.resolved))
+        facts = replace(facts, unsettled=unsettled(journal), left=left)
+        found = adoption.look(host, facts)
         adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
         facts = facts if adopts else tried(host, facts)
         findings = preflight.check_adoption(facts, found, accepted) if adopts else preflight.check(facts, accepted)
@@ -101,10 +104,6 @@ def _tried(host: Host, facts: HostFacts) -> HostFacts:
     lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
                         overlay=facts.engine.driver in drivers.OVERLAY)  # fmt: skip
     return replace(facts, target=replace(facts.target, lacks=lacks))
-
-
-def left_roots(host: Host) -> frozenset[str]:
-    return frozenset(one.path for one in old_roots(host, Journal(host)))
 
 
 def relocate(

@@ -13,6 +13,7 @@ from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event, Outcome, Run
+from entrypoint.roots import Left
 from entrypoint.unfinished import this_boot
 
 DATABASES = ("volumes/metadata.db", "network/files/local-kv.db", DATABASE)
@@ -71,6 +72,15 @@ def old_roots(host: Host, journal: Journal) -> tuple[Remains, ...]:
             if one.plan.direction is not Direction.ADOPT and not one.is_removed:
                 found[one.path] = one
     return tuple(one for one in found.values() if is_same_directory(host, one.run, one.plan))
+
+
+def how_left(host: Host, journal: Journal, path: str) -> Left | None:
+    """What becomes of a root that a move on this host has left; nothing of any other directory."""
+    one = next((one for one in old_roots(host, journal) if one.path == path), None)
+    if one is None:
+        return None
+    is_last = one.run.number == moves(journal)[-1].run.number
+    return Left.WAY_BACK if is_last and one.plan.direction is not Direction.BACK else Left.ASIDE
 
 
 def is_same_directory(host: Host, run: Run, plan: Plan) -> bool:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from entrypoint import layers
@@ -24,6 +25,13 @@ class Size:
 
     allocated: int
     entries: int
+
+
+class Left(StrEnum):
+    """Of a root that a move has left: whether `rollback` leads back to it."""
+
+    WAY_BACK = "way back"
+    ASIDE = "aside"
 
 
 @dataclass(frozen=True)

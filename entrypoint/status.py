@@ -15,7 +15,7 @@ from entrypoint.log import Phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import frees
-from entrypoint.systemd import STOPPED, Systemd
+from entrypoint.systemd import Systemd
 from entrypoint.timeline import Span, downtime, last_phase, old_root, picture, spans
 from entrypoint.unfinished import KEPT
 
@@ -98,7 +98,7 @@ def read(journal: Journal, systemd: Systemd) -> Status:
     runs = journal.runs()
     if not runs:
         return Status(State.NONE)
-    busy = systemd.unit(handover.UNIT).active_state not in STOPPED or journal.is_locked()
+    busy = systemd.is_busy(handover.UNIT) or journal.is_locked()
     return of_run(runs[-1], busy)
 
 
@@ -192,16 +192,20 @@ def _moved(status: Status) -> str:
 
 def _left_behind(status: Status) -> tuple[str, ...]:
     if status.old_root == "removed":
-        return (f"The old root {_old(status)} has been removed.",)
+        return (f"The old root {_old(status)} has been removed; there is no way back to it.",)
     if status.old_root == "being removed":
         return (f"The removal of the old root {_old(status)} was cut off. To go on: relocator cleanup --yes",)
     if status.direction is Direction.ADOPT:
         return (f"What the engine had before stays in {status.source}. To go back to it: relocator rollback",)
-    back = "" if status.direction is Direction.BACK else "To go back to it: relocator rollback"
     gain = f" ({wording.size(status.frees)} come back)" if status.frees else ""
+    if status.direction is Direction.BACK:
+        return (
+            f"{_old(status)} is as it was left, with what was written there between the move and the way back. "
+            f"To see what is only there, and to remove it{gain}: relocator cleanup",
+        )
     return (
         f"The old root is still in {_old(status)}. To remove it{gain}, once you are content: relocator cleanup",
-        back,
+        "To go back to it: relocator rollback",
     )
 
 

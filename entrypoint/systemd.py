@@ -120,6 +120,12 @@ class Systemd:
         """A unit's state, read now; a unit that does not exist has load_state "not-found"."""
         return self._run(self._unit(name))
 
+    def is_busy(self, name: str) -> bool:
+        """Whether a unit runs, starts or stops. One that is not loaded is not looked for: of a transient one that is
+        gone systemd still knows the file's name, and would complain in the log each time that it is not there."""
+        listed = self._run(self._ask("ListUnitsByPatterns", "asas", [], [name]))
+        return any(state not in STOPPED for _name, _text, _load, state, *_more in listed)
+
     def unit_of(self, pid: int) -> str | None:
         """The name of the unit that a process belongs to, none of its aliases; nothing if it belongs to none."""
         return self._run(self._unit_of(pid))

@@ -8,6 +8,7 @@ from entrypoint.drivers import PLAIN
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import unescape
 from entrypoint.findings import Finding, Severity, error, warning
+from entrypoint.roots import Left
 
 # What needs no try, or must not be tried: the rest is found out by doing there what an engine does (probe.py). A
 # network file system may pass every try and still lose its server, or give one root to two engines (for-linux 775).
@@ -80,6 +81,8 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             "An earlier attempt was cut off; what it copied is used. Anything else in there will be removed.",
             "To begin anew instead, empty it first.",
         )
+    elif facts.left and target.content:
+        yield from left(facts)
     elif strangers := [name for name in target.content if name != "lost+found"]:
         yield error(
             "target-not-empty",
@@ -88,6 +91,20 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             "Choose a new directory, or empty this one after a look at what is in it. If it is an engine's data root, "
             "and to be used as it is, add: --adopt",
         )
+
+
+def left(facts: HostFacts) -> Iterator[Finding]:
+    """A root that a move on this host has left is neither to be copied to nor to be used as it is."""
+    path = facts.moved.target.path
+    if facts.left:
+        ways = {
+            Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",
+            Left.ASIDE: f"What is missed in the engine can be copied out of it: volumes are in {path}/volumes. "
+            "To remove it: relocator cleanup",
+        }
+        yield error("root-left", "The engine was moved away from the root in the target",
+                    f"{path} is as it was then; what came since is in {facts.moved.source.path}.",
+                    ways[facts.left])  # fmt: skip
 
 
 def is_unfinished(facts: HostFacts) -> bool:

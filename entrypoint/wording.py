@@ -38,6 +38,8 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.nothing": "No old root is left. Nothing to do.",
     "cleanup.proven": "The engine runs on {root}, with {containers} containers, {images} images, {volumes} volumes.",
     "cleanup.found": "The old root {root} takes {size} ({entries} files and directories).",
+    "cleanup.only": "  only there: {what}",
+    "cleanup.written": "  only there: what was written to {place} before the way back ({files} files, now {size})",
     "cleanup.progress": "  {root}: {removed} of {entries} removed",
     "cleanup.removed": "{root} is removed ({removed} files and directories).",
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",

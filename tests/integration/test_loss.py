@@ -37,6 +37,13 @@ def test_what_came_and_what_went_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_what_no_restart_brings_back_is_neither_lost_nor_there_again(tmp_path: Path) -> None:
+    fleeting = replace(container("once"), auto_remove=True)
+    with_it = replace(BEFORE, containers=(*BEFORE.containers, fleeting))
+    assert loss.between(BEFORE, with_it, tmp_path, LONG_AGO) == Loss((), (), ())
+    assert loss.between(with_it, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
+
+
 def test_nothing_new_is_no_loss(tmp_path: Path) -> None:
     assert loss.between(BEFORE, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
 

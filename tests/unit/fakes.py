@@ -252,6 +252,9 @@ class FakeSystemd(Systemd):
         has_job = name in self.queued
         return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job)
 
+    def is_busy(self, name: str) -> bool:
+        return self.unit(name).active_state not in STOPPED
+
     def stop(self, names: Iterable[str]) -> None:
         stopped = tuple(names)
         self.calls.record("stop", *stopped)

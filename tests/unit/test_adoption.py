@@ -20,6 +20,7 @@ from entrypoint.inventory import Inventory
 from entrypoint.loss import Written
 from entrypoint.plan import Direction, Plan
 from entrypoint.remains import old_roots
+from entrypoint.roots import Left
 from entrypoint.status import State, Status
 from entrypoint.steps import STEPS_BACK, Step
 from entrypoint.unfinished import NAME as UNFINISHED
@@ -86,13 +87,13 @@ def look(root: Path, **facts: Any) -> Adoptable | None:
     log = host.path(f"{DEFAULT_ROOT}/volumes/data/_data/log")
     log.parent.mkdir(parents=True)
     log.write_text("since")
-    return adoption.look(host, held, frozenset({TARGET}))
+    return adoption.look(host, held)
 
 
 def test_a_root_is_found_by_its_record(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert found is not None
-    assert (found.record, found.lacks, found.left) == (RECORD, (), True)
+    assert (found.record, found.lacks) == (RECORD, ())
     assert found.written == (Written("volume data", 1, 5),)
     assert adoption.is_meant(found, insisted=False)
     assert not adoption.is_meant(replace(found, record=None), insisted=False)
@@ -129,7 +130,6 @@ def record(**changed: Any) -> dict[str, Any]:
 NEVER: dict[str, tuple[str, dict[str, Any]]] = {
     "in use": ("root-in-use", {"in_use": True}),
     "incomplete": ("root-incomplete", {"holdings": replace(WHOLE, incomplete=("image",))}),
-    "left by a move": ("root-left", {"left": True}),
     "newer": ("root-newer", record(engine_version="29.0.1")),
     "another driver": ("root-driver", record(driver="btrfs")),
     "in containerd": ("root-driver", record(store="containerd")),
@@ -169,6 +169,11 @@ def test_what_may_differ_is_adopted(name: str) -> None:
 def test_what_cannot_work_is_refused_even_if_insisted_on(name: str, insisted: bool) -> None:
     id, changed = NEVER[name]
     assert findings(insisted, replace(FOUND, **changed)) == [(id, "error")]
+
+
+@pytest.mark.parametrize("insisted", [False, True])
+def test_a_root_that_a_move_has_left_is_refused_even_if_insisted_on(insisted: bool) -> None:
+    assert findings(insisted, FOUND, replace(GOOD, left=Left.WAY_BACK)) == [("root-left", "error")]
 
 
 @pytest.mark.parametrize("name", UNLESS_INSISTED)

@@ -13,10 +13,12 @@ from entrypoint.facts import HostFacts
 from entrypoint.filesystem import birth
 from entrypoint.host import Host
 from entrypoint.journal import Journal
+from entrypoint.log import Phase, log
+from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Run
-from entrypoint.remains import Remains, old_roots
+from entrypoint.remains import Remains, how_left, old_roots
 from entrypoint.removal import Removal
-from entrypoint.roots import Size
+from entrypoint.roots import Left, Size
 from entrypoint.unfinished import this_boot
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import GOOD, mount, unit
@@ -228,6 +230,47 @@ def test_the_engines_own_root_under_another_name_is_refused(host: Host, journal:
     """A bind mount at the old place, for scripts that know no other."""
     same = replace(GOOD, target=replace(GOOD.target, identities=(GOOD.source.identity, *GOOD.target.identities[1:])))
     assert against(left(host, journal), same) == ["roots-nested"]
+
+
+def test_rollback_leads_back_to_what_the_last_move_has_left(host: Host, journal: Journal) -> None:
+    moved(journal, host, "/a", "/b")
+    assert how_left(host, journal, "/a") is Left.WAY_BACK
+    assert how_left(host, journal, "/b") is None
+    moved(journal, host, "/b", "/c")
+    assert how_left(host, journal, "/a") is Left.ASIDE
+    assert how_left(host, journal, "/b") is Left.WAY_BACK
+
+
+def test_nothing_leads_back_to_what_a_rollback_has_left(host: Host, journal: Journal) -> None:
+    moved(journal, host, "/a", "/b")
+    moved(journal, host, "/b", "/a", direction=Direction.BACK)
+    assert how_left(host, journal, "/b") is Left.ASIDE
+
+
+def test_what_is_only_in_a_root_that_a_way_back_has_left_is_told(
+    host: Host, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+
+    def say(event: str, **facts: str) -> None:
+        said.append((event, facts.get("what") or facts["place"]))
+
+    monkeypatch.setattr(log, "warning", say)
+    moved(journal, host, "/a", "/b").append(Event.INTENT, step=Phase.START)
+    back = moved(journal, host, "/b", "/a", direction=Direction.BACK)
+    new = replace(GOOD.inventory.containers[0], id="new", name="newone")
+    held = replace(GOOD.inventory, containers=(*GOOD.inventory.containers, new), volumes={"fresh": "local"})
+    back.save_inventory(held.to_json())
+    host.path("/b/volumes/fresh/_data").mkdir(parents=True)
+    host.path("/b/volumes/fresh/_data/file").write_text("x")
+    found = remains.moves(journal)
+    cleanup.say_only_there(host, found, found[-1], GOOD.inventory)
+    assert said == [
+        ("cleanup.only", "container newone"), ("cleanup.only", "volume fresh"), ("cleanup.written", "volume fresh"),
+    ]  # fmt: skip
+    said.clear()
+    cleanup.say_only_there(host, found, found[0], GOOD.inventory)
+    assert said == []
 
 
 # --- the removal ---------------------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def test_the_status_says_which_root_has_moved(tmp_path: Path) -> None:
 
 
 def test_no_root_is_looked_for_to_be_adopted(tmp_path: Path) -> None:
-    assert look(Host(tmp_path), ALONE, frozenset()) is None
+    assert look(Host(tmp_path), ALONE) is None
 
 
 # --- the way back ----------------------------------------------------------------------------------------------------

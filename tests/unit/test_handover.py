@@ -23,11 +23,12 @@ DROP_INS = (
     "/run/systemd/system/docker.socket.d/00-relocator-hold.conf",
     "/run/systemd/system/docker.service.d/00-relocator-hold.conf",
 )
+BACK = "/var/lib/relocator/runs/000042/back/back.sh"
 NET = (
     Command(("/usr/bin/rm", "-f", HOLD, *DROP_INS), ignore_failure=True),
     Command(("/usr/bin/systemctl", "reset-failed", SOCKET, SERVICE), ignore_failure=True),
     Command(("/usr/bin/systemctl", "start", SOCKET, SERVICE), ignore_failure=True),
-    Command(("/usr/bin/sh", "/var/lib/relocator/runs/000042/back/back.sh"), ignore_failure=True),
+    Command(("/usr/bin/sh", "-c", f"if [ -e {BACK} ]; then exec /usr/bin/sh {BACK}; fi"), ignore_failure=True),
     Command(("/usr/bin/systemctl", "daemon-reload"), ignore_failure=True),
 )
 

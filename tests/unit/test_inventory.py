@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint.inventory import Container, Inventory, Status, differences, ephemeral_volumes
+from entrypoint.inventory import Container, Inventory, Status, counts, differences, ephemeral_volumes
 from entrypoint.swarm import replicas
 
 ANONYMOUS, ANOTHER = "0123456789abcdef" * 4, "f" * 64
@@ -37,6 +37,12 @@ ANSWER: dict[str, Any] = {
         {"Type": "volume", "Name": "data", "Source": "", "Destination": "/more"},
     ],
 }
+
+
+def test_what_no_restart_brings_back_is_not_counted_as_verified() -> None:
+    one, once = container("web"), container("once", auto_remove=True)
+    assert counts(inventory(one, once).to_json())["containers"] == 1
+    assert counts({}) == {}
 
 
 def test_a_container_is_read_with_its_volumes_and_not_its_other_mounts() -> None:

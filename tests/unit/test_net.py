@@ -187,11 +187,12 @@ HOLDS = (
     "/run/relocator/hold /run/systemd/system/docker.socket.d/00-relocator-hold.conf "
     "/run/systemd/system/docker.service.d/00-relocator-hold.conf"
 )
+BACK_SH = "/var/lib/relocator/runs/000042/back/back.sh"
 LINES = [
     f"/usr/bin/rm -f {HOLDS}",
     f"/usr/bin/systemctl reset-failed {SOCKET} {SERVICE}",
     f"/usr/bin/systemctl start {SOCKET} {SERVICE}",
-    "/usr/bin/sh /var/lib/relocator/runs/000042/back/back.sh",
+    f"/usr/bin/sh -c if [ -e {BACK_SH} ]; then exec /usr/bin/sh {BACK_SH}; fi",
     "/usr/bin/systemctl daemon-reload",
 ]
 

@@ -17,7 +17,7 @@ from entrypoint.inventory import Status
 from entrypoint.plan import make
 from entrypoint.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
 from entrypoint.products import Product
-from entrypoint.roots import Size, Target
+from entrypoint.roots import Left, Size, Target
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import UnitState
 from entrypoint.target_checks import UNSUITABLE, may_be_tried
@@ -111,6 +111,8 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("target-not-empty", target(content=("overlay2",), unfinished=replace(UNFINISHED, source="/elsewhere"))),
     ("target-not-empty", target(content=("overlay2",), unfinished=replace(UNFINISHED, engine_id="OTHER"))),
     ("target-unfinished", target(content=("overlay2",), unfinished=UNFINISHED)),
+    ("root-left", replace(target(content=("overlay2",)), left=Left.WAY_BACK)),
+    ("root-left", replace(target(content=("overlay2",)), left=Left.ASIDE)),
     ("target-characters", named("/mnt/data/a:b")),
     ("target-characters", named("/mnt/data/a,b")),
     ("target-characters", named("/mnt/data/a\\b")),

@@ -180,3 +180,13 @@ def test_a_worker_at_work_is_seen_under_the_lock(attempt: Attempt, state: UnitSt
 def test_a_worker_that_has_ended_is_in_nobodys_way(attempt: Attempt, state: UnitState) -> None:
     attempt.systemd.states[handover.UNIT] = state
     recovery.require_no_worker(attempt.systemd)
+
+
+def test_a_look_beside_a_run_at_work_is_refused(attempt: Attempt) -> None:
+    journal = Journal(attempt.host)
+    with journal.locked(), pytest.raises(PreflightError, match="Another relocator"):
+        recovery.require_nobody(attempt.systemd, Journal(attempt.host))
+    recovery.require_nobody(attempt.systemd, journal)
+    attempt.systemd.states[handover.UNIT] = UnitState.ACTIVE
+    with pytest.raises(PreflightError, match="Another relocator"):
+        recovery.require_nobody(attempt.systemd, journal)
