@@ -36,6 +36,8 @@ def require_one(world: World, code: ExitCode) -> None:
     assert world.path(CONTAINERD_CONFIG).read_bytes() == (plan.switch.after if new else CONTAINERD_CONTENT)
     assert plan.containerd is not None
     assert [world.path(edit.path).exists() for edit in (plan.ordering, plan.containerd.ordering)] == [new, new]
+    [names] = plan.containerd.names
+    assert world.path(names.path).read_bytes() == (names.after if new else names.before)
     assert not any(world.path(pair.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in plan.every_unit)
     assert {box.container.status for name, box in daemon.boxes.items() if name != "no"} == {"running"}
@@ -69,10 +71,12 @@ def test_killed_at_any_point_it_ends_on_one_root(
     assert faults == {}
 
 
-def test_the_net_has_no_script_of_a_pair_and_puts_back_three_files(tmp_path: Path) -> None:
+def test_the_net_has_no_script_of_a_pair_and_puts_back_what_was_written(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         world = make_world_alone(tmp_path, patch)
         folder = world.move.run.place / "back"
         assert not (folder / pair.SCRIPT_NAME).exists()
-        assert [name for name, _ in net.kept(world.move.plan)] == ["switch", "ordering", "containerd-ordering"]
+        assert [name for name, _ in net.kept(world.move.plan)] == [
+            "switch", "ordering", "containerd-ordering", "containerd-0"
+        ]  # fmt: skip
         assert f"starts the engine on {CONTAINERD_ROOT}" in (folder / "back.sh").read_text()
