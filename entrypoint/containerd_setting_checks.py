@@ -12,7 +12,7 @@ from entrypoint.containerd_move import naming
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error
-from entrypoint.places import Place
+from entrypoint.places import SPECIFIER, Place
 from entrypoint.settings import Kind
 from entrypoint.switch import is_overridden
 from entrypoint.unit_files import is_vendors
@@ -32,7 +32,7 @@ def pending(found: Containerd) -> Iterator[Finding]:
         then, now = flags.last(read, names), flags.last(found.arguments[1:], names)
         if then is None and now is not None and names is ROOT_FLAGS:
             yield _flag_unknown(found, "Neither that nor a file that it names has the flag.")
-        elif (then and then.value) != (now and now.value):
+        elif (then and then.value) != (now and now.value) and not (then and SPECIFIER.search(then.value)):
             yield error(
                 "containerd-command-differs",
                 f"The next start of {found.service.name} would be with another {names[0]}",

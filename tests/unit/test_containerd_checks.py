@@ -135,6 +135,11 @@ def test_the_place_that_wins_is_edited_where_it_stands(facts: HostFacts, path: s
     assert FileEdit.from_json(edit.to_json()) == edit
 
 
+def test_a_specifier_of_the_unit_is_read_by_systemd_alone() -> None:
+    text = "[Service]\nExecStart=/usr/bin/containerd --config=/etc/%p/config.toml\n"
+    assert ids(flagged(text, arguments=("/usr/bin/containerd", "--config=/etc/containerd/config.toml"))) == []
+
+
 def containerd_of(facts: HostFacts) -> Containerd:
     assert facts.containerd is not None
     return facts.containerd
