@@ -14,12 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint import containerd_config, flags, service, tenants, unit_files
+from entrypoint import containerd_config, flags, places, service, tenants, unit_files
 from entrypoint.engine import CONTAINERD, EngineInfo
 from entrypoint.errors import PreflightError
 from entrypoint.filesystem import Mount
 from entrypoint.host import Host
 from entrypoint.host_file import HostFile
+from entrypoint.places import Argument, Place, command_line
+from entrypoint.settings import Kind, Setting
+from entrypoint.switch import override_path
 from entrypoint.systemd import Systemd, Unit
 
 SERVICE = "containerd.service"
@@ -30,7 +33,8 @@ MANAGED_ROOT = "containerd/daemon"  # in the data root (moby daemon/command/daem
 CONFIG = "/etc/containerd/config.toml"
 ORDERING = "50-relocator.conf"
 ADDRESS_FLAGS = ("--containerd",)
-ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root",), ("--config", "-c"), ("--state",)
+# Its library takes one dash for two (urfave/cli, by Go's flag).
+ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root", "-root"), ("--config", "-config", "-c"), ("--state", "-state")
 STATE = "/run/containerd"
 DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
 OVERLAYFS, NATIVE = "overlayfs", "native"  # snapshotters that keep files
@@ -41,6 +45,8 @@ BLOBS = "io.containerd.content.v1.content/blobs"
 class Containerd:
     """`root` is free of links; `is_open`: it was seen to work there. `imported` are files that its own file imports,
     `users` namespaces of others than this engine that have running tasks. `is_named`: the operator has said where to.
+    `unit_files` and `environment_files` are what its command is made of; `override` is the drop-in of ours that would
+    come after all others.
     """
 
     address: str
@@ -49,6 +55,7 @@ class Containerd:
     program: str
     config: HostFile
     drop_in: HostFile
+    override: HostFile
     root: PurePosixPath
     is_open: bool = True
     is_managed: bool = False
@@ -56,6 +63,26 @@ class Containerd:
     imported: tuple[HostFile, ...] = ()
     state: str = STATE
     users: tuple[str, ...] = ()
+    unit_files: tuple[HostFile, ...] = ()
+    environment_files: tuple[HostFile, ...] = ()
+
+    def command_line(self) -> tuple[Argument, ...]:
+        """What the next start gives it. Raises ValueError."""
+        return command_line(self.unit_files, self.environment_files)
+
+    @property
+    def place(self) -> Place | None:
+        """The place that sets its root, or would; nothing where that cannot be told."""
+        if self.root_flag:
+            with suppress(ValueError):
+                return places.of_flag(self.command_line(), ROOT_FLAGS)
+            return None
+        setting = [file for file in (self.config, *self.imported) if _root_in(file)]
+        file = setting[-1] if setting else self.config
+        named = _root_in(file)
+        said = f'root = "{named}"' if named else ""
+        was = Setting(Kind.TOML, containerd_config.KEY, was=named)
+        return Place(file, was, named or containerd_config.DEFAULT_ROOT, said)
 
     @property
     def root_flag(self) -> str:
@@ -90,11 +117,14 @@ def look(
         program=service.program(unit),
         config=config,
         drop_in=HostFile.read(host, unit_files.drop_in(unit.name, ORDERING), table),
+        override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         root=root,
         is_open=works_on(host, pid, root),
         is_managed=config.path == host.resolve(MANAGED_CONFIG),
         imported=imported,
         state=(found := _state(words)),
+        unit_files=service.unit_files(host, unit, table),
+        environment_files=service.environment_files(host, unit, table),
         users=tuple(dict.fromkeys(one.namespace for one in tenants.tasks(host, found))),
     )
 
@@ -158,7 +188,19 @@ def _root_in(file: HostFile) -> str:
 
 
 def _imported(host: Host, config: HostFile, table: tuple[Mount, ...]) -> Iterator[HostFile]:
-    """The files that a file imports, by names that may be patterns, from the directory it is in."""
+    """The files that a file imports, and those that they import, in the order in which they are read: each once, and
+    what is read later wins (containerd cmd/containerd/server/config)."""
+    pending, known = [config], {config.path}
+    while pending:
+        for file in _imports(host, pending.pop(0), table):
+            if file.path not in known:
+                known.add(file.path)
+                pending.append(file)
+                yield file
+
+
+def _imports(host: Host, config: HostFile, table: tuple[Mount, ...]) -> Iterator[HostFile]:
+    """By names that may be patterns, from the directory that the file is in."""
     patterns: list[str] = []
     with suppress(PreflightError):
         patterns = containerd_config.parse(config.content, str(config.path)).get("imports", [])

@@ -6,12 +6,11 @@ from pathlib import PurePosixPath
 
 from entrypoint import containerd_config, selinux_checks, target_checks
 from entrypoint.containerd import NATIVE, OVERLAYFS, Containerd
-from entrypoint.errors import PreflightError
+from entrypoint.containerd_setting_checks import of_setting
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error, warning
 from entrypoint.systemd import RUNNING
-from entrypoint.unit_files import is_vendors
 from entrypoint.users import bound
 
 USERS = "containerd-users"
@@ -76,47 +75,6 @@ def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
                 "Move containerd's root out of it by hand first: "
                 + BY_HAND.format(unit=found.service.name, source=found.root),
             )
-
-
-def of_setting(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
-    """The root must be set in containerd's own file, or nowhere."""
-    unit = found.service.name
-    if found.root_flag:
-        yield error(
-            "containerd-root-flag",
-            "containerd's root is set on its command line",
-            f"{unit} runs {' '.join(found.arguments)}; a flag wins over the file that would be changed.",
-            f'Set root = "{found.root_flag}" in {found.config.path} instead, take the flag out (systemctl edit '
-            f"{unit}), restart it and the engine, and run again.",
-        )
-    for file in (found.config, *found.imported):
-        try:
-            sets_root = containerd_config.root_in(file.content, str(file.path)) is not None
-        except PreflightError as problem:
-            yield error("containerd-config-invalid", problem.brief, problem.details, problem.resolution)
-            return
-        if sets_root and file is not found.config:
-            yield error(
-                "containerd-root-imported",
-                "containerd's root is set in a file that its own file imports",
-                f"{file.path} sets it, and wins over {found.config.path}.",
-                f"Set it in {found.config.path} instead, restart {unit} and the engine, and run again.",
-            )
-    yield from _editable(found)
-
-
-def _editable(found: Containerd) -> Iterator[Finding]:
-    path = str(found.config.path)
-    if is_vendors(path) or not found.config.is_file:
-        yield error(
-            "containerd-config-vendors",
-            "containerd's configuration is not to be edited",
-            f"{path} belongs to a package, is made anew at each start, or is no file.",
-            f"Copy it to /etc, let {found.service.name} name the copy (--config), restart it, and run again.",
-        )
-    elif not (found.config.writable and found.drop_in.writable):
-        yield error("containerd-config-read-only", f"{path} cannot be written", "It is on a read-only file system.",
-                    "Set the root by the means of this system's image, or make that file system writable.")  # fmt: skip
 
 
 def users(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
@@ -214,7 +172,7 @@ def left_behind(facts: HostFacts) -> Iterator[Finding]:
 
 def old_paths(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
     """A link to the root is left as it is, as that of the engine's."""
-    named = containerd_config.root_in(found.config.content, str(found.config.path)) or containerd_config.DEFAULT_ROOT
+    named = found.place.root if found.place else str(found.root)
     if PurePosixPath("/", named) != found.root:
         yield warning("containerd-root-is-link", f"{named} leads to containerd's root by a symbolic link",
                       f"The images are in {found.root}. The link is left as it is.",

@@ -10,13 +10,14 @@ A flag `--root` wins over the file, and a file that it imports does too (contain
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 from entrypoint.errors import PreflightError
 
 DEFAULT_ROOT = "/var/lib/containerd"
+SNAPSHOTTERS = ("overlayfs", "native")  # the plugins of those that are moved
 KEY = "root"
 # Without a version a file counts as one of an older kind; in this one all else means what it means without a file.
 NEW = "version = 2\n"
@@ -65,6 +66,29 @@ def with_root_of(content: bytes, model: bytes | None, place: str) -> bytes:
     expected = _mapped(parse(content, place), now, DEFAULT_ROOT)
     expected.pop(KEY, None)
     return _checked("".join(kept), expected, place, DEFAULT_ROOT)
+
+
+def renamed(content: bytes | None, old: str, new: str, place: str) -> bytes | None:
+    """A file that does not set the root, with what it names below the old root below the new. Raises PreflightError."""
+    parsed = parse(content, place)
+    expected = _mapped(parsed, old, new)
+    if content is None or expected == parsed:
+        return content
+    return _checked(_renamed(content.decode("utf-8"), old, new), expected, place, new)
+
+
+def snapshots_in(content: bytes | None, place: str) -> str:
+    """The place that a file gives to the snapshotter; empty if it gives none. Raises PreflightError."""
+    for name, one in _tables(parse(content, place).get("plugins")):
+        if name.rpartition(".")[2] in SNAPSHOTTERS and (path := one.get("root_path")):
+            return str(path)
+    return ""
+
+
+def _tables(table: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, one in table.items() if isinstance(table, dict) else ():
+        if isinstance(one, dict):
+            yield name, one
 
 
 def _top(lines: list[str]) -> int:

@@ -117,7 +117,8 @@ def kept(plan: Plan) -> tuple[tuple[str, FileEdit], ...]:
     if plan.containerd is None:
         return own
     along = (("containerd", plan.paired.switch),) if plan.paired else ()
-    return own[0], *along, own[1], ("containerd-ordering", plan.containerd.ordering)
+    names = ((f"containerd-{number}", one) for number, one in enumerate(plan.containerd.names))
+    return own[0], *along, own[1], ("containerd-ordering", plan.containerd.ordering), *names
 
 
 def in_order(plan: Plan, units: tuple[str, ...]) -> list[tuple[str, ...]]:

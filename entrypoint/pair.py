@@ -74,6 +74,8 @@ def prepare(move: Move, along: ContainerdMove) -> None:
     edits.require_unedited(move.host, along.switch)
     require_whole(move, along)
     edits.make(move.host, along.ordering)
+    for one in along.names:
+        edits.write(move.host, one)
 
 
 def switch(move: Move, along: ContainerdMove) -> None:
@@ -127,6 +129,8 @@ def take_back(move: Move, along: ContainerdMove) -> None:
     """containerd's files as they were; the engine's is that already."""
     edits.restore(move.host, along.switch, lambda root: root == _root_after(along))
     edits.take_back(move.host, along.ordering)
+    for one in along.names:
+        edits.restore(move.host, one, lambda _root: False)
 
 
 def _root_after(along: ContainerdMove) -> str | None:

@@ -12,7 +12,7 @@ yes     yes     does not start; up to 20.10 it takes the key where one is called
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from entrypoint import daemon_config, environment_files, flags, unit_files
 from entrypoint.flags import Flag
@@ -139,6 +139,15 @@ def decide(config: HostFile, arguments: Sequence[Argument], version: str) -> Dec
     directives = {flag.directive for flag in given}
     conflict = len(by_key) > 1 or bool(directives & set(keys)) or bool(given and not _lets_file_win(version))
     return Decision(_kept_apart(by_key[0], directives), (*by_key[1:], *by_flag), conflict)
+
+
+def of_flag(arguments: Sequence[Argument], names: Sequence[str]) -> Place | None:
+    """The place of the flag that counts among those of some names, which are not the engine's."""
+    flag = flags.last([one.text for one in arguments], names)
+    if flag is None:
+        return None
+    place = _of_flag(arguments, flag)
+    return replace(place, setting=replace(place.setting, flag=flag.name))
 
 
 def _lets_file_win(version: str) -> bool:

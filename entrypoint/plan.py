@@ -95,7 +95,7 @@ class Plan:
     @property
     def edits(self) -> tuple[FileEdit, ...]:
         """All of them, the commit point last."""
-        ordering = (self.containerd.ordering,) if self.containerd else ()
+        ordering = (self.containerd.ordering, *self.containerd.names) if self.containerd else ()
         along = (self.paired.switch,) if self.paired else ()
         return (*self.waking, *self.rules, self.ordering, *ordering, *along, self.switch)
 
@@ -195,6 +195,7 @@ class Plan:
         yield f"{does(self.ordering)} {self.ordering.path}, so that the engine waits for the disk of this root alone"
         if along:
             yield f"{does(along.ordering)} {along.ordering.path}, so that containerd waits for its disk, too"
+            yield from (f"{does(one)} {one.path}: what it names below the root" for one in along.names)
         if self.paired:
             yield f"{does(self.paired.switch)} {self.paired.switch.path}: containerd's root is {self.paired.target}"
         both = "; without it containerd's root would go back by itself" if self.paired else ""

@@ -24,6 +24,7 @@ from entrypoint import (
 )
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_move import ContainerdMove
+from entrypoint.containerd_setting_checks import of_setting
 from entrypoint.errors import ExitCode, PreflightError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.file_edit import FileEdit
@@ -176,15 +177,17 @@ def of_containerd(facts: HostFacts, made: Plan) -> Iterator[Finding]:
                     f"The move has put containerd's root on {along.target}.")  # fmt: skip
         return
     yield from containerd_checks.of_root(facts, found)
-    yield from containerd_checks.of_setting(facts, found)
+    yield from of_setting(facts, found)
     yield from containerd_checks.users(facts, found)
     yield from containerd_checks.sub_mounts(facts, found)
     if str(found.root) != along.target:
         yield error("root-differs", "containerd does not work where the last move has put it",
                     f"It works on {found.root}; the move has put it on {along.target}.")  # fmt: skip
-    if str(found.config.path) != along.switch.path:
+    if found.place and (str(found.place.file.path), found.place.setting.kind) != (
+        along.switch.path, along.switch.setting.kind
+    ):  # fmt: skip
         yield error("setting-moved", "containerd's root is set in another place than the move has set it in",
-                    f"It reads {found.config.path}; the move has changed {along.switch.path}.",
+                    f"It is set in {found.place.text()}; the move has changed {along.switch.path}.",
                     f"Set it there to {along.source} by hand, and the data root to {made.source}, both while both "
                     "are stopped.")  # fmt: skip
 
@@ -238,6 +241,7 @@ def containerd_back(
         started=True,
         switch=switched_back(along.switch, now(along.switch), along.target),
         ordering=replace(along.ordering, before=now(along.ordering), after=along.ordering.before),
+        names=tuple(reverse(one) for one in along.names if now(one) == one.after),
     )
 
 

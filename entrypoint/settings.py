@@ -41,20 +41,26 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Setting:
-    """Where in its file the data root is set. `name` is the key or the variable; `was` the root it named before,
-    as it is written there, or empty if it named none."""
+    """Where in its file a root is set. `name` is the key or the variable; `was` the root it named before, as it is
+    written there, or empty if it named none. `flag` is another than those of the engine."""
 
     kind: Kind = Kind.JSON
     name: str = daemon_config.KEY
     form: Form = Form.FLAG
     was: str = ""
+    flag: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Setting":
-        return cls(Kind(stored["kind"]), stored["name"], Form(stored["form"]), stored["was"])
+        return cls(Kind(stored["kind"]), stored["name"], Form(stored["form"]), stored["was"],
+                   stored.get("flag", ""))  # fmt: skip
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (self.flag,) if self.flag else flags.ROOT
 
     @property
     def needs_reload(self) -> bool:
@@ -132,7 +138,7 @@ def _find(text: str, setting: Setting, place: str) -> Found | None:
         raise PreflightError(f"{place} cannot be understood.", details=str(error)) from error
 
 
-def _in_command(text: str, _setting: Setting) -> Found | None:
+def _in_command(text: str, setting: Setting) -> Found | None:
     commands = unit_files.effective([text], "ExecStart")
     if not commands:
         return None
@@ -144,7 +150,7 @@ def _in_command(text: str, _setting: Setting) -> Found | None:
         written = unit_files.in_command(root)
         yield from [escaped(written, quote)] if quote else quotings(written, like)
 
-    return _flag_in(words, value, text, ways, others, lambda one: one.replace("$$", "$"))
+    return _flag_in(words, value, text, ways, others, lambda one: one.replace("$$", "$"), setting.flags)
 
 
 def _in_variable(text: str, setting: Setting) -> Found | None:
@@ -199,7 +205,7 @@ def _in_value(
         word = words[0]
         like = text[word.start : word.end]
         return Found(word.text, word.start, word.end, lambda root: ways(root, like, "", word.start), others)
-    return _flag_in(words, inner, text, ways, others, str)
+    return _flag_in(words, inner, text, ways, others, str, setting.flags)
 
 
 def _flag_in(
@@ -209,10 +215,11 @@ def _flag_in(
     ways: Callable[[str, str, str, int], Iterator[str]],
     others: tuple[str, ...],
     meaning: Callable[[str], str],
+    names: tuple[str, ...],
 ) -> Found | None:
     """The value of the root's flag among words, without the flag's name and with its quotes where they begin there."""
     texts = [word.text for word in words]
-    flag = flags.last(texts, flags.ROOT)
+    flag = flags.last(texts, names)
     if flag is None or not flag.value:
         return None
     word = words[flag.number]

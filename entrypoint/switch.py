@@ -33,7 +33,7 @@ def change(place: Place, override: HostFile, root: str) -> Change:
         return Change(file, content, setting)
     text = text_of_file(content)
     lines = _command(text) if setting.kind is Kind.COMMAND else _variable(text, setting.name)
-    made = unit_files.overriding(lines, f"as in {file.path}, but for the data root")
+    made = unit_files.overriding(lines, f"as in {file.path}, but for the root")
     if settings.root_in(made, setting, str(override.path)) != root:
         raise AssertionError(made)
     return Change(override, made, replace(setting))

@@ -47,11 +47,13 @@ def require_valid(host: Host, facts: HostFacts) -> None:
 def require_valid_containerd(host: Host, facts: HostFacts) -> None:
     """Raises PreflightError if containerd would read the new configuration otherwise than it is meant.
 
-    `containerd config dump` prints what it makes of a file: only the root may differ, and what lies below it.
+    `containerd config dump` prints what it makes of the file that is edited. A flag needs no file.
     """
     if facts.containerd is None or facts.containerd_target is None:
         return
     edit = containerd_move.switch_edit(facts)
+    if edit.setting.kind is not Kind.TOML:
+        return
     place = host.path(CONTAINERD_PLACE)
     made = make_directories(place.parent, 0o700)
     try:

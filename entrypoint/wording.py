@@ -16,7 +16,7 @@ SENTENCES: Mapping[str, str] = {
     "plan.step": "  {number}. {does}",
     "plan.edit": "\n{diff}",
     "plan.container": "  {name}: {fate}",
-    "check.passed": "Nothing speaks against moving the data root to {target}. Nothing was changed.",
+    "check.passed": "Nothing speaks against the move to {target}. Nothing was changed.",
     "already_there": "The engine already keeps its data in {target}. Nothing to do.",
     "layers.copied": "  {layers} immutable layers {how} ({size})",
     "shards.copied": "  {shards} shards of everything else copied ({size})",

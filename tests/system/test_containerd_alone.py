@@ -306,3 +306,89 @@ def test_a_power_cut_leaves_one_complete_root(point: str) -> None:
         stand_again(host, was.inventory)
         assert roots(host) == (SOURCE, store), told
         assert_the_same_command_completes(host, was, STORE_TARGET)
+
+
+# --- where its root is set -------------------------------------------------------------------------------------------
+
+VENDORS, OURS = "/usr/lib/systemd/system/containerd.service", "/etc/systemd/system/containerd.service.d/a.conf"
+OVERRIDE = "/etc/systemd/system/containerd.service.d/zz-relocator.conf"
+FLAG = f"--root={STORE}"
+# A file, what it is to hold, and the file that is changed.
+FLAGS = {
+    "drop-in": (OURS, f"[Service]\nExecStart=\nExecStart=/usr/bin/containerd {FLAG}\n", OURS),
+    "variable": (OURS, f"[Service]\nEnvironment='A={FLAG}'\nExecStart=\nExecStart=/usr/bin/containerd $A\n", OURS),
+    "package": (VENDORS, f"s|^ExecStart=/usr/bin/containerd$|& {FLAG}|", OVERRIDE),
+}
+
+
+@pytest.fixture
+def small() -> Iterator[Host]:
+    """A host with little in it."""
+    with Disk("4G") as disk, boot("trixie", "small", disks={DISK: disk}, containerd_store=True) as host:
+        host.docker("run", "--detach", "--name=web", "--restart=always", "busybox", "sleep", "99999")
+        yield host
+
+
+def restart(host: Host) -> None:
+    host.run(["systemctl", "daemon-reload"])
+    host.run(["systemctl", "restart", "containerd.service", "docker.service"])
+    host.wait_docker()
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", FLAGS)
+def test_a_root_that_a_flag_sets_moves_alone_and_is_set_there_again(small: Host, kind: str) -> None:
+    host, (place, text, changed) = small, FLAGS[kind]
+    if text.startswith("s|"):
+        host.run(["sed", "-i", text, place])
+    else:
+        host.write(place, text)
+    restart(host)
+    assert roots(host) == (SOURCE, STORE)
+    was, content, config = before(host), read(host, place), read(host, CONFIG)
+    refused = relocator(host, TARGET)
+    assert (refused.returncode, "[containerd-root-flag]" in refused.stderr) == (3, True), refused.stderr
+    arm(host, "switch.written kill")  # systemd has not read the unit anew by then
+    assert relocator(host, ONLY, STORE_TARGET).returncode == 10
+    assert assert_back(host, was, (STORE_TARGET,)) == STORE_TARGET
+    disarm(host, "switch.written")
+    assert settled(host)["state"] == "committed"
+    assert f"--root={STORE_TARGET}" in read(host, changed)
+    assert read(host, CONFIG) == config.replace(f"{STORE}/", f"{STORE_TARGET}/")  # Debian's `opt`
+    assert place == changed or read(host, place) == content
+    host.reboot()
+    host.wait_docker()
+    assert roots(host) == (SOURCE, STORE_TARGET)
+    handed_over = relocator(host, "rollback", "--yes")
+    assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
+    assert outcome(host)["state"] == "committed"
+    assert roots(host) == (SOURCE, STORE)
+    assert (read(host, place), read(host, OVERRIDE), read(host, CONFIG)) == (content, "", config)
+    assert_holds(host, was.inventory)
+
+
+@pytest.mark.matrix
+def test_a_root_that_an_imported_file_sets_moves_along_and_is_set_there_again(small: Host) -> None:
+    """The two files are a pair as any: killed between them, the engine is on the old one."""
+    host, place = small, "/etc/containerd/conf.d/a.toml"
+    host.run(["mkdir", "-p", os.path.dirname(place)])
+    host.write(place, f'# ours\nversion = 2\nroot = "{STORE}"\n')
+    host.write(CONFIG, 'imports = ["conf.d/*.toml"]\n' + read(host, CONFIG).replace("root", "#root", 1))
+    restart(host)
+    was, content = before(host), read(host, place)
+    arm(host, "switch.paired kill")
+    assert relocator(host, TARGET).returncode == 10
+    await_engine(host)
+    disarm(host, "switch.paired")
+    assert roots(host) == (SOURCE, STORE)
+    assert settled(host)["state"] == "rolled-back"
+    assert read(host, place) == content
+    assert relocator(host, TARGET).returncode == 10
+    assert outcome(host)["state"] == "committed"
+    assert roots(host) == (TARGET, STORE_TARGET)
+    followed = was.config_toml.replace(f"{STORE}/", f"{STORE_TARGET}/")
+    assert (read(host, place), read(host, CONFIG)) == (content.replace(STORE, STORE_TARGET), followed)
+    assert relocator(host, "rollback", "--yes").returncode == 10
+    assert outcome(host)["state"] == "committed"
+    assert (roots(host), read(host, place), read(host, CONFIG)) == ((SOURCE, STORE), content, was.config_toml)
+    assert_holds(host, was.inventory)

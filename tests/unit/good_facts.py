@@ -104,6 +104,7 @@ CONTAINERD = Containerd(
     program="/usr/bin/containerd",
     config=HostFile(PurePosixPath("/etc/containerd/config.toml"), b"version = 2\n", True, True, PurePosixPath("/etc")),
     drop_in=replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/containerd.service.d/50-relocator.conf")),
+    override=replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/containerd.service.d/zz-relocator.conf")),
     root=PurePosixPath("/var/lib/containerd"),
 )
 # An engine that keeps its images in the host's containerd, whose root moves along.

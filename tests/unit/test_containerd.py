@@ -142,10 +142,12 @@ def test_a_file_that_imports_others_is_read_with_them(tmp_path: Path) -> None:
     folder = tmp_path / "etc/containerd/conf.d"
     folder.mkdir(parents=True)
     (folder / "b.toml").write_text('root = "/srv/b"\n')
-    (folder / "a.toml").write_text("version = 2\n")
+    (folder / "a.toml").write_text('version = 2\nimports = ["more/*.toml", "b.toml"]\n')
+    (folder / "more").mkdir()
+    (folder / "more/c.toml").write_text('imports = ["../../config.toml"]\n')
     (tmp_path / "etc/containerd/config.toml").write_text('imports = ["conf.d/*.toml"]\nroot = "/srv/c"\n')
     config = HostFile.read(Host(tmp_path), "/etc/containerd/config.toml", TWO.mounts)
     found = list(containerd._imported(Host(tmp_path), config, TWO.mounts))
-    assert [file.path.name for file in found] == ["a.toml", "b.toml"]
+    assert [file.path.name for file in found] == ["a.toml", "b.toml", "c.toml"]
     assert containerd._root((), config, found) == "/srv/b"
     assert containerd._root(("containerd", "--root", "/srv/d"), config, found) == "/srv/d"

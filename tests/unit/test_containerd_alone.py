@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import configuration, loss, pair, preflight, rollback, status, waking
+from entrypoint import configuration, loss, pair, preflight, remains, rollback, status, waking
 from entrypoint.adoption import look
 from entrypoint.errors import MoveError, UsageError
 from entrypoint.facts import HostFacts
@@ -184,6 +184,14 @@ def test_the_status_says_which_root_has_moved(tmp_path: Path) -> None:
 
 def test_no_root_is_looked_for_to_be_adopted(tmp_path: Path) -> None:
     assert look(Host(tmp_path), ALONE) is None
+
+
+def test_what_its_removal_gives_back_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world_alone(tmp_path, monkeypatch)
+    assert world.move.plan.containerd is not None
+    plan = replace(world.move.plan, size=5, containerd=replace(world.move.plan.containerd, size=7))
+    world.move.run.save_plan({"plan": plan.to_json()})
+    assert remains.frees(world.move.run) == 7
 
 
 # --- the way back ----------------------------------------------------------------------------------------------------

@@ -5,15 +5,22 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import containerd_checks, preflight
+from entrypoint import containerd_checks, net, preflight, rollback
+from entrypoint.containerd import Containerd
+from entrypoint.containerd_move import switch_edit
+from entrypoint.containerd_setting_checks import of_setting
 from entrypoint.facts import HostFacts
+from entrypoint.file_edit import FileEdit
 from entrypoint.host_file import HostFile
+from entrypoint.plan import Plan, make
 from entrypoint.preflight import check
+from entrypoint.settings import root_in
 from entrypoint.systemd import UnitState
 from tests.unit.good_facts import CONTAINERD, DATA_MOUNT, GIB, GOOD, SOURCE, TARGET, TWO, mount, two, unit
 
 CONFIG = CONTAINERD.config
 IMPORTED = replace(CONFIG, path=PurePosixPath("/etc/containerd/conf.d/a.toml"), content=b'root = "/srv/x"\n')
+OTHER = replace(IMPORTED, path=PurePosixPath("/etc/containerd/conf.d/b.toml"))
 
 
 def to(**facts: object) -> HostFacts:
@@ -33,6 +40,19 @@ def config(**facts: object) -> HostFile:
     return replace(CONFIG, **facts)  # type: ignore[arg-type]
 
 
+FLAGGED = ("/usr/bin/containerd", "--root=/var/lib/containerd")
+UNIT = "[Service]\nExecStart=/usr/bin/containerd --root=/var/lib/containerd\n"
+OPT = b'[plugins."io.containerd.internal.v1.opt"]\npath = "/var/lib/containerd/opt"\n'
+SNAPSHOTS = b'[plugins."io.containerd.snapshotter.v1.overlayfs"]\nroot_path = "/srv/snapshots"\n'
+INSIDE = SNAPSHOTS.replace(b"/srv/", b"/var/lib/containerd/")
+
+
+def flagged(text: str = UNIT, path: str = "/lib/systemd/system/containerd.service", **facts: object) -> HostFacts:
+    """The root is set by a flag of the unit."""
+    file = config(path=PurePosixPath(path), content=text.encode())
+    return two(**{"arguments": FLAGGED, "unit_files": (file,), **facts})
+
+
 def on_mount_point(named: bool = False) -> HostFacts:
     """The target is where a disk is mounted."""
     here = replace(TARGET, path=DATA_MOUNT.point, resolved=DATA_MOUNT.point)
@@ -47,8 +67,19 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("unit-needs-reload", two(service=replace(CONTAINERD.service, needs_reload=True))),
     ("containerd-root-nested", two(root=PurePosixPath("/var/lib/docker/containerd"),
                                    config=config(content=b'root = "/var/lib/docker/containerd"\n'))),
-    ("containerd-root-flag", two(arguments=("/usr/bin/containerd", "--root=/var/lib/containerd"))),
-    ("containerd-root-imported", two(imported=(IMPORTED,))),
+    ("containerd-root-flag", flagged()),
+    ("containerd-flag-unknown", two(arguments=FLAGGED)),
+    ("containerd-flag-unknown", flagged("[Service]\nExecStart=/opt/wrapper\n")),
+    ("containerd-flag-unknown", flagged("[Service]\nExecStart=containerd --root=/a\nExecStart=containerd\n")),
+    ("containerd-command-differs", flagged(arguments=("/usr/bin/containerd",))),
+    ("containerd-command-differs", flagged(arguments=(*FLAGGED, "--config=/etc/other.toml"))),
+    ("containerd-root-divided", two(imported=(IMPORTED, replace(OTHER, content=INSIDE)))),
+    ("containerd-root-divided", flagged(config=config(content=INSIDE))),
+    ("containerd-config-read-only", flagged(config=config(content=OPT, writable=False))),
+    ("containerd-snapshots-elsewhere", two(config=config(content=SNAPSHOTS))),
+    ("containerd-snapshots-elsewhere", two(imported=(replace(IMPORTED, content=SNAPSHOTS),))),
+    ("containerd-config-vendors", two(imported=(replace(IMPORTED, path=PurePosixPath("/usr/share/a.toml")),))),
+    ("containerd-config-read-only", flagged(override=replace(CONTAINERD.override, writable=False))),
     ("containerd-root-is-link", two(config=config(content=b'root = "/ctd"\n'))),
     ("containerd-config-invalid", two(config=config(content=b"root ="))),
     ("containerd-config-vendors", two(config=config(path=PurePosixPath("/usr/share/containerd/config.toml")))),
@@ -75,6 +106,65 @@ def test_two_good_roots_have_no_finding() -> None:
 @pytest.mark.parametrize(("expected", "facts"), FOUND, ids=[f"{id}-{number}" for number, (id, _) in enumerate(FOUND)])
 def test_a_fault_of_containerds_root_is_found(expected: str, facts: HostFacts) -> None:
     assert expected in ids(facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "path", "after"),
+    [
+        (TWO, "/etc/containerd/config.toml", 'root = "/mnt/data/containerd"'),
+        (two(imported=(IMPORTED, replace(OTHER, content=b"version = 2\n"))), str(IMPORTED.path),
+         'root = "/mnt/data/containerd"'),
+        (flagged(), str(CONTAINERD.override.path),
+         "ExecStart=\nExecStart=/usr/bin/containerd --root=/mnt/data/containerd\n"),
+        (flagged(UNIT, "/etc/systemd/system/containerd.service"), "/etc/systemd/system/containerd.service",
+         "ExecStart=/usr/bin/containerd --root=/mnt/data/containerd\n"),
+        (flagged("[Service]\nExecStart=/usr/bin/containerd -root /var/lib/containerd\n",
+                 "/etc/systemd/system/a.conf", arguments=("containerd", "-root", "/var/lib/containerd")),
+         "/etc/systemd/system/a.conf", "ExecStart=/usr/bin/containerd -root /mnt/data/containerd\n"),
+        (flagged('[Service]\nEnvironment="OPTIONS=--root=/var/lib/containerd"\nExecStart=containerd $OPTIONS\n',
+                 "/etc/systemd/system/a.conf"),
+         "/etc/systemd/system/a.conf", 'Environment="OPTIONS=--root=/mnt/data/containerd"'),
+    ],
+)  # fmt: skip
+def test_the_place_that_wins_is_edited_where_it_stands(facts: HostFacts, path: str, after: str) -> None:
+    alone = replace(facts, alone=True)
+    assert not preflight.refuses(of_setting(alone, containerd_of(alone)))
+    edit = switch_edit(alone)
+    assert (edit.path, after in (edit.after or b"").decode()) == (path, True), edit.after
+    assert root_in(edit.after, edit.setting, edit.path) == "/mnt/data/containerd"
+    assert FileEdit.from_json(edit.to_json()) == edit
+
+
+def test_a_specifier_of_the_unit_is_read_by_systemd_alone() -> None:
+    text = "[Service]\nExecStart=/usr/bin/containerd --config=/etc/%p/config.toml\n"
+    assert ids(flagged(text, arguments=("/usr/bin/containerd", "--config=/etc/containerd/config.toml"))) == []
+
+
+def containerd_of(facts: HostFacts) -> Containerd:
+    assert facts.containerd is not None
+    return facts.containerd
+
+
+def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
+    """As Debian's file does, where the root is set elsewhere."""
+    facts = replace(flagged(config=config(content=OPT)), alone=True)
+    plan = make(facts)
+    assert plan.containerd is not None
+    [edit] = plan.containerd.names
+    assert (edit.path, edit.after) == (str(CONFIG.path), OPT.replace(b"/var/lib/containerd", b"/mnt/data/containerd"))
+    assert plan.edits.index(edit) < plan.edits.index(plan.switch)
+    assert ("containerd-0", edit) in net.kept(plan)
+    assert Plan.from_json(plan.to_json()) == plan
+    back = rollback.plan_back(facts, plan, lambda edit: edit.after)
+    assert back.containerd is not None
+    assert [(one.before, one.after) for one in back.containerd.names] == [(edit.after, edit.before)]
+    assert "what it names below the root" in "\n".join(plan.describe())
+
+
+def test_a_snapshotter_in_the_root_moves_with_it() -> None:
+    facts = two(config=config(content=INSIDE))
+    assert ids(facts) == []
+    assert b'root_path = "/mnt/data/containerd/snapshots"' in (switch_edit(facts).after or b"")
 
 
 def test_a_finding_of_its_target_says_whose_it_is() -> None:

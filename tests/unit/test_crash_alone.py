@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from entrypoint import hold, net, pair
-from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.errors import ExitCode, RelocatorError, RollbackError
+from entrypoint.location import runs_on
 from entrypoint.log import Phase
+from entrypoint.steps import Switch
+from entrypoint.systemd import UnitState
 from tests.unit.fakes import CONFIG, CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT, DEFAULT_ROOT, SERVICE
 from tests.unit.test_crash_pairs import boot, lift
-from tests.unit.test_crash_points import TURNED, require_the_cause, start_again, work_until_killed
+from tests.unit.test_crash_points import TURNED, require_the_cause, start_again, steps_failing_in, work_until_killed
 from tests.unit.world import CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTENT, World, make_world_alone
 
 
@@ -36,6 +39,8 @@ def require_one(world: World, code: ExitCode) -> None:
     assert world.path(CONTAINERD_CONFIG).read_bytes() == (plan.switch.after if new else CONTAINERD_CONTENT)
     assert plan.containerd is not None
     assert [world.path(edit.path).exists() for edit in (plan.ordering, plan.containerd.ordering)] == [new, new]
+    [names] = plan.containerd.names
+    assert world.path(names.path).read_bytes() == (names.after if new else names.before)
     assert not any(world.path(pair.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in plan.every_unit)
     assert {box.container.status for name, box in daemon.boxes.items() if name != "no"} == {"running"}
@@ -69,10 +74,39 @@ def test_killed_at_any_point_it_ends_on_one_root(
     assert faults == {}
 
 
-def test_the_net_has_no_script_of_a_pair_and_puts_back_three_files(tmp_path: Path) -> None:
+def test_the_net_has_no_script_of_a_pair_and_puts_back_what_was_written(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         world = make_world_alone(tmp_path, patch)
         folder = world.move.run.place / "back"
         assert not (folder / pair.SCRIPT_NAME).exists()
-        assert [name for name, _ in net.kept(world.move.plan)] == ["switch", "ordering", "containerd-ordering"]
+        assert [name for name, _ in net.kept(world.move.plan)] == [
+            "switch", "ordering", "containerd-ordering", "containerd-0"
+        ]  # fmt: skip
         assert f"starts the engine on {CONTAINERD_ROOT}" in (folder / "back.sh").read_text()
+
+
+def test_it_is_containerd_that_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world_alone(tmp_path, monkeypatch)
+    places = (CONTAINERD_ROOT, CONTAINERD_TARGET, DEFAULT_ROOT)
+    assert [runs_on(world.move, root) for root in places] == [True, False, False]
+    world.systemd.states[CONTAINERD] = UnitState.INACTIVE
+    assert not runs_on(world.move, CONTAINERD_ROOT)
+
+
+def test_one_that_cannot_be_stopped_keeps_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back under a containerd that works on the new root, it would be another root at its next start."""
+    world = make_world_alone(tmp_path, monkeypatch)
+    plan, containerd = world.move.plan, world.daemon.containerd
+    assert containerd is not None
+    world.path(CONTAINERD_CONFIG).write_bytes(plan.switch.after or b"")
+    containerd.root = CONTAINERD_TARGET
+    with pytest.raises(RollbackError, match=CONTAINERD_TARGET):
+        Switch().undo(world.move)
+    assert world.path(CONTAINERD_CONFIG).read_bytes() == plan.switch.after
+
+
+def test_a_copy_that_nothing_was_started_on_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world_alone(tmp_path, monkeypatch)
+    assert world.work(steps_failing_in(Phase.SWITCH)) is ExitCode.ROLLED_BACK
+    assert (world.outcome["left"], world.outcome["root"]) == ("", CONTAINERD_ROOT)
+    assert not world.path(CONTAINERD_TARGET).exists()

@@ -68,6 +68,8 @@ def require_pair(world: World, code: ExitCode) -> None:
     assert world.path(CONFIG).read_bytes() == (world.move.plan.switch.after if new else CONTENT)
     assert world.path(CONTAINERD_CONFIG).read_bytes() == (along.switch.after if new else CONTAINERD_CONTENT)
     assert world.path(along.ordering.path).exists() is new
+    [names] = along.names
+    assert world.path(names.path).read_bytes() == (names.after if new else names.before)
     assert not any(world.path(pair.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in world.move.plan.every_unit)
     # One without a restart policy stays down when the power failed where nothing is left to be restored.

@@ -46,6 +46,7 @@ TARGET = "/srv/new/root"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
 CONTAINERD_TARGET = "/srv/new/containerd"
 CONTAINERD_CONTENT = f'version = 2\nroot = "{CONTAINERD_ROOT}"\n[plugins]\n'.encode()
+IMPORTED, NAMES = "/etc/containerd/opt.toml", f'path = "{CONTAINERD_ROOT}/opt"\n'.encode()
 CONTENT = b'{\n\t"debug": true\n}\n'
 JOURNAL = "var/lib/relocator"
 RULES = "/etc/selinux/targeted/contexts/files/file_contexts.subs"
@@ -98,7 +99,9 @@ def along() -> ContainerdMove:
             setting=Setting(Kind.TOML, "root", was=CONTAINERD_ROOT),
         ),
         ordering=FileEdit(place, None, ordering_drop_in(PurePosixPath(CONTAINERD_TARGET)), (folder,)),
-    )
+        names=(FileEdit(IMPORTED, NAMES, NAMES.replace(CONTAINERD_ROOT.encode(), CONTAINERD_TARGET.encode()),
+                        setting=Setting(Kind.TOML, "root")),),
+    )  # fmt: skip
 
 
 def snapshot(root: Path) -> dict[str, Any]:
@@ -197,6 +200,7 @@ def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(pair, "SETTLING", 0.3)
     world.path(CONTAINERD_CONFIG).parent.mkdir()
     world.path(CONTAINERD_CONFIG).write_bytes(CONTAINERD_CONTENT)
+    world.path(IMPORTED).write_bytes(NAMES)
     for place in (DATABASE, f"{BLOBS}/sha256/1"):
         world.path(f"{CONTAINERD_ROOT}/{place}").parent.mkdir(parents=True)
         world.path(f"{CONTAINERD_ROOT}/{place}").write_text("early")
