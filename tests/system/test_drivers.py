@@ -35,7 +35,7 @@ from tests.system.moving import (
 )
 from tests.system.surviving import settled, stand_again
 
-pytestmark = [pytest.mark.system, pytest.mark.matrix]
+pytestmark = [pytest.mark.system, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 # Every layer is a whole file system: there is more to copy than elsewhere, behind whatever else runs on the machine.
 PATIENCE = 900.0
