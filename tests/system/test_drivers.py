@@ -64,9 +64,6 @@ KINDS = (
     Kind("vfs", "trixie"),
     Kind("fuse-overlayfs", "fuse"),
     Kind("native", "trixie"),
-    Kind("vfs", "bookworm"),
-    Kind("vfs", "forky"),
-    Kind("native", "forky"),
 )
 
 
