@@ -35,7 +35,7 @@ from tests.system.moving import (
 )
 from tests.system.surviving import settled, stand_again
 
-pytestmark = [pytest.mark.system, pytest.mark.matrix]
+pytestmark = [pytest.mark.system, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 # Every layer is a whole file system: there is more to copy than elsewhere, behind whatever else runs on the machine.
 PATIENCE = 900.0
@@ -64,9 +64,6 @@ KINDS = (
     Kind("vfs", "trixie"),
     Kind("fuse-overlayfs", "fuse"),
     Kind("native", "trixie"),
-    Kind("vfs", "bookworm"),
-    Kind("vfs", "forky"),
-    Kind("native", "forky"),
 )
 
 
