@@ -53,4 +53,6 @@ LABEL org.opencontainers.image.title="relocator" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
 # -I: neither the working directory nor the environment is a place to take code from.
-ENTRYPOINT ["/usr/bin/python3", "-I", "-u", "-B", "-X", "utf8", "-m", "entrypoint"]
+# env: where SELinux gives the container's first program its domain, that one is set "secure" (AT_SECURE), and sd-bus is
+# deaf to the address that it is told in the environment (secure_getenv(3)); the program that it starts is not.
+ENTRYPOINT ["/usr/bin/env", "/usr/bin/python3", "-I", "-u", "-B", "-X", "utf8", "-m", "entrypoint"]

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo bench test unit system crash-matrix engine-matrix settings-matrix boot-matrix cloud-init soak \
-	lint format lock shell clean test-browser test-fleets sbom reproducible
+	lint format lock shell clean test-browser test-fleets test-vm sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
 # One environment per lock file: a changed lock makes a new one, an unchanged one costs nothing.
@@ -60,6 +60,10 @@ test-browser: $(READY) ## Look at the page of status --html in a real browser (i
 test-fleets: $(READY) packages ## The examples of docs/fleets.md on three hosts, one after the other (installs ansible-core)
 	@tests/install-packages ansible-core
 	CI=1 $(PYTHON) -m pytest tests/system/test_fleets.py -m matrix
+
+test-vm: $(READY) packages ## Whole machines in QEMU: udev, a reboot, a power cut, SELinux enforcing (installs qemu; 40 minutes)
+	@tests/install-packages $$(cat tests/vm/packages.txt)
+	CI=1 $(PYTHON) -m pytest tests/vm -m matrix -s
 
 sbom: $(SBOM_READY) packages ## Write what the image consists of to sbom.json (CycloneDX), and check it against the schema
 	$(SBOM)/bin/python -m tests.sbom >sbom.json

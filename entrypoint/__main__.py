@@ -24,6 +24,7 @@ from entrypoint import (
     report,
     rollback,
     script,
+    selinux_access,
     sibling,
     standing,
     trace,
@@ -188,6 +189,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         if found is Standing.BARE:
             raise standing.unreachable(arguments)
         standing.require_systemd()
+        selinux_access.require(Host())
     return cli.call(cli.build(Application()), arguments)
 
 

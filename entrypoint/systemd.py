@@ -1,7 +1,8 @@
-"""The one door to the host's systemd: D-Bus to its manager, over a bridge that nsenter starts on the host.
+"""The one door to the host's systemd: D-Bus to its manager, over the host's socket or a bridge to it (bridge.py).
 
-`systemctl --host` works the same way: sd-bus starts a program and speaks D-Bus on its standard input and output. Here
-the program is `nsenter … systemd-stdio-bridge`, so nothing of the bus has to be mounted into the container.
+The socket is found below the host's root, so nothing of the bus has to be mounted into the container. The bridge is
+what `systemctl --host` uses: sd-bus starts a program and speaks D-Bus on its standard input and output. Here the
+program is `nsenter … systemd-stdio-bridge`.
 
 Jobs are awaited by their signal. A method such as StopUnit only enqueues; the outcome comes later as `JobRemoved`,
 and may come before the method's own answer. So the subscription and the match come first, always.

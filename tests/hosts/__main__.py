@@ -13,7 +13,7 @@ from tests.hosts.disk import MKFS, Disk
 from tests.hosts.host import Host
 from tests.hosts.prepared import boot, images, prepared
 
-KINDS = ("base", "debian", "busybox", "builder", "image", "var")
+KINDS = ("base", "debian", "busybox", "builder", "image", "var", "vm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts.host import Host
+from tests.hosts.shell import Shell
 
 IMAGE = "busybox:latest"
 APP, APP_ALIAS, APP_SECOND_NAME = "app:1", "app:latest", "example/app:stable"
@@ -371,7 +372,7 @@ class Inventory:
     networks: Mapping[str, Network]
 
 
-def inventory(host: Host) -> Inventory:
+def inventory(host: Shell) -> Inventory:
     info = json.loads(host.docker("info", "--format", "{{json .}}"))
     status = dict(info["DriverStatus"] or ())  # vfs has none
     images = map(_image, _inspect(host, "image", "--all"))
@@ -409,7 +410,7 @@ def _shown(value: Any) -> str:
     return "present" if isinstance(value, dict) else ABSENT if value is ABSENT else repr(value)
 
 
-def _inspect(host: Host, kind: str, *options: str) -> list[dict[str, Any]]:
+def _inspect(host: Shell, kind: str, *options: str) -> list[dict[str, Any]]:
     whole = () if kind == "volume" else ("--no-trunc",)
     # An image with two names is listed twice.
     ids = dict.fromkeys(host.docker(kind, "ls", "--quiet", *whole, *options).split())

@@ -4,13 +4,12 @@ import os
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from tests.hosts.command import CommandError, HostError
+from tests.hosts.command import CommandError
 from tests.hosts.nspawn import Machine
+from tests.hosts.shell import Command, Environment, Shell, words
 from tests.hosts.terminal import Terminal
 
 ENVIRONMENT = {
@@ -20,14 +19,10 @@ ENVIRONMENT = {
     "TERM": "xterm",
 }
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
-Command = Sequence[str] | str
-Environment = Mapping[str, str] | None
 Stream = int | IO[bytes] | None
 
 
-class Inside:
-    """A command is a list of words, or a text for `sh -eu`."""
-
+class Inside(Shell):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
@@ -73,9 +68,6 @@ class Inside:
     def terminal(self, command: Command, *, env: Environment = None) -> Terminal:
         return Terminal(self.entering(command, env))
 
-    def docker(self, *arguments: str, check: bool = True, timeout: float = 120) -> str:
-        return self.run(["docker", *arguments], check=check, timeout=timeout).stdout.strip()
-
     def entering(self, command: Command, env: Environment = None) -> list[str]:
         """The outer command line that becomes one of the host's processes: its groups, then its namespaces."""
         leader = str(self.leader)
@@ -91,22 +83,6 @@ class Inside:
         A link in it that starts with a slash is followed on the outer machine: name the file it leads to.
         """
         return Path(f"/proc/{self.leader}/root") / inside.lstrip("/")
-
-    def wait_docker(self, timeout: float = 60) -> None:
-        deadline = time.monotonic() + timeout
-        while self.run(["docker", "version"], check=False).returncode != 0:
-            failed = self.run(["systemctl", "is-failed", "--quiet", "docker.service"], check=False)
-            if failed.returncode == 0 or time.monotonic() > deadline:
-                raise HostError(f"no engine in {self.name}\n{self.journal('docker.service')}")
-            time.sleep(0.05)
-
-    def journal(self, unit: str = "", lines: int = 60) -> str:
-        selected = [f"--unit={unit}"] if unit else []
-        return self.run(["journalctl", "--no-pager", f"--lines={lines}", *selected], check=False).stdout
-
-
-def words(command: Command) -> list[str]:
-    return ["sh", "-euc", command] if isinstance(command, str) else list(command)
 
 
 def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGKILL) -> None:

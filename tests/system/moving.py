@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.hosts import Host
 from tests.hosts.content import Content, Inventory, differences, inventory
+from tests.hosts.shell import Shell
 from tests.hosts.survey import Survey, compare, host_survey, survey
 
 EQUIPPED = ("--privileged", "--pid=host")
@@ -91,7 +92,7 @@ def read(host: Host, path: str) -> str:
     return place.read_text() if place.exists() else ""
 
 
-def relocator(host: Host, *arguments: str, given: Sequence[str] = ATTACHED) -> "subprocess.CompletedProcess[str]":
+def relocator(host: Shell, *arguments: str, given: Sequence[str] = ATTACHED) -> "subprocess.CompletedProcess[str]":
     """`docker run … relocator …`, as a user types it, without a terminal."""
     try:
         return host.run(["docker", "run", *given, IMAGE, *arguments], check=False, timeout=OUTCOME)
@@ -99,7 +100,7 @@ def relocator(host: Host, *arguments: str, given: Sequence[str] = ATTACHED) -> "
         raise AssertionError(f"{late}\n{diagnosis(host)}") from late
 
 
-def diagnosis(host: Host) -> str:
+def diagnosis(host: Shell) -> str:
     """What a person would look at first on a host where something hangs."""
     looking = (
         "ps axo pid,ppid,stat,etimes,wchan:24,args; docker ps --all; journalctl --no-pager --lines=40;"
@@ -109,14 +110,14 @@ def diagnosis(host: Host) -> str:
     return host.run(f"exec 2>&1; set +e; {looking}", check=False, timeout=30).stdout
 
 
-def move(host: Host, target: str = TARGET, *options: str, given: Sequence[str] = ATTACHED) -> dict[str, Any]:
+def move(host: Shell, target: str = TARGET, *options: str, given: Sequence[str] = ATTACHED) -> dict[str, Any]:
     """A whole move: the hand-over, exit code 10, then the outcome."""
     handed_over = relocator(host, *options, target, given=given)
     assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr + host.journal(UNIT)
     return outcome(host)
 
 
-def outcome(host: Host) -> dict[str, Any]:
+def outcome(host: Shell) -> dict[str, Any]:
     """The outcome as `status --wait --json` tells it, once the engine answers again."""
     await_worker(host)
     told = relocator(host, "status", "--wait", "--json")
@@ -125,9 +126,9 @@ def outcome(host: Host) -> dict[str, Any]:
     return answer
 
 
-def await_worker(host: Host) -> None:
+def await_worker(host: Shell) -> None:
     """Until the unit has ended: asking the socket before would be one of the clients that must not matter."""
-    deadline = time.monotonic() + OUTCOME
+    deadline = time.monotonic() + OUTCOME * host.slow
     while host.run(["systemctl", "is-active", UNIT], check=False).stdout.strip() not in ("inactive", "failed"):
         assert time.monotonic() < deadline, diagnosis(host) + host.journal(UNIT)
         time.sleep(0.1)
@@ -153,7 +154,7 @@ def assert_configured(host: Host, was: Before, target: str) -> None:
     assert f'RequiresMountsFor="{target}"' in drop_in
 
 
-def assert_nothing_left(host: Host) -> None:
+def assert_nothing_left(host: Shell) -> None:
     """No hold, no unit, no container of ours, no mount on the host."""
     assert host.run("find /run/systemd/system /run/relocator -name '*relocator*'", check=False).stdout == ""
     assert host.run(["systemctl", "is-active", "docker.service", "docker.socket"]).stdout == "active\nactive\n"
