@@ -1,10 +1,11 @@
-"""The ways to the host's bus, the first that leads there is taken: its socket, or a program that connects us to it.
+"""The program that connects us to the host's bus: nsenter starts it there, and D-Bus is spoken on its streams.
 
-nsenter starts that program on the host, and D-Bus is spoken on its streams. SELinux's policy may keep it from the bus
-(Debian's does where a service starts it), but us not.
+Where SELinux enforces, its policy may keep that program from the bus (Debian's does where a service starts it), but us
+not: there the bus's own socket comes first.
 """
 
-from entrypoint.host import HOST_PID
+from entrypoint.host import HOST_PID, Host
+from entrypoint.selinux import is_enforcing
 
 BRIDGE = ("nsenter", "--target", str(HOST_PID), "--mount", "--ipc", "--net", "--wd=/", "--", "systemd-stdio-bridge")
 VARIABLE = "DBUS_SYSTEM_BUS_ADDRESS"
@@ -15,4 +16,8 @@ PROGRAM = "unixexec:path=/usr/bin/setsid," + ",".join(
     f"argv{number}={word.replace('/', '%2f')}"
     for number, word in enumerate(("env", f"--unset={VARIABLE}", *BRIDGE), start=1)
 )
-ADDRESS = f"{SOCKET};{PROGRAM}"
+
+
+def address(host: Host) -> str:
+    """What sd-bus is told. It goes on to a second only if it cannot connect to the first; a program never fails it so."""
+    return f"{SOCKET};{PROGRAM}" if is_enforcing(host) else PROGRAM

@@ -52,11 +52,15 @@ def look(host: Host, root: PurePosixPath, table: tuple[Mount, ...]) -> SELinux |
     if not is_on(host):
         return None
     path = RULES.format(policy=policy(_text(host, CONFIG)))
-    return SELinux(_text(host, SWITCH).strip() == "1", label_of(host, root), HostFile.read(host, path, table))
+    return SELinux(is_enforcing(host), label_of(host, root), HostFile.read(host, path, table))
 
 
 def is_on(host: Host) -> bool:
     return host.path(SWITCH).exists()
+
+
+def is_enforcing(host: Host) -> bool:
+    return _text(host, SWITCH).strip() == "1"
 
 
 def policy(config: str) -> str:

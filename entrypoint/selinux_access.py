@@ -13,7 +13,7 @@ from entrypoint.errors import PreflightError
 from entrypoint.findings import Finding, error
 from entrypoint.host import HOST_PID, Host
 from entrypoint.log import log
-from entrypoint.selinux import LABEL, SWITCH, is_on
+from entrypoint.selinux import LABEL, is_enforcing
 
 POLICY = PurePosixPath("/sys/fs/selinux")
 UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
@@ -30,7 +30,7 @@ MODULE = "relocator"
 
 def require(host: Host) -> None:
     """Raises PreflightError where the policy is in force and does not let this program work with systemd."""
-    if not is_on(host) or _read(host.path(SWITCH)).strip() != "1":
+    if not is_enforcing(host):
         return
     own = own_context()
     if missing := denied(host, own):

@@ -1,8 +1,7 @@
-"""The one door to the host's systemd: D-Bus to its manager, over the host's socket or a bridge to it (bridge.py).
+"""The one door to the host's systemd: D-Bus to its manager, over a bridge that nsenter starts on the host (bridge.py).
 
-The socket is found below the host's root, so nothing of the bus has to be mounted into the container. The bridge is
-what `systemctl --host` uses: sd-bus starts a program and speaks D-Bus on its standard input and output. Here the
-program is `nsenter … systemd-stdio-bridge`.
+`systemctl --host` works the same way: sd-bus starts a program and speaks D-Bus on its standard input and output. Here
+the program is `nsenter … systemd-stdio-bridge`, so nothing of the bus has to be mounted into the container.
 
 Jobs are awaited by their signal. A method such as StopUnit only enqueues; the outcome comes later as `JobRemoved`,
 and may come before the method's own answer. So the subscription and the match come first, always.
@@ -19,8 +18,10 @@ from typing import Any, TypeVar
 import sdbus
 from sdbus.sd_bus_internals import SdBusMessage
 
-from entrypoint.bridge import ADDRESS, VARIABLE
+from entrypoint import bridge
+from entrypoint.bridge import VARIABLE
 from entrypoint.errors import SystemdError
+from entrypoint.host import Host
 from entrypoint.log import log
 
 SERVICE = "org.freedesktop.systemd1"
@@ -105,8 +106,8 @@ STOPPED_ALONG = ("RequiredBy", "BoundBy", "ConsistsOf")
 class Systemd:
     """The host's service manager. One connection, opened at the first call, for the life of the object."""
 
-    def __init__(self, address: str = ADDRESS) -> None:
-        self._address = address
+    def __init__(self) -> None:
+        self._address = bridge.address(Host())
         self._loop = asyncio.Runner()
         self._bus: sdbus.SdBus | None = None
         self._subscribed = False

@@ -1,8 +1,11 @@
-"""The bus's own socket is tried first; the bridge is one program, and does not find its address in its environment."""
+"""The bridge is one program, and does not find its address in its environment; SELinux may need another way."""
 
+from pathlib import Path
 from urllib.parse import unquote
 
-from entrypoint.bridge import ADDRESS, PROGRAM, VARIABLE
+from entrypoint.bridge import PROGRAM, VARIABLE, address
+from entrypoint.selinux import SWITCH
+from tests.unit.fakes import make_host
 
 
 def test_the_bridge_does_not_inherit_the_address_that_starts_it() -> None:
@@ -11,8 +14,12 @@ def test_the_bridge_does_not_inherit_the_address_that_starts_it() -> None:
     assert words[-1] == "systemd-stdio-bridge"
 
 
-def test_the_socket_comes_before_the_bridge() -> None:
-    """sd-bus goes on to the next address only if it cannot connect to one; a program can always be started."""
-    first, second = ADDRESS.split(";")
-    assert first == "unix:path=/proc/1/root/run/dbus/system_bus_socket"
-    assert second == PROGRAM
+def test_the_bridge_is_the_way_unless_selinux_may_keep_it_from_the_bus(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    assert address(host) == PROGRAM
+    switch = host.path(SWITCH)
+    switch.parent.mkdir(parents=True)
+    switch.write_text("0")
+    assert address(host) == PROGRAM
+    switch.write_text("1")
+    assert address(host).split(";") == ["unix:path=/proc/1/root/run/dbus/system_bus_socket", PROGRAM]
