@@ -19,5 +19,5 @@ PROGRAM = "unixexec:path=/usr/bin/setsid," + ",".join(
 
 
 def address(host: Host) -> str:
-    """What sd-bus is told. It goes on to a second only if it cannot connect to the first; a program never fails it so."""
+    """What sd-bus is told; it goes on to a second only if it cannot connect to the first, so a program comes last."""
     return f"{SOCKET};{PROGRAM}" if is_enforcing(host) else PROGRAM

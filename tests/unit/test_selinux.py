@@ -150,7 +150,8 @@ def test_a_good_host_has_no_finding() -> None:
 def test_a_label_is_tried_where_the_kernel_says_that_it_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[bytes] = []
 
-    def lacks(_host: Host, _path: PurePosixPath, label: bytes) -> tuple[str, ...]:
+    def lacks(_host: Host, _path: PurePosixPath, label: bytes, *, overlay: bool) -> tuple[str, ...]:
+        assert overlay
         tried.append(label)
         return ("SELinux labels (Permission denied)",)
 
