@@ -36,6 +36,7 @@ from entrypoint.goal import Goal
 from entrypoint.host import Host
 from entrypoint.log import log
 from entrypoint.standing import Standing
+from entrypoint.state import State
 from entrypoint.steps import steps_of
 from entrypoint.systemd import Systemd
 
@@ -66,6 +67,7 @@ class Application:
             preflight.require(survey.findings)
             plan = relocation.make_plan(survey, bwlimit, checksum, accepted)
             document = outlook.to_json(plan, survey.facts, survey.findings)
+            log.info("plan.ended", words=cli.words(goal, bwlimit, checksum, accepted))
         if as_json:
             logging.say(json.dumps(document), sys.stdout)
         return ExitCode.DONE
@@ -94,6 +96,7 @@ class Application:
             # A worker that takes over waits for this container to end: waited for here, neither ever would.
             is_over = self._settle(book, systemd) is not ExitCode.HANDED_OVER
             found = statuses.wait(book, systemd) if wait and is_over else statuses.read(book, systemd)
+        found = statuses.told_by(self.host, found)
         if page == STANDARD_OUTPUT:
             logging.say(report.page(found), sys.stdout, end="")
             return found.exit_code
@@ -105,7 +108,7 @@ class Application:
 
     def _settle(self, book: journal.Journal, systemd: Systemd) -> ExitCode | None:
         """Finish what was cut off; one that is at work is left alone."""
-        if statuses.read(book, systemd).state not in (statuses.State.CUT_OFF, statuses.State.ABANDONED):
+        if statuses.read(book, systemd).state not in (State.CUT_OFF, State.ABANDONED):
             return None
         with book.locked():
             return recovery.settle(self.host, systemd, book)
@@ -182,6 +185,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run the verb here, in a sibling container, or say what to run instead."""
+    arguments = cli.with_help_as_option(arguments)
     if arguments and arguments[0] not in NEEDS_NO_HOST and not {"--help", "--version"} & set(arguments):
         found = standing.find_standing()
         if found is Standing.SOCKET_ONLY:

@@ -22,7 +22,7 @@ from entrypoint.filesystem import flush
 from entrypoint.interruption import check, pool
 from entrypoint.layers import Layer, immutable_layers
 from entrypoint.log import log
-from entrypoint.progress import Progress, progress
+from entrypoint.progress import Progress, doing, progress
 from entrypoint.shards import Shard, Shards
 from entrypoint.transfer import Transfer
 from entrypoint.unfinished import Unfinished
@@ -58,6 +58,7 @@ class Bulk:
         self._make(self.found.cut)
         with progress(self.target, size, count) as told:
             self._run([*self._jobs(missing, there, rest)], told)
+        doing("flushing what was copied")
         self._finish()
         self.flush()
         self._tell(missing, there, rest)

@@ -1,5 +1,6 @@
 """The command line: verbs, options and how a target without a verb means `run`."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -25,7 +26,8 @@ ALONE = ("--help", "--version")
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The new root, an absolute path.")]
 # A list, so that one that is empty, or given twice, is told from none.
 BandwidthOption = Annotated[
-    list[str] | None, typer.Option("--bwlimit", help="Limit of the copy while the engine runs: 50m is 50 MiB/s.")
+    list[str] | None,
+    typer.Option("--bwlimit", metavar="RATE", help="Limit of the copy while the engine runs: 50m is 50 MiB/s."),
 ]
 ChecksumOption = Annotated[
     bool, typer.Option("--checksum", help="Compare the content of every file too; the engine is down for longer.")
@@ -41,7 +43,7 @@ RemoveOption = Annotated[
     bool, typer.Option("--remove-ephemeral", help="Agree to the loss of containers started with --rm.")
 ]
 ContainerdRootOption = Annotated[
-    str, typer.Option("--containerd-root", help="Where containerd's root goes, if the images are in it; else beside.")
+    str, typer.Option("--containerd-root", metavar="PATH", help="Where containerd's root goes; without, beside TARGET.")
 ]
 StopUsersOption = Annotated[
     bool, typer.Option("--stop-containerd-users", help="Agree to end what others run with the engine's containerd.")
@@ -83,6 +85,12 @@ def with_default_verb(arguments: Sequence[str]) -> list[str]:
     if not words[0].startswith("/") and (meant := similar(words[0])):
         raise UsageError(f"There is no `{printable(words[0])}`.", resolution=f"Did you mean `{meant}`?")
     return ["run", *words]
+
+
+def with_help_as_option(arguments: Sequence[str]) -> list[str]:
+    """`help`, and `help VERB`, as the option that is meant."""
+    first, rest = list(arguments[:1]), list(arguments[1:])
+    return [*rest, "--help"] if first == ["help"] else [*first, *rest]
 
 
 def similar(word: str) -> str:
@@ -157,7 +165,7 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         agreed = accepted(adopt, remove_ephemeral, stop_users)
         raise typer.Exit(verbs.plan(goal, limit(bwlimit), checksum, agreed, as_json))
 
-    @app.command(help="Say whether TARGET and the engine are fit for a move; change nothing.")
+    @app.command(help="Say whether TARGET and the engine are fit; change nothing.")
     def check(
         target: TargetArgument,
         adopt: AdoptOption = False,
@@ -170,7 +178,7 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         agreed = accepted(adopt, remove_ephemeral, stop_users)
         raise typer.Exit(verbs.check(goal, agreed))
 
-    @app.command(help="Say how the last move stands or ended; the exit code says it too.")
+    @app.command(help="Say how the last move stands or ended.")
     def status(
         wait: Annotated[bool, typer.Option("--wait", help="Wait until nobody is at work.")] = False,
         as_json: JsonOption = False,
@@ -180,7 +188,7 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
             raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
         raise typer.Exit(verbs.status(wait, as_json, page))
 
-    @app.command(help="Go back to the old root; says first what was written since and will not be there.")
+    @app.command(help="Go back to the old root; says first what would be missing.")
     def rollback(yes: YesOption = False) -> None:
         raise typer.Exit(verbs.rollback(yes))
 
@@ -188,7 +196,7 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
     def cleanup(yes: YesOption = False) -> None:
         raise typer.Exit(verbs.cleanup(yes))
 
-    @app.command(help="Print the script that runs this and waits for the outcome: … script | sh -s -- TARGET")
+    @app.command(help="Print a script that runs this and waits for the outcome.")
     def script() -> None:
         raise typer.Exit(verbs.script())
 
@@ -203,12 +211,22 @@ def accepted(adopt: bool, remove_ephemeral: bool, stop_users: bool) -> frozenset
     return frozenset(what for what, is_given in given.items() if is_given)
 
 
+def words(goal: Goal, bwlimit: str, checksum: bool, agreed: frozenset[str]) -> str:
+    """What was asked of `plan`, as one types it to have it done."""
+    options = {"--adopt": ADOPT, "--remove-ephemeral": EPHEMERAL, "--stop-containerd-users": USERS}
+    typed = [str(goal.target), *(option for option, id in options.items() if id in agreed)]
+    typed += [f"--bwlimit={bwlimit}"] * bool(bwlimit) + ["--checksum"] * checksum
+    typed += [f"--containerd-root={goal.containerd}"] * bool(goal.containerd)
+    return shlex.join([*typed, *([f"--only={goal.only}"] if goal.only else [])])
+
+
 def call(app: "typer.Typer", arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name. Raises UsageError for what they should not be."""
+    arguments = with_help_as_option(arguments)
     helping = redirect_stdout(StringIO()) if "--help" in arguments else nullcontext()
     try:
         with helping as told:
-            code = int(app(with_default_verb(arguments), standalone_mode=False) or 0)
+            code = int(app(with_default_verb(arguments), prog_name="relocator", standalone_mode=False) or 0)
     except typer.TyperException as error:
         raise UsageError(printable(error.format_message()), resolution="See: relocator --help") from error
     if told:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from entrypoint import finished, unfinished, wording
+from entrypoint import cp, finished, unfinished, wording
 from entrypoint.bulk import Bulk
 from entrypoint.changes import DIRECTORY, Look, Places
 from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
@@ -22,6 +22,7 @@ from entrypoint.errors import CopyError
 from entrypoint.filesystem import Mount, covered_places, flush, mounts
 from entrypoint.layers import DRIVERS, MERGING, immutable_layers
 from entrypoint.log import log
+from entrypoint.progress import doing
 from entrypoint.shards import cut
 from entrypoint.throttle import throttled
 from entrypoint.trace import trace
@@ -128,6 +129,7 @@ class Copier:
         trace("pre-copy.layers")
         copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
+        doing("flushing what was copied")
         flush(self.target)
         warm(self.target)
         replace(record, since=copied.since).write(self.target)
@@ -194,6 +196,7 @@ class Copier:
         before: int | None = None
         partial = ""
         for number in range(1, MOST_PASSES + 1):
+            doing("looking for what has changed meanwhile")
             copied = self.noting_mounts(copied)
             began = replace(copied, since=time.time(), monotonic=time.monotonic())
             self.clean_source()
@@ -207,7 +210,7 @@ class Copier:
                     break
             before = sent.size
         if partial:
-            raise CopyError("Not every file can be copied.", details=partial[-2000:])
+            raise cp.failed("Not every file can be copied.", partial)
         places.write(self.target / PLACES)
         self._compare(self.noting_mounts(copied), places)
         return self.noting_mounts(copied)
@@ -226,6 +229,7 @@ class Copier:
 
         With the engine running things differ because they change. What differs and has not changed cannot be copied.
         """
+        doing("comparing the copy with the source")
         look = self.look(copied, places, live=True)
         compared = Comparison(self.source, self.target, look.excludes, live=True)
         names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from entrypoint.errors import CopyError
-from entrypoint.host import polite_command, run
+from entrypoint.host import HOST_ROOT, polite_command, run
 from entrypoint.throttle import await_turn
 
 FIDELITY = ("cp", "-a", "--one-file-system", "--remove-destination")
+TOLD = 10  # lines
 NO_SPACE_HINTS = ("No space left on device", "Disk quota exceeded")
 # What cp says of a file that went, or became another, after its name was read.
 VANISHED = re.compile(r"No such file or directory$|Not a directory$|as it was replaced while being copied$|^\s*$")
@@ -57,10 +58,16 @@ def is_full(said: str) -> bool:
 
 def failed(brief: str, said: str) -> CopyError:
     """The error of a copy; a full disk is told apart, for that the operator can mend."""
-    if is_full(said):
+    lines = in_host_paths(said).strip().splitlines()
+    if is_full(said):  # each cp says it of each file: one is enough
         return CopyError(
             "The target's file system is full.",
-            details=said.strip()[-1000:],
+            details=next(line for line in lines if is_full(line)),
             resolution="Free space there or choose a larger target, then run the same command again.",
         )
-    return CopyError(brief, details=said.strip()[-2000:])
+    return CopyError(brief, details="\n".join(lines[-TOLD:]))
+
+
+def in_host_paths(said: str) -> str:
+    """What a program of ours says of the host's files, as the host names them."""
+    return said.replace(f"{HOST_ROOT}/", "/")

@@ -21,12 +21,16 @@ class Finding:
     remedy: str = ""
 
     def text(self) -> str:
-        return "\n".join(part for part in (f"{self.title} [{self.id}]", self.detail, self.remedy) if part)
+        remedy = f"    {self.remedy}" if self.remedy else ""
+        return "\n".join(part for part in (f"{self.title} [{self.id}]", self.detail, remedy) if part)
 
 
 def agreed(finding: Finding, ids: Collection[str]) -> Finding:
     """What the operator has agreed to by its id refuses nothing; it is said all the same."""
-    return replace(finding, severity=Severity.WARNING, remedy="") if finding.id in ids else finding
+    if finding.id not in ids:
+        return finding
+    title = finding.title.replace(" would be ", " will be ")
+    return replace(finding, severity=Severity.WARNING, title=title, remedy="")
 
 
 def error(id: str, title: str, detail: str, remedy: str = "") -> Finding:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -21,6 +21,7 @@ from entrypoint.errors import HostCommandError
 from entrypoint.log import log
 
 HOST_PID = 1
+HOST_ROOT = Path(f"/proc/{HOST_PID}/root")
 MAX_SYMLINKS = 40  # as the kernel: path_resolution(7)
 QUICK = 30.0  # seconds, for programs that only ask
 GRACE = 5.0  # seconds, for a program that was asked to end
@@ -45,7 +46,7 @@ def polite_command(argv: Sequence[str]) -> list[str]:
 class Host:
     """The host as seen from where this program runs."""
 
-    root: Path = field(default=Path(f"/proc/{HOST_PID}/root"))
+    root: Path = HOST_ROOT
 
     def path(self, resolved: PurePosixPath | str) -> Path:
         """Where a host path, already free of symlinks, is found from here."""

@@ -121,6 +121,8 @@ def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> No
 
 
 def _sentence(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    if wording.is_told_later(event):
+        raise structlog.DropEvent
     return wording.sentence(dict(event))
 
 

@@ -51,7 +51,10 @@ def copying(plan: Plan, facts: HostFacts) -> Estimate:
         return Estimate(0.0, 0.0, "the root is there already")
     entries = sum(one.entries for one in plan.each())
     seconds = max(entries / FILES_A_SECOND, copied(plan, facts) / BYTES_A_SECOND)
-    basis = "measured once on two cores and one disk: 8,600 files and 210 MB a second; up to four times on a slower one"
+    basis = (
+        "measured once on two cores and one disk: 8,600 files and 210 MB a second; up to four times on a slower one, "
+        "and longer where the disk or the processor is busy: the copy yields to everything"
+    )
     if plan.bwlimit:
         limit = throttle.bytes_a_second(plan.bwlimit)
         return Estimate(max(seconds, copied(plan, facts) / limit), SLOWER * seconds + copied(plan, facts) / limit,
@@ -127,7 +130,7 @@ def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
         **_work(first),
         "time to copy": copying(plan, facts).text(),
         "downtime": downtime(facts).text(),
-        "units": f"{', '.join(plan.every_unit)} stop, {', '.join(plan.every_started) or 'none'} start"
+        "units": f"stop: {', '.join(plan.every_unit)}; start: {', '.join(plan.every_started) or 'none'}"
         + (f"; along with them: {along}" if along else ""),
         "way back": "by itself if anything fails; until `cleanup`: relocator rollback",
     }  # fmt: skip
@@ -147,9 +150,9 @@ def _along(plan: Plan, facts: HostFacts) -> dict[str, str]:
 def _work(plan: Plan) -> dict[str, str]:
     if not is_copied(plan):
         return {"engine up": "nothing is copied", "engine down": "it is pointed at the root that is in the target"}
-    how = "linked" if plan.same_file_system else "copied"
+    how, layers = "linked" if plan.same_file_system else "copied", wording.counted(plan.layers, "image layer")
     return {
-        "engine up": f"{plan.layers} image layers {how} once, everything else copied, then what has changed, in passes",
+        "engine up": f"{layers} {how} once, everything else copied, then what has changed, in passes",
         "engine down": "what has changed since the last pass began is copied and checked",
     }
 

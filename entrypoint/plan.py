@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from entrypoint import configuration, containerd_move, settings, wording
+from entrypoint import configuration, containerd_move, settings, waking, wording
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.engine import GRAPHDRIVER
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit, does, missing_directories
+from entrypoint.finished import NAME
 from entrypoint.inventory import ALIVE, Container
 from entrypoint.layers import DRIVER
+from entrypoint.record import PLACE
 from entrypoint.service import SERVICE
 from entrypoint.systemd import RUNNING
 from entrypoint.target_checks import can_link
@@ -159,21 +161,25 @@ class Plan:
         """The steps in order, a sentence each."""
         roots = [one.source for one in self.each()]
         left = tuple(f"leave {root} as it is" for root in roots)
+        kept = f"keep the journal of the run in {PLACE}, ahead of every step"
         if self.direction is not Direction.FORTH:
-            return (*self._stop(), *self._around(), *left)
+            return (kept, *self._stop(), *self._around(), *self._mark(), *left)
         checked = "the copy and the content of every file" if self.checksum else "the copy"
         which = "the source" if len(roots) == 1 else "the sources"
         return (
+            kept,
             *(one.copying() for one in self.each()),
             *self._stop(),
             f"copy what has changed since, flush it to the disk, and check {checked} against {which}",
             *self._around(),
+            *self._mark(),
             *left,
         )
 
     def copying(self) -> str:
         """The first copy of one root."""
-        how = f"{'hard-link' if self.same_file_system else 'copy'} {self.layers} image layers, copy the rest of"
+        linked = "hard-link" if self.same_file_system else "copy"
+        how = f"{linked} {wording.counted(self.layers, 'image layer')}, copy the rest of"
         return (
             f"{how if self.layers or not self.is_of_containerd else 'copy'} {self.source} ({wording.size(self.size)}, "
             f"{self.entries} files and directories) to {self.target}; the engine runs"
@@ -188,13 +194,36 @@ class Plan:
     def _proof(self) -> str:
         return "is in the adopted root" if self.direction is Direction.ADOPT else "it held before"
 
+    def _wakes(self, edit: FileEdit) -> str:
+        """An edit of what starts the engine when its disk is mounted after the boot (waking.py)."""
+        if edit.path == waking.UNIT:
+            if edit.after is None:
+                return f"remove {edit.path}: no disk starts the engine any more when it is mounted"
+            return f"write {edit.path}: starts the engine when its disk is mounted later than at boot"
+        then = "wants that unit" if edit.after is not None else "starts the engine no more"
+        return f"{does(edit)} {edit.path}: the mount of that disk {then}"
+
+    def _waits(self, edit: FileEdit, who: str, what: str) -> str:
+        """An edit that makes somebody wait for a disk, or takes such a one away."""
+        if edit.after is None:
+            return f"remove {edit.path}: {who} waits for the disk that it leaves no more"
+        return f"write {edit.path}: {who} waits for the disk of {what}, and does not start without it"
+
+    def _mark(self) -> Iterator[str]:
+        """What the roots are told of themselves when the move is committed (adoption.mark)."""
+        if self.direction is Direction.BACK and not self.alone:
+            yield f"remove {self.source}/{NAME}: it is not the root to use any more"
+        elif not self.alone:
+            yield f"write {self.target}/{NAME}: that the move was committed, for this engine, on this host"
+
     def _around(self) -> Iterator[str]:
         """From the switch to the proof."""
         along = self.containerd
         yield from (f"change {rule.path}: SELinux's types follow the root" for rule in self.rules)
-        yield f"{does(self.ordering)} {self.ordering.path}, so that the engine waits for the disk of this root alone"
+        yield from map(self._wakes, self.waking)
+        yield self._waits(self.ordering, "the engine", "its data root" if not self.alone else "its images")
         if along:
-            yield f"{does(along.ordering)} {along.ordering.path}, so that containerd waits for its disk, too"
+            yield self._waits(along.ordering, "containerd", "its root")
             yield from (f"{does(one)} {one.path}: what it names below the root" for one in along.names)
         if self.paired:
             yield f"{does(self.paired.switch)} {self.paired.switch.path}: containerd's root is {self.paired.target}"

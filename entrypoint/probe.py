@@ -6,6 +6,7 @@ made it: nothing is left, and nobody else sees a mount. A scratch directory whos
 next; it is told from one in use by its lock, which dies with its holder.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -24,6 +25,7 @@ from entrypoint.selinux import LABEL
 
 PREFIX = ".relocator-probe-"
 MIB = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)  # says nothing of what the file system can do
 CAPABILITY = struct.pack("<5I", 0x02000000, 1 << 10, 0, 0, 0)  # CAP_NET_BIND_SERVICE; struct vfs_cap_data, version 2
 # A copy-up, a whiteout, a new file: what every layer is made of. Relative names, because mount's options have
 # separators of their own.
@@ -44,7 +46,7 @@ def lacks(host: Host, path: PurePosixPath, label: bytes = b"", *, overlay: bool 
     """What cannot be done in a directory that an engine would do there, each with the reason.
 
     `label` is one of SELinux that files there will have to take; empty where it is off. Not every engine has the kernel
-    mount an `overlay`.
+    mount an `overlay`. Raises OSError where there is no room to try anything.
     """
     try:
         with scratch(host.path(path)) as place:
@@ -52,6 +54,8 @@ def lacks(host: Host, path: PurePosixPath, label: bytes = b"", *, overlay: bool 
             tries = [(what, _failure(attempt, place / f"try-{what}")) for what, attempt in attempts.items()]
             tries += [("overlay mounts", _overlay(host, path / place.name))] if overlay else []
     except OSError as error:
+        if error.errno in FULL:
+            raise
         return (f"new directories ({_reason(error)})",)
     return tuple(f"{what} ({why})" for what, why in tries if why)
 
@@ -107,6 +111,8 @@ def _failure(attempt: Callable[[Path], None], own: Path) -> str:
         own.mkdir()
         attempt(own)
     except OSError as error:
+        if error.errno in FULL:
+            raise
         return _reason(error)
     return ""
 

@@ -15,6 +15,7 @@ from entrypoint import wording
 from entrypoint.log import draft, log
 
 EVERY = 0.5  # seconds between two lines
+REST = "comparing and flushing …"  # with everything written; how long that takes nobody knows
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Progress:
             "of": wording.size(self.size),
             "files": self._done,
             "rate": f"{wording.size(int(rate))}/s",
-            "left": "" if left is None else wording.duration(left),
+            "left": REST if share >= 1 else "" if left is None else wording.duration(left),
         }
 
     def share(self) -> float:
@@ -68,6 +69,11 @@ class Progress:
         sizes = self._size / self.size if self.size else 0.0
         counts = self._done / self.count if self.count else 0.0
         return min(1.0, max(sizes, counts))
+
+
+def doing(what: str) -> None:
+    """Show on a terminal what is being done that has no measure, until the next line."""
+    draft("doing", what=what)
 
 
 def used(place: Path) -> int:

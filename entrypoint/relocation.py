@@ -101,8 +101,11 @@ def tried(host: Host, facts: HostFacts) -> HostFacts:
 def _tried(host: Host, facts: HostFacts) -> HostFacts:
     if not target_checks.may_be_tried(facts):
         return facts
-    lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
-                        overlay=facts.engine.driver in drivers.OVERLAY)  # fmt: skip
+    try:
+        lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
+                            overlay=facts.engine.driver in drivers.OVERLAY)  # fmt: skip
+    except OSError as error:
+        return replace(facts, target=replace(facts.target, full=error.strerror or str(error)))
     return replace(facts, target=replace(facts.target, lacks=lacks))
 
 
@@ -194,8 +197,15 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
         left = give_up(host, run, plan, failure)
         if isinstance(failure, KeyboardInterrupt):
             raise interrupted(left) from failure
+        if isinstance(failure, RelocatorError):
+            failure.details = "\n".join(filter(None, (failure.details, undone(left))))
         raise
     return ExitCode.HANDED_OVER
+
+
+def undone(left: str) -> str:
+    """What became of everything after a copy that failed; `left`: what of it could not be removed."""
+    return f"The engine was not stopped; {f'the copy is still there: {left}' if left else 'the copy was removed.'}"
 
 
 def hand_over_whole(
@@ -265,7 +275,7 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
     """Empty the target again, and write down how the attempt ended; returns what could not be removed."""
     is_interrupt = isinstance(failure, KeyboardInterrupt)
     reason = "interrupted" if is_interrupt else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
-    log.warning("giving_up", reason=reason)
+    log.warning("giving_up", reason=reason, why="Interrupted" if is_interrupt else "Failed")
     left = ""
     try:
         discard(host, plan)

@@ -76,6 +76,9 @@ def table(status: Status) -> str:
 
 def _facts(status: Status) -> Iterator[tuple[str, str]]:
     yield "exit code", str(int(status.exit_code))
+    for name, value in (("host", status.host), ("began", status.began), ("ended", status.ended)):
+        if value:
+            yield name, value
     if status.source:
         yield "from", status.source
         yield "to", status.target

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from entrypoint import layers
+from entrypoint import fstab, layers
 from entrypoint.clock import Ahead, ahead
 from entrypoint.copying import covered_now, left_out
 from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of
@@ -41,7 +41,8 @@ class Target:
     `path` is as named, `resolved` with the host's symlinks followed. `content` are up to a few names found in it;
     `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off. `closed`
     are the directories above it that only some users may pass, `exposed` those that others than root can change;
-    `lacks` is what its file system cannot do, as far as that was tried (probe.py).
+    `lacks` is what its file system cannot do, as far as that was tried (probe.py), `full` why nothing could be tried;
+    `uuid` is that of its disk, if it is known.
     """
 
     path: PurePosixPath
@@ -58,6 +59,8 @@ class Target:
     closed: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    full: str = ""
+    uuid: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def target_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Targ
     resolved = host.resolve(path)
     place = host.path(resolved)
     ancestor = existing_ancestor(host, resolved)
+    mount = mount_of(ancestor, table)
     return Target(
         path=path,
         resolved=resolved,
@@ -138,12 +142,13 @@ def target_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Targ
         content=tuple(sorted(os.listdir(place))[:5]) if place.is_dir() else (),
         ancestor=ancestor,
         ancestor_is_directory=host.path(ancestor).is_dir(),
-        mount=mount_of(ancestor, table),
+        mount=mount,
         space=Space.at(host.path(ancestor)),
         identities=_identities(host, ancestor),
         unfinished=Unfinished.read(place),
         closed=_closed(host, ancestor if ancestor != resolved else ancestor.parent),
         exposed=exposed_above(host, resolved),
+        uuid=fstab.uuid_of(host, mount),
     )
 
 

@@ -75,11 +75,15 @@ def full_command(arguments: Sequence[str]) -> str:
     """The line that starts this image with everything it needs."""
     image = os.environ.get(IMAGE, "relocator")
     words = [
-        *("docker", "run", "--rm", "--privileged", "--pid=host"),
+        *("docker", "run", "--rm", *(["-it"] if has_terminal() else []), "--privileged", "--pid=host"),
         *("-v", "/:/host:rslave", "-v", "/var/run/docker.sock:/var/run/docker.sock"),
         *(image, *arguments),
     ]
     return shlex.join(words)
+
+
+def has_terminal() -> bool:
+    return os.isatty(0) and os.isatty(1)
 
 
 def lacking() -> list[str]:

@@ -1,50 +1,26 @@
 """What the journal says about the last run, for people and programs, and its exit code."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from entrypoint import handover, net, wording
+from entrypoint import handover, locality, net, wording
 from entrypoint.engine import until
 from entrypoint.errors import ExitCode
 from entrypoint.goal import Only
+from entrypoint.host import Host
 from entrypoint.inventory import counts
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import frees
+from entrypoint.state import EXIT_CODES, State
 from entrypoint.systemd import Systemd
 from entrypoint.timeline import Span, downtime, last_phase, old_root, picture, spans
 from entrypoint.unfinished import KEPT
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
-
-
-class State(StrEnum):
-    NONE = "none"
-    WORKING = "working"
-    COMMITTED = "committed"
-    ROLLED_BACK = "rolled-back"
-    BROKEN = "rollback-failed"
-    STAYED = "stayed"
-    INTERRUPTED = "interrupted"
-    CUT_OFF = "cut-off"
-    ABANDONED = "abandoned"
-
-
-EXIT_CODES = {
-    State.NONE: ExitCode.DONE,
-    State.WORKING: ExitCode.HANDED_OVER,
-    State.COMMITTED: ExitCode.DONE,
-    State.ROLLED_BACK: ExitCode.ROLLED_BACK,
-    State.BROKEN: ExitCode.BROKEN,
-    State.STAYED: ExitCode.BROKEN,
-    State.INTERRUPTED: ExitCode.INTERRUPTED,
-    State.CUT_OFF: ExitCode.BROKEN,
-    State.ABANDONED: ExitCode.INTERRUPTED,
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +31,7 @@ class Status:
     `removed`, or `being removed`, after a run that moved the engine. `downtime` is in seconds, from the freeze until
     the engine was proven, None before there is one; `left` says why an unfinished copy is still in the target.
     `verified` counts what was proven to be there again; `frees` are the bytes that the removal of the old root gives
-    back, None where that is not known.
+    back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until `told_by` the host.
     """
 
     state: State
@@ -74,6 +50,9 @@ class Status:
     frees: int | None = None
     containerd: tuple[str, str] | None = None
     only: Only | None = None
+    host: str = ""
+    began: str = ""
+    ended: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -85,7 +64,8 @@ class Status:
 
     def text(self) -> str:
         """For people: what was, what is now, what to do."""
-        return "\n".join(line for line in SENTENCES[self.state](self) if line)
+        first, *others = SENTENCES[self.state](self)
+        return "\n".join(line for line in (first, _when(self), *others) if line)
 
     def report(self, columns: int) -> str:
         """The text, and under it how long each phase took."""
@@ -124,6 +104,8 @@ def of_run(run: Run, busy: bool) -> Status:
         timeline=spans(records),
         verified=counts(run.inventory("expected") or run.inventory() or {}) if state is State.COMMITTED else {},
         frees=frees(run),
+        began=locality.moment(begun.get("at")),
+        ended=locality.moment(outcome.get("at")),
     )
 
 
@@ -153,6 +135,19 @@ def _took(status: Status) -> str:
     return f"The engine was away for {status.downtime:.1f} s." if status.downtime is not None else ""
 
 
+def told_by(host: Host, status: Status) -> Status:
+    """The same with the host's name, in its local time."""
+    zone = locality.zone(host)
+    began, ended = (locality.there(one, zone) for one in (status.began, status.ended))
+    return replace(status, host=locality.name(host), began=began, ended=ended)
+
+
+def _when(status: Status) -> str:
+    began, ended = (one.replace("T", " ") for one in (status.began, status.ended))
+    where = f" on {status.host}" if status.host else ""
+    return (f"Begun{where} {began}" + (f", ended {ended}." if ended else ".")) if began else ""
+
+
 def _none(_status: Status) -> tuple[str, ...]:
     return ("No move was ever begun on this host.",)
 
@@ -160,7 +155,9 @@ def _none(_status: Status) -> tuple[str, ...]:
 def _working(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} is at work: {status.source} → {status.target}, {status.phase}.",
-        f"Follow it with: journalctl -fu {handover.UNIT}",
+        "The engine is up. To wait for the outcome: relocator status --wait"
+        if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
+        else f"Follow it with: journalctl -fu {handover.UNIT}",
     )
 
 

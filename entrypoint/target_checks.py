@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from entrypoint import wording
+from entrypoint import fstab, wording
 from entrypoint.drivers import PLAIN
 from entrypoint.facts import HostFacts
-from entrypoint.filesystem import unescape
 from entrypoint.findings import Finding, Severity, error, warning
 from entrypoint.roots import Left
 
@@ -133,12 +132,13 @@ def characters(facts: HostFacts) -> Iterator[Finding]:
 
 
 def file_system(facts: HostFacts) -> Iterator[Finding]:
+    """Where there is no room to try it, nothing is known of it, and `space` says so."""
     mount, lacks = facts.target.mount, ", ".join(facts.target.lacks)
     if reason := UNSUITABLE.get(mount.kind) or (lacks and f"it was tried there, and it cannot do {lacks}"):
         yield error(
             "target-file-system",
             f"Docker cannot keep its data on {mount.kind}",
-            f"{facts.target.path} is on {mount.point}, a {mount.kind} file system: {reason}.",
+            f"{facts.target.path} is on {mount.point} ({mount.kind}): {reason}.",
             "Choose a directory on a local disk with ext4, xfs or btrfs.",
         )
     for name, harm in (
@@ -207,6 +207,13 @@ def space(facts: HostFacts) -> Iterator[Finding]:
             f"{facts.target.mount.point} has {free.inodes} inodes free.",
             "Make the file system anew with more inodes (mkfs.ext4 -N), or use xfs.",
         )
+    elif free.free >= need and facts.target.full:
+        yield error(
+            "target-space",
+            "The target takes nothing more",
+            f"{facts.target.mount.point} has {wording.size(free.free)} free, and not for us: {facts.target.full}.",
+            "See what limits it there, such as a quota, or choose another disk.",
+        )
 
 
 def is_same_file_system(facts: HostFacts) -> bool:
@@ -231,14 +238,13 @@ def same_disk(facts: HostFacts) -> Iterator[Finding]:
 def at_boot(facts: HostFacts) -> Iterator[Finding]:
     """A disk that was mounted by hand is not there after a reboot."""
     point = facts.target.mount.point
-    fields = (line.split() for line in facts.fstab.split("\n") if not line.startswith("#"))
-    listed = any(len(words) > 1 and unescape(words[1]).rstrip("/") == str(point) for words in fields)
-    if point != PurePosixPath("/") and not listed and not is_same_file_system(facts):
+    if point != PurePosixPath("/") and not fstab.lists(facts.fstab, point) and not is_same_file_system(facts):
+        line = fstab.line(facts.target.mount, facts.target.uuid)
         yield warning(
             "mount-not-in-fstab",
             "The target's disk is not in /etc/fstab",
             f"Unless a mount unit mounts {point}, it is not there after a reboot, and the engine will not start.",
-            "Add it to /etc/fstab, or make a mount unit for it.",
+            f"Add it to /etc/fstab: {line}" if line else "Add it to /etc/fstab, or make a mount unit for it.",
         )
 
 

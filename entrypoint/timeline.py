@@ -9,6 +9,8 @@ from entrypoint.record import Event, Record
 
 # From the first to the last of these the engine is not there for others.
 DOWN = (Phase.FREEZE, Phase.FINAL_SYNC, Phase.CHECK, Phase.SWITCH, Phase.START, Phase.VERIFY)
+HEALTH, REMOVAL = "health checks", "remove the copy"  # the engine is up, and something is done yet
+NOTICED = 0.05  # seconds
 AWAY, THERE = "█", "░"
 NAME, FIGURE = 16, 10  # columns
 LEAST_BAR = 10
@@ -28,29 +30,51 @@ class Span:
 
 
 def spans(records: Sequence[Record]) -> tuple[Span, ...]:
-    """The phases that have ended, in order. A phase that was repeated by a second worker counts as one."""
-    at: dict[tuple[str, str], float] = {}
-    for record in records:
-        key = (str(record["event"]), str(record.get("step", "")))
-        if key[0] == Event.INTENT and key in at:
-            continue
-        at[key] = float(record["at"])
+    """The phases that have ended, in order. A phase that was repeated by a second worker counts as one.
+
+    One that failed lasted until the run turned back. Once the engine is proven it is there, and health checks may be
+    waited for; when it is back on the old root, a copy may have to be removed.
+    """
+    at = _moments(records)
+    turned = at.get((Event.ROLLBACK, "")) or at.get((Event.OUTCOME, ""))
+    proven, verified = at.get((Event.PROVEN, Phase.VERIFY)), at.get((Event.DONE, Phase.VERIFY))
+    back, over = at.get((Event.UNDONE, Phase.FREEZE)), at.get((Event.OUTCOME, ""))
+    gave_up = [record["at"] for record in records if record.get("failed_in") == Phase.PRE_COPY]
+    copied = at.get((Event.HANDED_OVER, "")) or (float(gave_up[-1]) if gave_up else None)
     found = [
-        _between(Phase.PRE_COPY, at.get((Event.BEGUN, "")), at.get((Event.HANDED_OVER, ""))),
-        _between(Phase.HAND_OVER, at.get((Event.HANDED_OVER, "")), at.get((Event.INTENT, Phase.FREEZE))),
-        *(
-            _between(step, at.get((Event.INTENT, step)), at.get((Event.PROVEN, step)) or at.get((Event.DONE, step)))
-            for step in DOWN
-        ),  # once it is proven, health checks may be waited for
-        _between(Phase.ROLLBACK, at.get((Event.ROLLBACK, "")), at.get((Event.UNDONE, Phase.FREEZE))),
+        _between(Phase.PRE_COPY, at.get((Event.BEGUN, "")), copied, away=False),
+        _between(Phase.HAND_OVER, at.get((Event.HANDED_OVER, "")), at.get((Event.INTENT, Phase.FREEZE)), away=False),
+        *(_between(step, at.get((Event.INTENT, step)), _end(at, step) or turned) for step in DOWN),
+        _noticed(_between(HEALTH, proven, verified or turned, away=False)),
+        _between(Phase.ROLLBACK, at.get((Event.ROLLBACK, "")), back or over),
+        _noticed(_between(REMOVAL, back, over, away=False)),
     ]
     return tuple(span for span in found if span is not None)
 
 
-def _between(phase: Phase, began: float | None, ended: float | None) -> Span | None:
+def _end(at: dict[tuple[str, str], float], step: Phase) -> float | None:
+    return at.get((Event.PROVEN, step)) or at.get((Event.DONE, step))
+
+
+def _moments(records: Sequence[Record]) -> dict[tuple[str, str], float]:
+    """When what was recorded: of a step that was begun twice the first begin, of all else the last."""
+    at: dict[tuple[str, str], float] = {}
+    for record in records:
+        key = (str(record["event"]), str(record.get("step", "")))
+        if key[0] != Event.INTENT or key not in at:
+            at[key] = float(record["at"])
+    return at
+
+
+def _between(phase: str, began: float | None, ended: float | None, *, away: bool = True) -> Span | None:
     if began is None or ended is None:
         return None
-    return Span(phase, began, max(0.0, ended - began), phase in (*DOWN, Phase.ROLLBACK))
+    return Span(phase, began, max(0.0, ended - began), away)
+
+
+def _noticed(span: Span | None) -> Span | None:
+    """What mostly takes no time is told where it did."""
+    return span if span and span.seconds >= NOTICED else None
 
 
 def picture(found: Sequence[Span], columns: int) -> tuple[str, ...]:
@@ -86,8 +110,12 @@ def last_phase(records: Sequence[Record]) -> str:
 
 
 def downtime(records: Sequence[Record]) -> float | None:
-    """From the freeze to when the engine was proven, on whichever root."""
-    at = {(record["event"], record.get("step")): record["at"] for record in records}
-    began = at.get((Event.INTENT, Phase.FREEZE))
-    ended = at.get((Event.UNDONE, Phase.FREEZE)) or at.get((Event.PROVEN, Phase.VERIFY))
-    return round(ended - began, 3) if began and ended else None
+    """From the freeze to when the engine was proven, on whichever root; without the time that it was up between."""
+    at = _moments(records)
+    began, proven = at.get((Event.INTENT, Phase.FREEZE)), at.get((Event.PROVEN, Phase.VERIFY))
+    turned, back = at.get((Event.ROLLBACK, "")), at.get((Event.UNDONE, Phase.FREEZE))
+    ended = back or proven
+    if not (began and ended):
+        return None
+    up = max(0.0, turned - proven) if back and proven and turned else 0.0
+    return round(ended - began - up, 3)

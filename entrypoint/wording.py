@@ -3,6 +3,7 @@
 An event without a sentence of its own is shown as its name and facts, so that nothing is ever hidden.
 """
 
+import re
 import shutil
 import textwrap
 from collections.abc import Mapping
@@ -11,22 +12,28 @@ from typing import Any
 SENTENCES: Mapping[str, str] = {
     "phase.started": "• {phase} …",
     "phase.finished": "✓ {phase}  ({seconds:.1f} s)",
-    "finding": "  [{severity}] {title}: {detail}",
+    "finding": "  [{severity}] {title} [{id}]: {detail}\n      {remedy}",
     "plan.row": "  {what:<18}  {value}",
     "plan.step": "  {number}. {does}",
     "plan.edit": "\n{diff}",
+    "plan.ended": "Nothing was changed. To do it: relocator {words}",
     "plan.container": "  {name}: {fate}",
     "check.passed": "Nothing speaks against the move to {target}. Nothing was changed.",
     "already_there": "The engine already keeps its data in {target}. Nothing to do.",
     "layers.copied": "  {layers} immutable layers {how} ({size})",
     "shards.copied": "  {shards} shards of everything else copied ({size})",
     "progress": "  {percent} %  {size} of {of}, {files} files, {rate}  {left}",
+    "doing": "  {what} …",
     "rest.compared": "  {entries} other entries compared, {again} copied once more",
-    "layers.checked": "  {layers} layers are equal to the source",
+    "layers.checked": "  equal to the source: {layers} layers",
     "pass.finished": "  pass {number}: {size} sent, {files} files ({seconds:.1f} s)",
-    "handed_over": "The engine is going down now. The unit {unit} on the host carries on.\n"
-    "  follow it:    journalctl -fu {unit}\n"
-    "  its outcome:  docker run --rm --privileged --pid=host {image} status --wait",
+    # It waits for the unit, not for the engine, which may answer for a moment yet, and may never again.
+    "handed_over": "The engine goes down now, for some seconds; until it is back, `docker` fails. The unit {unit} on "
+    "the host carries on.\n"
+    "  its outcome, once there is one:\n"
+    "    until systemctl is-active {unit} | grep -q inactive; do sleep 1; done; "
+    "docker run --rm --privileged --pid=host {image} status --wait\n"
+    "  meanwhile:  journalctl -fu {unit}",
     "swarm.locked": "! The swarm is locked: enter its key on this host (docker swarm unlock), within {minutes} minutes",
     "swarm.unproven": "! The swarm is still locked: that its services run was not seen. Later: docker swarm unlock",
     "adoption.proven": "  the engine holds what is in the adopted root: {containers} containers, {volumes} volumes",
@@ -44,11 +51,19 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.removed": "{root} is removed ({removed} files and directories).",
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",
     "target.removed": "  the unfinished copy in {target} is removed",
+    "giving_up": "! {why}: what was copied is removed again; the engine was not stopped",
     "retry": "  waiting for {waiting_for} ({why})",
 }
+OPTIONAL = {"remedy": "\n      {remedy}", "files": ", {files} files"}
+COUNTED = re.compile(r"\{(\w+)\} (?:immutable )?(?:layers|shards|files|minutes|containers|images|volumes)\b")
 WRAPPED = {"plan.row": 22, "plan.step": 5, "plan.container": 4}  # the column of what is told
 HIDDEN = frozenset({"event", "level", "timestamp", "run", "phase"})
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def is_told_later(event: Mapping[str, Any]) -> bool:
+    """Whether the last word will say it: what refuses a command is told there, all of it together."""
+    return event["event"] == "finding" and event.get("severity") == "error"
 
 
 def sentence(event: Mapping[str, Any]) -> str:
@@ -57,12 +72,24 @@ def sentence(event: Mapping[str, Any]) -> str:
     template = SENTENCES.get(name)
     if template is not None:
         try:
-            return wrapped(template.format(**event), WRAPPED.get(name, 0))
+            return wrapped(fitting(template, event).format(**event), WRAPPED.get(name, 0))
         except (KeyError, ValueError):
             pass  # a fact is missing: better the raw event than no line
     mark = "! " if event.get("level") in ("warning", "error", "critical") else "  "
     facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in HIDDEN)
     return f"{mark}{name} {facts}".rstrip()
+
+
+def fitting(template: str, event: Mapping[str, Any]) -> str:
+    """A template without what there is nothing to say of, and with one of a thing named as one."""
+    for key, part in OPTIONAL.items():
+        if not event.get(key):
+            template = template.replace(part, "")
+    return COUNTED.sub(lambda found: found[0] if event[found[1]] != 1 else found[0].removesuffix("s"), template)
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def wrapped(line: str, indent: int) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint import bulk, changes, content, copying, filesystem, log, unfinished
+from entrypoint import log as logging
 from entrypoint.comparison import Comparison
 from entrypoint.copying import Copier
 from entrypoint.errors import CopyError, RelocatorError
@@ -53,6 +54,18 @@ def test_a_quiet_root_is_copied_with_everything_it_holds(roots: Roots) -> None:
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
     assert not compare(before, roots.look(roots.source))
+
+
+def test_a_terminal_is_told_what_takes_long_after_the_copy(
+    roots: Roots, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    logging.configure(human=True)
+    roots.pre_copy()
+    logging.configure()
+    shown = capsys.readouterr().out
+    for what in ("flushing what was copied", "looking for what has changed", "comparing the copy with the source"):
+        assert f"  {what}" in shown
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -143,7 +143,7 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "a page that cannot be written": (("status", "--html", "/proc/page.html"), "cannot be written"),
     "a misspelt verb": (("stauts",), "Did you mean `status`?"),
     "a verb in capitals": (("CHECK", GOOD), "Did you mean `check`?"),
-    "help without dashes": (("help",), "Did you mean `--help`?"),
+    "an option without dashes": (("version",), "Did you mean `--version`?"),
     "two verbs": (("plan", "check", GOOD), "unexpected extra argument"),
     "the worker by hand": (("worker", "000001"), "by systemd"),
     "a worker elsewhere": (("worker", "../../../../etc"), "by systemd"),

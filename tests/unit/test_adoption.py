@@ -21,7 +21,8 @@ from entrypoint.loss import Written
 from entrypoint.plan import Direction, Plan
 from entrypoint.remains import old_roots
 from entrypoint.roots import Left
-from entrypoint.status import State, Status
+from entrypoint.state import State
+from entrypoint.status import Status
 from entrypoint.steps import STEPS_BACK, Step
 from entrypoint.unfinished import NAME as UNFINISHED
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, make_host

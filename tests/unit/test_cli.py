@@ -1,9 +1,11 @@
 """The command line: a target alone means `run`, and what is wrong is said once, with exit code 2."""
 
+import shlex
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,28 @@ def test_words_become_a_verb(words: str, asked: tuple[str, ...]) -> None:
     assert verbs.asked == [asked]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "/new",
+        "'/my disk' --adopt --remove-ephemeral --stop-containerd-users --bwlimit=50m --checksum",
+        "/new --containerd-root=/other",
+        "/new --only=containerd",
+    ],
+)
+def test_what_a_plan_says_to_type_does_what_was_planned(words: str) -> None:
+    class Planner(FakeVerbs):
+        def plan(self, *planned: Any) -> ExitCode:
+            self.words = cli.words(*planned[:-1])
+            return ExitCode.DONE
+
+    planner, verbs, again = Planner(), FakeVerbs(), FakeVerbs()
+    cli.call(cli.build(planner), ["plan", *shlex.split(words)])
+    cli.call(cli.build(verbs), shlex.split(words))
+    cli.call(cli.build(again), shlex.split(planner.words))
+    assert again.asked == verbs.asked
+
+
 @pytest.mark.parametrize("code", [*ExitCode])
 def test_the_code_of_a_verb_is_the_exit_code(code: ExitCode) -> None:
     assert cli.call(cli.build(FakeVerbs(code)), ["/new"]) == int(code)
@@ -131,7 +155,7 @@ WRONG: dict[str, str] = {
     "plan /new --bwlimit=0": "'0' is no limit.",
     "/new --bwlimit=1m --bwlimit=2m": "--bwlimit was given more than once.",
     "plans /new": "There is no `plans`.",
-    "help": "There is no `help`.",
+    "version": "There is no `version`.",
     "STATUS": "There is no `STATUS`.",
     "worke /new": "Got unexpected extra argument(s) (/new)",
     "": "Where to?",
@@ -149,7 +173,7 @@ def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("stauts", "status"), ("roll-back", "rollback"), ("help", "--help"), ("clean", "cleanup")]
+    ("word", "meant"), [("stauts", "status"), ("roll-back", "rollback"), ("version", "--version"), ("clean", "cleanup")]
 )
 def test_a_misspelt_verb_is_not_taken_for_a_target(word: str, meant: str) -> None:
     with pytest.raises(UsageError, match=f"There is no `{word}`") as wrong:
@@ -211,6 +235,24 @@ def test_the_help_names_the_verbs_and_not_the_worker(capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert all(verb in shown for verb in ("run", "plan", "check", "status"))
     assert "worker" not in shown
+
+
+def test_help_is_for_one_who_types_it_without_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["help"]) == composition.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+    assert composition.main(["help", "status"]) == 0
+    assert "--wait" in capsys.readouterr().out
+
+
+def test_the_help_names_the_program_and_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], *([verb] for verb in cli.VERBS[:-1])):
+        assert composition.main([*words, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"Usage: {' '.join(['relocator', *words])} ")
+        assert "..." not in shown.replace("[ARGS]...", "")
+        assert "<list" not in shown
+        assert "<str>" not in shown.replace("TARGET <str>", "")
 
 
 def test_a_verb_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from entrypoint.ordering import IMAGES, Guarded, guarded, ordering_drop_in
 from entrypoint.outlook import rows, to_json
 from entrypoint.plan import Direction, Plan, make
 from entrypoint.selinux import SELinux
+from entrypoint.state import State
 from tests.unit.good_facts import CONTAINERD, DROP_IN, GOOD, INVENTORY, SOURCE, TARGET, TWO, container, mount
 from tests.unit.world import make_world_alone
 
@@ -176,10 +177,10 @@ def test_the_status_says_which_root_has_moved(tmp_path: Path) -> None:
     run.begun(source=str(STORE), target=NEW, direction=Direction.FORTH, only=Only.CONTAINERD)
     found = status.of_run(run, busy=False)
     assert (found.only, found.to_json()["only"]) == (Only.CONTAINERD, "containerd")
-    committed = replace(found, state=status.State.COMMITTED)
+    committed = replace(found, state=State.COMMITTED)
     assert f"containerd's root was moved from {STORE} to {NEW}" in committed.text()
-    assert f"containerd works on {STORE}, as before" in replace(found, state=status.State.ROLLED_BACK).text()
-    assert "containerd config dump" in replace(found, state=status.State.CUT_OFF).text()
+    assert f"containerd works on {STORE}, as before" in replace(found, state=State.ROLLED_BACK).text()
+    assert "containerd config dump" in replace(found, state=State.CUT_OFF).text()
 
 
 def test_no_root_is_looked_for_to_be_adopted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from entrypoint import cli, programs
 from entrypoint.errors import ExitCode
 from entrypoint.standing import CAPABILITIES
-from entrypoint.status import EXIT_CODES
+from entrypoint.state import EXIT_CODES
 from tests.unit.test_cli import FakeVerbs
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.findings import Finding, Severity
+from entrypoint.findings import Finding, Severity, agreed
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `([a-z-]+)` \| (error|warning) \| \S.* \| \S.* \|$", re.MULTILINE)
@@ -49,5 +49,10 @@ def test_what_is_explained_can_be_found_and_is_shown_by_a_test(id: str, level: s
     assert re.search(rf"[\"\[ ]{id}[\"\] ]", SHOWN)
 
 
+def test_what_was_agreed_to_will_be() -> None:
+    found = agreed(Finding("an-id", Severity.ERROR, "They would be removed", "How.", "Do."), ("an-id",))
+    assert (found.severity, found.title, found.remedy) == (Severity.WARNING, "They will be removed", "")
+
+
 def test_a_finding_says_what_how_and_what_to_do() -> None:
-    assert Finding("an-id", Severity.ERROR, "What", "How.", "Do.").text() == "What [an-id]\nHow.\nDo."
+    assert Finding("an-id", Severity.ERROR, "What", "How.", "Do.").text() == "What [an-id]\nHow.\n    Do."

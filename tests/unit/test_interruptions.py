@@ -18,7 +18,7 @@ from entrypoint.inventory import Status
 from entrypoint.log import Phase
 from entrypoint.move import Move
 from entrypoint.record import Event, Run
-from entrypoint.status import State
+from entrypoint.state import State
 from entrypoint.steps import STEPS, Step
 from entrypoint.systemd import Systemd, Unit
 from tests.unit.test_crash_points import Deadly, Killed, safety_net

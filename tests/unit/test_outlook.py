@@ -30,7 +30,9 @@ def test_the_table_has_sizes_places_and_what_is_free_before_and_after() -> None:
     assert found["target"] == "/mnt/data/docker on /mnt/data (ext4, /dev/8:17)"
     assert found["free at the target"] == "100.0 GiB now, 90.0 GiB after the move"
     assert found["free at the source"] == "2.0 GiB now, 2.0 GiB after the move, 12.0 GiB after `cleanup`"
-    assert found["units"].endswith("along with them: app.service")
+    units = "docker.socket, docker.service"
+    assert found["units"] == f"stop: {units}; start: {units}; along with them: app.service"
+    assert "longer where the disk or the processor is busy" in found["time to copy"]
 
 
 def test_on_the_same_file_system_layers_take_and_free_nothing() -> None:

@@ -320,6 +320,19 @@ def test_errors_come_before_warnings_and_all_are_reported_together() -> None:
     assert "[mount-not-in-fstab]" not in refused.value.details
 
 
+def test_the_line_that_fstab_lacks_is_told() -> None:
+    [finding] = check(replace(target(uuid="u-1"), fstab=""))
+    assert finding.remedy == "Add it to /etc/fstab: UUID=u-1 /mnt/data ext4 defaults,nofail 0 2"
+
+
+def test_a_full_target_is_told_by_its_space_alone() -> None:
+    assert ids(target(full="No space left on device", space=Space(0, None))) == ["target-space"]
+    assert ids(target(full="No space left on device", space=Space(100 * GIB, 0))) == ["target-inodes"]
+    [finding] = check(target(full="Disk quota exceeded"))
+    assert finding.id == "target-space"
+    assert "Disk quota exceeded" in finding.detail
+
+
 def test_warnings_do_not_refuse() -> None:
     found = check(replace(GOOD, fstab="", dependents=("app.service",)))
     assert [finding.severity for finding in found] == [Severity.WARNING, Severity.WARNING]

@@ -56,6 +56,29 @@ def test_on_a_terminal_a_line_takes_the_place_of_the_one_before(disk: list[int])
     assert stream.getvalue().count(log.CLEAR) == 3
 
 
+def test_what_comes_after_the_last_byte_is_named_and_no_time_is_promised(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    told = Progress(Path(), 100 * MIB, 1000)
+    disk.append(100 * MIB)
+    told.tell()
+    assert "left" in stream.getvalue()
+    assert "0 files" not in stream.getvalue()
+    disk.append(200 * MIB)
+    told.tell()
+    last = stream.getvalue().split(log.CLEAR)[-1]
+    assert progress.REST in last
+    assert "left" not in last
+
+
+def test_what_has_no_measure_is_shown_on_a_terminal_alone(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    progress.doing("flushing")
+    assert stream.getvalue() == f"{log.CLEAR}  flushing …"
+    log.configure(stream := io.StringIO())
+    progress.doing("flushing")
+    assert stream.getvalue() == ""
+
+
 @pytest.mark.parametrize("columns", [1, 20, 60, 89, 90, 200])
 def test_a_line_that_is_taken_back_never_wraps(disk: list[int], monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -93,6 +93,14 @@ def test_a_unit_that_does_not_start_leaves_nothing(attempt: Attempt, number: int
 
 
 @pytest.mark.usefixtures("_copies")
+def test_a_failure_says_what_became_of_the_copy_and_the_engine(attempt: Attempt) -> None:
+    attempt.calls.failures.add(1)
+    with pytest.raises(SystemdError) as failed:
+        attempt()
+    assert failed.value.details.endswith("The engine was not stopped; the copy was removed.")
+
+
+@pytest.mark.usefixtures("_copies")
 def test_an_interrupt_leaves_nothing(attempt: Attempt) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -10,7 +10,8 @@ import pytest
 
 from entrypoint.errors import UsageError
 from entrypoint.report import NOTHING_ELSE, page, place_of, save
-from entrypoint.status import State, Status
+from entrypoint.state import State
+from entrypoint.status import Status
 from entrypoint.timeline import Span
 from tests.unit.fakes import make_host
 
@@ -25,6 +26,9 @@ MOVED = Status(
     timeline=(Span("pre-copy", 100, 40, False), Span("freeze", 140, 1, True), Span("verify", 141, 1.34, True)),
     verified={"containers": 3, "images": 1},
     frees=5 * 1024**3,
+    host="web1",
+    began="2026-03-01T10:00:00+01:00",
+    ended="2026-03-01T10:01:00+01:00",
 )
 
 
@@ -37,7 +41,8 @@ def parsed(status: Status) -> ElementTree.Element:
 def test_the_page_tells_what_was_and_draws_it() -> None:
     found = parsed(MOVED)
     text = "".join(found.itertext())
-    for words in ("run 000001, committed", "2.3 s", "3 containers, 1 image, all as before", "5.0 GiB", "rollback"):
+    for words in ("run 000001, committed", "2.3 s", "3 containers, 1 image, all as before", "5.0 GiB", "rollback",
+                  "on web1 2026-03-01 10:00:00+01:00", "ended2026-03-01T10:01:00+01:00"):  # fmt: skip
         assert words in text
     bars = [(float(bar.get("x", "0")), bar.get("class")) for bar in found.iter("rect")]
     assert [colour for _, colour in bars] == ["there", "away", "away"]

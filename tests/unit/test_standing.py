@@ -33,6 +33,12 @@ def test_what_is_lacking_is_named_with_its_option(
     assert standing.lacking() == told
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_line_to_run_instead_keeps_the_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    monkeypatch.setattr(os, "isatty", lambda _: terminal)
+    assert standing.full_command(["/new"]).startswith("docker run --rm -it " if terminal else "docker run --rm --priv")
+
+
 def test_the_line_to_run_instead_is_one_that_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standing, "lacking", lambda: ["lacks X", "has no Y"])
     monkeypatch.setenv(standing.IMAGE, "registry/relocator:1; reboot")

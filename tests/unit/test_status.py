@@ -1,5 +1,7 @@
 """The status says what the journal and systemd say, in words and in an exit code."""
 
+import json
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +9,21 @@ from typing import Any
 
 import pytest
 
-from entrypoint import handover, status
+from entrypoint import handover, locality, status
 from entrypoint.errors import ExitCode
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Run
-from entrypoint.status import State, Status
+from entrypoint.state import State
+from entrypoint.status import Status
 from entrypoint.systemd import UnitState
 from entrypoint.unfinished import KEPT
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
+
+# Three hours ahead of UTC, as tzfile(5) has it.
+ZONE = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lBB", 3 * 3600, 0, 0) + b"MSK\0"
 
 
 @pytest.fixture
@@ -100,8 +106,8 @@ def cut_off(run: Run) -> None:
 
 Case = tuple[Callable[[Run], None], UnitState, State, int, tuple[str, ...]]
 CASES: tuple[Case, ...] = (
-    (pre_copying, UnitState.ACTIVE, State.WORKING, 10, ("at work: /old → /new", "pre-copy", "journalctl")),
-    (cut_off, UnitState.ACTIVATING, State.WORKING, 10, ("final sync",)),
+    (pre_copying, UnitState.ACTIVE, State.WORKING, 10, ("at work: /old → /new", "pre-copy", "is up", "status --wait")),
+    (cut_off, UnitState.ACTIVATING, State.WORKING, 10, ("final sync", "journalctl -fu relocator.service")),
     (committed, UnitState.DEACTIVATING, State.WORKING, 10, ("is at work",)),
     (committed, UnitState.INACTIVE, State.COMMITTED, 0, ("from /old to /new", "The old root is still in /old")),
     (proven, UnitState.INACTIVE, State.COMMITTED, 0, ("from /old to /new", "The old root is still in /old")),
@@ -209,6 +215,24 @@ def test_the_downtime_is_told(journal: Journal) -> None:
     times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.PROVEN, Phase.VERIFY, 102.345))
     ended(run, Outcome.COMMITTED)
     assert "The engine was away for 2.3 s." in status.of_run(run, busy=False).text().splitlines()
+
+
+def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(journal)
+    monkeypatch.setattr(locality, "name", lambda _: "web1")
+    lines = run.place.joinpath("journal.jsonl").read_text().splitlines()
+    lines[0] = json.dumps(json.loads(lines[0]) | {"at": 1772355600.4})
+    lines.append(json.dumps({"at": 1772355660.0, "event": "outcome", "outcome": "committed"}))
+    run.place.joinpath("journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    here = make_host(tmp_path / "here")
+    assert status.told_by(here, status.of_run(run, busy=False)).began == "2026-03-01T09:00:00+00:00"
+    here.path("/etc/localtime").symlink_to("../zone")
+    here.path("/zone").write_bytes(ZONE)
+    found = status.told_by(here, status.of_run(run, busy=False))
+    assert (found.host, found.began, found.ended) == ("web1", "2026-03-01T12:00:00+03:00", "2026-03-01T12:01:00+03:00")
+    assert "Begun on web1 2026-03-01 12:00:00+03:00, ended 2026-03-01 12:01:00+03:00." in found.text().splitlines()
 
 
 def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:

@@ -10,7 +10,7 @@ from entrypoint import restart
 from entrypoint.errors import ExitCode, SystemdError
 from entrypoint.inventory import Status
 from entrypoint.plan import Plan
-from entrypoint.status import State as Said
+from entrypoint.state import State as Said
 from entrypoint.status import of_run
 from entrypoint.swarm import Swarm, took_part
 from tests.unit.fakes import DEFAULT_ROOT

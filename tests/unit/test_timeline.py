@@ -4,7 +4,7 @@ import pytest
 
 from entrypoint.log import Phase
 from entrypoint.record import Event, Outcome, Record
-from entrypoint.timeline import AWAY, DOWN, THERE, Span, picture, spans
+from entrypoint.timeline import AWAY, DOWN, THERE, Span, downtime, picture, spans
 
 
 def record(at: float, event: Event, step: str = "") -> Record:
@@ -41,7 +41,49 @@ def test_a_step_that_a_second_worker_has_repeated_lasts_from_its_first_begin() -
 
 def test_the_way_back_is_a_phase_without_an_engine() -> None:
     records = [record(1, Event.INTENT, Phase.FREEZE), record(2, Event.ROLLBACK), record(5, Event.UNDONE, Phase.FREEZE)]
-    assert spans(records) == (Span("rollback", 2, 3, True),)
+    assert spans(records) == (Span("freeze", 1, 1, True), Span("rollback", 2, 3, True))
+
+
+def sick() -> list[Record]:
+    """A move that was proven after 6 s, and taken back two minutes later for a health check, in 9 s."""
+    records = [one for one in committed() if one["event"] != Event.OUTCOME]
+    assert records.pop()["event"] == Event.DONE
+    return [*records, record(148, Event.PROVEN, Phase.VERIFY), record(268, Event.ROLLBACK),
+            record(277, Event.UNDONE, Phase.FREEZE), record(280, Event.OUTCOME)]  # fmt: skip
+
+
+def test_health_checks_are_waited_for_with_the_engine_there() -> None:
+    found = spans(sick())
+    assert [(span.phase, span.seconds, span.away) for span in found[-4:]] == [
+        ("verify", 1, True),
+        ("health checks", 120, False),
+        ("rollback", 9, True),
+        ("remove the copy", 3, False),
+    ]
+    assert downtime(sick()) == sum(span.seconds for span in found if span.away) == 15
+
+
+def test_health_checks_of_a_good_move_are_no_downtime() -> None:
+    records = [*committed()[:-2], record(148, Event.PROVEN, Phase.VERIFY), record(160, Event.DONE, Phase.VERIFY)]
+    assert spans(records)[-1] == Span("health checks", 148, 12, False)
+    assert downtime(records) == 6
+
+
+def test_a_run_that_turned_back_has_every_second_in_a_bar() -> None:
+    """The step that failed, too."""
+    for ended in range(3, 3 + 2 * len(DOWN)):
+        records = [*committed()[: ended + 1], record(200, Event.ROLLBACK), record(204, Event.UNDONE, Phase.FREEZE),
+                   record(204, Event.OUTCOME)]  # fmt: skip
+        found = spans(records)
+        if records[ended]["event"] == Event.INTENT:
+            assert sum(span.seconds for span in found) == 104, [str(span) for span in found]
+            assert downtime(records) == sum(span.seconds for span in found if span.away)
+
+
+def test_a_copy_that_failed_has_its_bar() -> None:
+    begun, settled = record(1, Event.BEGUN), record(8, Event.OUTCOME)
+    assert spans([begun, settled | {"failed_in": Phase.PRE_COPY}]) == (Span("pre-copy", 1, 7, False),)
+    assert spans([begun, settled]) == ()  # one that was killed, and settled by a command much later
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_length() -> None:
