@@ -328,4 +328,4 @@ def test_the_plan_says_that_nothing_is_copied(world: World) -> None:
     assert (made.direction, made.target_engine_id, made.created) == (Direction.ADOPT, "ID", ())
     assert Plan.from_json(made.to_json()) == made
     assert not any("copy " in line for line in made.describe())
-    assert "what is in the adopted root" in made.describe()[5]
+    assert "what is in the adopted root" in made.describe()[6]

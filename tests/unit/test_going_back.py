@@ -173,8 +173,8 @@ def test_the_plan_is_the_moves_own_turned_round(world: World) -> None:
     assert (plan.units, plan.started) == ((SOCKET, SERVICE), (SOCKET, SERVICE))
     assert plan == Plan.from_json(plan.to_json())
     assert not any("copy" in line for line in plan.describe())
-    assert RULES in plan.describe()[1]
-    assert f"remove {DROP_IN}" in plan.describe()[2]
+    assert RULES in plan.describe()[2]
+    assert f"remove {DROP_IN}" in plan.describe()[3]
 
 
 def test_a_configuration_without_a_root_leads_back(world: World) -> None:
