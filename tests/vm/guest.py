@@ -171,13 +171,13 @@ class Guest(Shell):
         self._off()
 
     def _off(self, timeout: float = 60) -> None:
-        if self._channel:
-            self._channel.close()
-            self._channel = None
         if self._qemu:
             self._qemu.wait(timeout)
             self._qemu = None
             self._cgroup.remove()
+        if self._channel:
+            self._channel.close()
+            self._channel = None
 
     @property
     def _open(self) -> socket.socket:
