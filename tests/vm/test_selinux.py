@@ -30,6 +30,7 @@ RULES = "/etc/selinux/default/contexts/files/file_contexts.subs"
 BY_HAND = "/srv/docker"
 WAY = re.compile(r"^ +(printf .* semodule --install=relocator\.cil)$", re.MULTILINE)
 CONTAINER = re.compile(r"system_u:system_r:container_t:s0:c\d+,c\d+")
+CATEGORIES = re.compile(r":container_file_t:s0:c\d+,c\d+$")
 LABELS = "cd {} && find volumes containers image -printf '%P %Z\\n' | sort"
 WRITES = "trap 'exit 0' TERM; while :; do echo beat >>/beats/log; sleep 1; done"
 
@@ -41,6 +42,9 @@ def machine() -> Iterator[Guest]:
         assert booted.run(["getenforce"]).stdout == "Enforcing\n"
         mount_by_uuid(booted)
         booted.docker("run", "-d", "--name=web", "--restart=always", "-v=beats:/beats", "busybox", "sh", "-c", WRITES)
+        booted.docker("run", "--name=once", "-v=kept:/kept", "busybox", "touch", "/kept/file")
+        # At each start of a container the engine labels its volumes as shared: what is new in them loses its categories.
+        booted.docker("restart", "web")
         yield booted
 
 
@@ -86,7 +90,9 @@ def test_a_move_keeps_the_categories_and_a_rollback_takes_the_rule_out(machine: 
     assert machine.run(["cat", RULES]).stdout == f"{TARGET} {SOURCE}\n"
     aimed = machine.run(["matchpathcon", "-n", SOURCE, TARGET]).stdout.split()
     assert aimed == ["system_u:object_r:container_var_lib_t:s0"] * 2
-    assert labels(machine, TARGET).items() >= labels(machine, SOURCE).items()
+    old, new = labels(machine, SOURCE), labels(machine, TARGET)
+    assert {path: (old[path], new.get(path)) for path in old if old[path] != new.get(path)} == {}
+    assert CATEGORIES.search(new["volumes/kept/_data/file"]), new
     machine.reboot()
     assert machine.run(["getenforce"]).stdout == "Enforcing\n"
     await_engine(machine, TARGET)
@@ -125,4 +131,4 @@ def test_the_usual_recipe_fails_in_two_ways(machine: Guest) -> None:
 def labels(machine: Guest, root: str) -> dict[str, str]:
     """Of what the engine does not make anew at each start."""
     listed = machine.run(LABELS.format(root)).stdout.splitlines()
-    return dict(line.rsplit(" ", 1) for line in listed if not line.startswith(("backingFs", "metadata.db")))
+    return dict(line.rsplit(" ", 1) for line in listed if not line.startswith("volumes/backingFs"))
