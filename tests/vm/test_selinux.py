@@ -43,7 +43,7 @@ def machine() -> Iterator[Guest]:
         mount_by_uuid(booted)
         booted.docker("run", "-d", "--name=web", "--restart=always", "-v=beats:/beats", "busybox", "sh", "-c", WRITES)
         booted.docker("run", "--name=once", "-v=kept:/kept", "busybox", "touch", "/kept/file")
-        # At each start of a container the engine labels its volumes as shared: what is new in them loses its categories.
+        # At each start of a container the engine labels its volumes as shared: what is new there loses its categories.
         booted.docker("restart", "web")
         yield booted
 
