@@ -1,4 +1,4 @@
-"""A host that enforces, with Debian's policy: a move carries the labels, and the usual recipe fails in two ways."""
+"""A host that enforces, with Debian's policy: a move carries the labels, and the usual recipe does not."""
 
 import json
 import re
@@ -9,7 +9,6 @@ import pytest
 from tests.hosts.content import differences, inventory
 from tests.system.moving import (
     DISK,
-    IMAGE,
     MOVED,
     SOURCE,
     TARGET,
@@ -109,23 +108,15 @@ def test_a_move_keeps_the_categories_and_a_rollback_takes_the_rule_out(machine: 
     assert_nothing_left(machine)
 
 
-def test_the_usual_recipe_fails_in_two_ways(machine: Guest) -> None:
-    """Copied without labels: the engine does not start; where the policy lets it, its containers die."""
+def test_the_usual_recipe_leaves_no_engine(machine: Guest) -> None:
+    """Copied without labels; a copy with them, in the test before, started."""
     machine.run(f"systemctl stop docker.socket docker.service; cp -r {SOURCE} {BY_HAND}; systemctl start docker.socket")
     try:
         assert restart(machine, BY_HAND) != 0
         assert re.search(r"denied +{ setattr } .*dockerd_t.* tcontext=\S+:var_t:", denials(machine)), denials(machine)
-        machine.run("echo '(typepermissive dockerd_t)' >/root/lax.cil; semodule --install=/root/lax.cil")
-        assert restart(machine, BY_HAND) == 0, machine.journal("docker.service")
-        # busybox, which needs no library, lives
-        died = machine.run(["docker", "run", "--rm", "--entrypoint=/usr/bin/true", IMAGE], check=False)
-        assert died.returncode != 0
-        assert "error while loading shared libraries" in died.stderr, died.stderr
-        assert re.search(r"denied +{ \w+ } .*container_t.* tcontext=\S+:var_t:", denials(machine)), denials(machine)
     finally:
         back = restart(machine)
-        machine.run(["semodule", "--remove=lax"], check=False)
-        assert back == 0, machine.journal("docker.service")
+    assert back == 0, machine.journal("docker.service")
 
 
 def labels(machine: Guest, root: str) -> dict[str, str]:
