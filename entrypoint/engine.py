@@ -26,6 +26,7 @@ from entrypoint.swarm import SCOPE, Swarm, replicas
 SOCKET = "/run/docker.sock"
 ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slowly
 READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
+LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
 CONTAINERD, GRAPHDRIVER = "containerd", "graphdriver"
@@ -169,8 +170,16 @@ class Engine:
     def exit_code(self, container_id: str) -> int:
         return int(self.inspect(container_id)["State"]["ExitCode"])
 
-    def start(self, container_id: str) -> None:
-        self._client.api.start(container_id)
+    def start(self, container_id: str) -> bool:
+        """Whether a container was started. One that an engine was not given the time to end is in containerd's hands
+        for a moment yet, and no task of its id can be begun ("task …: already exists")."""
+        try:
+            self._client.api.start(container_id)
+        except APIError as error:
+            if LEFT not in str(error):
+                raise
+            return False
+        return True
 
     def pause(self, container_id: str) -> bool:
         """Whether the container is paused; one that is just being started again cannot be yet."""

@@ -55,7 +55,7 @@ def _restore(engine: Engine, before: Container) -> None:
         return  # the comparison of the inventories says so
     if before.status in ALIVE and now.status not in ALIVE:
         log.info("container.started", container=before.name, policy=before.policy)
-        engine.start(before.id)
+        until(lambda: engine.start(before.id), waiting_for=f"{before.name} to start", seconds=SETTLING, late=())
     if before.status is Status.PAUSED and now.status is not Status.PAUSED:
         until(lambda: engine.pause(before.id), waiting_for=f"{before.name} to run, to pause it", seconds=SETTLING)
     if before.status not in ALIVE and now.status in ALIVE:

@@ -23,8 +23,10 @@ def bring_down(move: Move) -> None:
     """Stop the engine's units, and see that nothing of it is left on either root.
 
     An engine that was killed, or not given the time, leaves its containers running, on the root it had. The next one
-    that starts there ends them, or with live-restore takes them up again, and then it can be stopped in good order.
-    What it does not know of any more is ended here.
+    that starts there ends them, or with live-restore takes them up again, and then it can be stopped in good order:
+    its containers first, each for itself. A stop of the engine gives all of them together as long as the slowest may
+    take and five seconds (moby daemon/daemon.go, ShutdownTimeout), which on a slow host is too little for those that
+    have to be killed. What it does not know of any more is ended here.
     """
     stop(move)
     try:
@@ -35,7 +37,7 @@ def bring_down(move: Move) -> None:
             bring_up(move)
         except SystemdError as error:
             raise left from error
-        stop(move)
+        stop(move, containers_first=True)
         require_gone(move)
     end_strays(move)
 
@@ -46,10 +48,10 @@ def end_strays(move: Move) -> None:
     strays.end(frozenset().union(*map(strays.containers_in, roots)))
 
 
-def stop(move: Move) -> None:
+def stop(move: Move, *, containers_first: bool = False) -> None:
     hold.take(move.host)
     trace("freeze.held")
-    end_containers(move)
+    end_containers(move, always=containers_first)
     trace("freeze.ended")
     move.systemd.stop(move.plan.units)
     if along := move.plan.containerd:  # not before the engine is down: it ends its containers by it
@@ -64,7 +66,7 @@ def stop(move: Move) -> None:
             raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
 
 
-def end_containers(move: Move) -> None:
+def end_containers(move: Move, *, always: bool) -> None:
     """With live-restore the engine would leave its containers running, writing to the root that is to be copied.
 
     It is asked now, for a reload changes the setting. Where it does not answer, what it leaves is seen afterwards.
@@ -73,7 +75,7 @@ def end_containers(move: Move) -> None:
         return
     try:
         with Engine.opened(socket_of(move.host)) as engine, pool(AT_ONCE) as threads:
-            if engine.info().live_restore:
+            if always or engine.info().live_restore:
                 alive = [one for one in engine.containers() if one.status in ALIVE]
                 for ending in [threads.submit(engine.stop, one.id) for one in alive]:
                     ending.result()

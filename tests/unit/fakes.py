@@ -70,6 +70,7 @@ class Box:
     starts: bool = True
     anonymous_volume: str | None = None
     is_busy: int = 0  # how often it cannot be paused, because it is being started again
+    tasks_left: int = 0  # starts that fail, for the last task is not gone
 
 
 @dataclass
@@ -187,10 +188,15 @@ class FakeEngine(Engine):
     def exit_code(self, container_id: str) -> int:
         return self.daemon.boxes[container_id].exit_code
 
-    def start(self, container_id: str) -> None:
+    def start(self, container_id: str) -> bool:
         self.daemon.calls.record("engine.start", container_id)
-        if self.daemon.boxes[container_id].starts:
+        box = self.daemon.boxes[container_id]
+        if box.tasks_left > 0:
+            box.tasks_left -= 1
+            return False
+        if box.starts:
             self.daemon.set_status(container_id, Status.RUNNING)
+        return True
 
     def pause(self, container_id: str) -> bool:
         self.daemon.calls.record("engine.pause", container_id)

@@ -127,7 +127,9 @@ def test_what_an_engine_has_left_running_is_ended_by_the_next_on_the_same_root(
     monkeypatch.setattr(standstill, "leftovers", lambda _plan: () if world.calls.made.count(STARTED) else (left,))
     assert world.work() is ExitCode.DONE
     names = [call[0] for call in world.calls.made]
-    assert names[2:7] == ["stop", "reset_failed", "start", "stop", "final_sync"]
+    assert names[2:5] == ["stop", "reset_failed", "start"]
+    assert "engine.stop" in names[5 : names.index("stop", 5)]  # each for itself, before the engine is stopped again
+    assert names[names.index("stop", 5) + 1] == "final_sync"
     assert world.daemon.root == TARGET
 
 
@@ -142,6 +144,13 @@ def test_a_container_that_is_just_being_started_again_is_paused_later(world: Wor
     world.daemon.add("busy", Status.PAUSED, "always", is_busy=2)
     assert world.work() is ExitCode.DONE
     assert world.daemon.status("busy") is Status.PAUSED
+
+
+def test_a_container_whose_last_task_is_not_gone_yet_is_started_later(world: World) -> None:
+    world.daemon.add("slow", tasks_left=2)
+    assert world.work() is ExitCode.DONE
+    assert world.daemon.status("slow") is Status.RUNNING
+    assert world.calls.made.count(("engine.start", "slow")) == 3
 
 
 def test_with_live_restore_containers_are_ended_before_the_engine_and_started_after(world: World) -> None:
