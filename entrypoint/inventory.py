@@ -133,7 +133,7 @@ class Inventory:
 
 def counts(stored: Mapping[str, Any]) -> dict[str, int]:
     """How much of each kind a stored inventory has, without the containers that no restart brings back."""
-    lasting = [one for one in map(Container.from_json, stored.get("containers", ())) if not one.is_fleeting]
+    lasting = [one for one in stored.get("containers", ()) if not (one["auto_remove"] or one.get("service"))]
     return {kind: len(lasting if kind == "containers" else stored[kind]) for kind in KINDS if kind in stored}
 
 

@@ -238,7 +238,15 @@ def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
 def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:
     run = begun(journal)
     run.save_plan({"plan": replace(make_plan(), size=5 << 30).to_json()})
-    held = {"containers": [1, 2], "images": {"a": 1}, "volumes": {}, "networks": {}, "plugins": {}}
+    lasting = {"auto_remove": False, "service": ""}
+    passing = [{**lasting, "auto_remove": True}, {**lasting, "service": "web"}]
+    held = {
+        "containers": [lasting, lasting, *passing],
+        "images": {"a": 1},
+        "volumes": {},
+        "networks": {},
+        "plugins": {},
+    }
     run.save_inventory(held)
     times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.DONE, Phase.FREEZE, 101.0))
     times(run, (Event.INTENT, Phase.VERIFY, 101.0), (Event.DONE, Phase.VERIFY, 102.0))
