@@ -61,7 +61,7 @@ def test_it_says_what_it_is_and_starts_from_nothing_that_can_be_changed_from_out
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
     assert labels.keys() >= LABELS
     assert labels["version"] == __version__
-    assert config["Entrypoint"][:2] == ["/usr/bin/python3", "-I"]
+    assert config["Entrypoint"][:3] == ["/usr/bin/env", "/usr/bin/python3", "-I"]
     assert [one for one in config["Env"] if one.partition("=")[0] not in ("PATH", "RELOCATOR_IMAGE")] == []
     assert not config.get("Volumes")
     assert not config.get("ExposedPorts")
