@@ -42,7 +42,7 @@ def machine() -> Iterator[Guest]:
         mount_by_uuid(booted)
         booted.docker("run", "-d", "--name=web", "--restart=always", "-v=beats:/beats", "busybox", "sh", "-c", WRITES)
         booted.docker("run", "--name=once", "-v=kept:/kept", "busybox", "touch", "/kept/file")
-        # At each start of a container the engine labels its volumes as shared: what is new there loses its categories.
+        # After a start a file in a named volume had lost its categories, very likely by the engine's own relabelling.
         booted.docker("restart", "web")
         yield booted
 
