@@ -15,6 +15,7 @@ from entrypoint.loss import Written
 from entrypoint.plan import Plan, make
 from entrypoint.selinux import SELinux
 from entrypoint.validation import require_valid_containerd
+from tests.unit.bolt_file import make_store
 from tests.unit.good_facts import DROP_IN, GOOD, TWO
 from tests.unit.world import along, make_plan
 
@@ -112,13 +113,28 @@ def test_the_plan_says_what_becomes_of_containerd() -> None:
         assert part in told
 
 
+def wrote_into_snapshots(root: Path) -> Path:
+    """Into that of an image, of a container, and of one that the engine has written a file to."""
+    place = root / "io.containerd.snapshotter.v1.overlayfs/snapshots"
+    for name in ("1/fs/bin/new", "2/fs/var/log", "2/fs/etc/hosts", "2/work/x"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"12345")
+    return place
+
+
 def test_what_containers_wrote_into_snapshots_is_told(tmp_path: Path) -> None:
-    place = tmp_path / "io.containerd.snapshotter.v1.overlayfs/snapshots"
-    for name in ("7/fs/var/log", PurePosixPath("8", "work", "x"), "9/fs/etc/hosts"):
-        (place / name).parent.mkdir(parents=True)
-        (place / name).write_bytes(b"12345" if "log" in str(name) else b"")
+    make_store(tmp_path, "web")
+    wrote_into_snapshots(tmp_path)
     found = loss.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
-    assert found.written == (Written("what containers write outside volumes (snapshot 7)", 1, 5),)
+    assert found.written == (Written("container web", 1, 5),)
+
+
+def test_what_was_written_is_told_even_if_nothing_says_by_whom(tmp_path: Path) -> None:
+    place = wrote_into_snapshots(make_store(tmp_path, "web"))
+    (place.parent / "metadata.db").unlink()
+    found = loss.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
+    assert sorted(one.place for one in found.written) == [
+        "container unknown (snapshot 1)", "container unknown (snapshot 2)"]  # fmt: skip
 
 
 def test_what_containerd_makes_of_its_file_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

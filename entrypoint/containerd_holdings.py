@@ -1,0 +1,110 @@
+"""What a root of containerd's holds, as its databases tell it: nothing can be asked of a root that none runs on.
+
+meta.db      v1/NAMESPACE/images/NAME/target/digest, …/content/blob/DIGEST/size, …/snapshots/SNAPSHOTTER/KEY/name
+             (containerd metadata/buckets.go); the engine's key for what a container writes is the container's id
+metadata.db  of a snapshotter: v1/snapshots/NAME/id, the number of its directory (snapshots/storage/bolt.go)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint import bolt
+from entrypoint.bolt import Tree, below, value
+from entrypoint.containerd import BLOBS, DATABASE, NATIVE, OVERLAYFS, snapshots
+from entrypoint.inventory import Inventory
+
+SNAPSHOTS = "metadata.db"
+
+
+@dataclass(frozen=True)
+class ContainerdHoldings:
+    """The digests of images, and the keys of snapshots, of whoever works with it; `incomplete` is what should be there
+    and is not, relative to the root."""
+
+    images: frozenset[str]
+    snapshots: frozenset[str]
+    incomplete: tuple[str, ...]
+
+    @classmethod
+    def of(cls, root: Path) -> "ContainerdHoldings":
+        try:
+            known = below(bolt.read((root / DATABASE).read_bytes()), b"v1")
+        except (OSError, ValueError):
+            return cls(frozenset(), frozenset(), (DATABASE,))
+        return cls(frozenset(_images(known)), frozenset(_keys(known)), tuple(_incomplete(root, known)))
+
+    def lacking(self, inventory: Inventory) -> Iterator[tuple[str, str]]:
+        """Images that an engine holds and this root does not: the kind, and a name for people."""
+        for image, tags in inventory.images.items():
+            if tags and image not in self.images:
+                yield "image", tags.split()[0]
+
+
+def owners(root: Path, snapshotter: str) -> dict[str, str]:
+    """Whose the directories are in which a snapshotter keeps files, by their numbers: the keys of snapshots; nothing of
+    a database that cannot be read."""
+    try:
+        held = _snapshots(root, snapshotter)
+    except (OSError, ValueError):
+        return {}
+    # Its names are of a namespace, a number, and the key (containerd metadata/snapshot.go).
+    return {str(_number(held, name)): name.decode().rpartition("/")[2] for name in held}
+
+
+def _snapshots(root: Path, snapshotter: str) -> Tree:
+    """What a snapshotter keeps, by its own names. Raises OSError and ValueError."""
+    place = root / snapshots(snapshotter) / SNAPSHOTS
+    return below(bolt.read(place.read_bytes()), b"v1", b"snapshots")
+
+
+def _number(held: Tree, name: bytes) -> int:
+    return bolt.unsigned(value(below(held, name), b"id"))
+
+
+def _namespaces(known: Tree) -> Iterator[Tree]:
+    yield from (below(known, name) for name in known)
+
+
+def _images(known: Tree) -> Iterator[str]:
+    for namespace in _namespaces(known):
+        for name in (images := below(namespace, b"images")):
+            yield value(below(images, name, b"target"), b"digest").decode()
+
+
+def _keys(known: Tree) -> Iterator[str]:
+    for namespace in _namespaces(known):
+        for snapshotter in (kept := below(namespace, b"snapshots")):
+            yield from (key.decode() for key in below(kept, snapshotter))
+
+
+def _incomplete(root: Path, known: Tree) -> Iterator[str]:
+    for namespace in _namespaces(known):
+        yield from _blobs_missing(root, below(namespace, b"content", b"blob"))
+        for snapshotter in (OVERLAYFS, NATIVE):
+            yield from _snapshots_missing(root, snapshotter, below(namespace, b"snapshots", snapshotter.encode()))
+
+
+def _blobs_missing(root: Path, blobs: Tree) -> Iterator[str]:
+    for digest in blobs:
+        place = f"{BLOBS}/{digest.decode().replace(':', '/')}"
+        size = bolt.signed(value(below(blobs, digest), b"size"))
+        if not (root / place).is_file() or (root / place).stat().st_size != size:
+            yield place
+
+
+def _snapshots_missing(root: Path, snapshotter: str, wanted: Tree) -> Iterator[str]:
+    """A snapshotter that was never used has no database, and nothing is wanted of it."""
+    if not wanted:
+        return
+    place = snapshots(snapshotter)
+    try:
+        held = _snapshots(root, snapshotter)
+    except (OSError, ValueError):
+        yield f"{place}/{SNAPSHOTS}"
+        return
+    for key in wanted:
+        number = _number(held, value(below(wanted, key), b"name"))
+        directory = f"{place}/snapshots/{number}"
+        if not number or not (root / directory).is_dir():
+            yield directory if number else f"{place}/snapshots: {key.decode()}"

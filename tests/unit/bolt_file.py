@@ -1,0 +1,61 @@
+"""Writes a database of bbolt that is small enough for a page a bucket, as containerd would keep it."""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from entrypoint import bolt
+from entrypoint.containerd import BLOBS, DATABASE, OVERLAYFS, snapshots
+from entrypoint.containerd_holdings import SNAPSHOTS
+
+Branches: TypeAlias = "Mapping[str, Branches | bytes]"
+PAGE = 4096
+
+
+def database(tree: Branches) -> bytes:
+    pages: list[bytes] = [b""] * 2
+    root = _page(tree, pages)
+    for number in (0, 1):
+        raw = struct.pack("<IIIIQQQQQ", bolt.MAGIC, bolt.VERSION, PAGE, 0, root, 0, 0, len(pages), number)
+        pages[number] = bolt.PAGE.pack(number, 4, 0, 0) + raw + struct.pack("<Q", bolt._fnv(raw))
+    return b"".join(page.ljust(-(-len(page) // PAGE) * PAGE, b"\0") for page in pages)
+
+
+def _page(tree: Branches, pages: list[bytes]) -> int:
+    """The number of the page that a bucket is on; those below it come before."""
+    elements, held = b"", b""
+    for place, (name, found) in enumerate(sorted(tree.items())):
+        is_bucket = not isinstance(found, bytes)
+        value = found if isinstance(found, bytes) else bolt.BUCKET.pack(_page(found, pages), 0)
+        where = (len(tree) - place) * 16 + len(held)
+        elements += bolt.LEAF_ELEMENT.pack(int(is_bucket), where, len(name.encode()), len(value))
+        held += name.encode() + value
+    page = bolt.PAGE.pack(len(pages), bolt.LEAF, len(tree), 0) + elements + held
+    assert len(page) <= PAGE
+    pages.append(page)
+    return len(pages) - 1
+
+
+def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
+    """A root of containerd's with an image of one blob and one layer, and the layers of containers."""
+    keys = ["sha256:layer", *containers]
+    names = {key: f"moby/{number}/{key}" for number, key in enumerate(keys, 1)}
+    digest = f"sha256:{image.removeprefix('sha256:')}"
+    moby: Branches = {
+        "content": {"blob": {digest: {"size": bytes([2 * len(b"blob")])}}},
+        "images": {"docker.io/library/app:1": {"target": {"digest": digest.encode()}}},
+        "snapshots": {OVERLAYFS: {key: {"name": name.encode()} for key, name in names.items()}},
+    }
+    own: Branches = {name: {"id": bytes([number])} for number, name in enumerate(names.values(), 1)}
+    place = root / snapshots(OVERLAYFS)
+    for number in range(1, len(keys) + 1):
+        (place / f"snapshots/{number}/fs").mkdir(parents=True)
+    for file, content in (
+        (root / BLOBS / digest.replace(":", "/"), b"blob"),
+        (root / DATABASE, database({"v1": {"moby": moby}})),
+        (place / SNAPSHOTS, database({"v1": {"snapshots": own}})),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return root
