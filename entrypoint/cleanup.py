@@ -39,7 +39,7 @@ ENGINES_OWN = frozenset({
     "btrfs", "devicemapper", "zfs", NAME, finished.NAME,
 })  # fmt: skip
 # And containerd in its own: a directory a plugin, named for it (containerd docs/ops.md); `opt` is Debian's.
-CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME})
+CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME, finished.NAME})
 OURS = ".relocator-removing-"
 EVERY = 5.0  # seconds between two words about the progress
 

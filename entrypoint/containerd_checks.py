@@ -190,14 +190,37 @@ OF_ROOT: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...] = (
 )
 
 
+# Of a root that is adopted nothing is asked that only a copy needs.
+ADOPTED = (target_checks.nesting, target_checks.characters, target_checks.file_system, target_checks.at_boot,
+           target_checks.traverse, selinux_checks.labels, selinux_checks.name)  # fmt: skip
+
+
+def of_adopted(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
+    *_, own = facts.each()
+    for check in ADOPTED:
+        yield from (of_containerd(finding) for finding in check(own))
+
+
 def check(facts: HostFacts) -> Iterator[Finding]:
     """Every finding; of a containerd that the engine manages, or that stays, only whether it can be moved at all."""
     yield from snapshotter(facts)
+    yield from _each(facts, OF_ROOT)
+
+
+def check_adoption(facts: HostFacts) -> Iterator[Finding]:
+    """The same where its root is adopted with the data root."""
+    yield from snapshotter(facts)
+    yield from _each(facts, tuple(of_adopted if one is of_target else one for one in OF_ROOT))
+
+
+def _each(
+    facts: HostFacts, checks: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...]
+) -> Iterator[Finding]:
     found = facts.containerd
     if found is None or facts.containerd_target is None:
         return
     stopped = False
-    for one in OF_ROOT:
+    for one in checks:
         for finding in () if stopped else one(facts, found):
             stopped = stopped or finding.id == "containerd-config-invalid"
             yield finding

@@ -186,6 +186,8 @@ def with_containerd(
         return replace(facts, containerd=found)
     names = (facts.socket.name, facts.service.name, found.service.name)
     wanted = target or containerd.default_target(facts.target.path)
+    if only is None and host.resolve(wanted) == found.root:
+        return replace(facts, containerd=found)  # it is there, and stays
     return replace(
         facts,
         containerd=replace(found, is_named=target is not None),

@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrypoint.engine import GRAPHDRIVER
 from entrypoint.inventory import PREDEFINED_NETWORKS, Inventory
 from entrypoint.layers import DRIVERS, content, database, mounts
 
 NETWORKS = "network/files/local-kv.db"
-SIGNS = ("containers", "image", "volumes", "network")  # every engine makes these in its root
+SIGNS = ("containers", "volumes", "network")  # every engine makes these in its root
+IMAGES = "image"  # and this, unless it keeps its images in containerd
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,12 @@ class Holdings:
     incomplete: tuple[str, ...]
 
     @classmethod
-    def of(cls, root: Path) -> "Holdings":
+    def of(cls, root: Path, store: str = GRAPHDRIVER) -> "Holdings":
         """Containers with `--rm` are left out: the engine removes them when it starts."""
-        return cls(engine_id(root), dict(_containers(root)), frozenset(_volumes(root)), tuple(_incomplete(root)))
+        incomplete = [name for name in SIGNS if not (root / name).is_dir()]
+        if store == GRAPHDRIVER:
+            incomplete += _incomplete(root)
+        return cls(engine_id(root), dict(_containers(root)), frozenset(_volumes(root)), tuple(incomplete))
 
 
 def is_root(place: Path) -> bool:
@@ -96,7 +101,9 @@ def _volumes(root: Path) -> Iterator[str]:
 
 
 def _incomplete(root: Path) -> Iterator[str]:
-    yield from (name for name in SIGNS if not (root / name).is_dir())
+    """What images and containers are made of, where the layers are in the data root."""
+    if not (root / IMAGES).is_dir():
+        yield IMAGES
     if not any((root / driver).is_dir() for driver in DRIVERS):
         yield f"layers ({', '.join(DRIVERS)})"
     yield from (name for name in layer_directories(root, dict(_containers(root))) if not (root / name).is_dir())

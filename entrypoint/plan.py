@@ -211,10 +211,11 @@ class Plan:
 
     def _mark(self) -> Iterator[str]:
         """What the roots are told of themselves when the move is committed (adoption.mark)."""
-        if self.direction is Direction.BACK and not self.alone:
-            yield f"remove {self.source}/{NAME}: it is not the root to use any more"
-        elif not self.alone:
-            yield f"write {self.target}/{NAME}: that the move was committed, for this engine, on this host"
+        if self.direction is Direction.BACK:
+            yield from (f"remove {one.source}/{NAME}: it is not the root to use any more" for one in self.each())
+        else:
+            yield from (f"write {one.target}/{NAME}: that the move was committed, for this engine, on this host"
+                        for one in self.each())  # fmt: skip
 
     def _around(self) -> Iterator[str]:
         """From the switch to the proof."""
@@ -238,7 +239,8 @@ class Plan:
 
 def adopting(made: Plan, engine_id: str) -> Plan:
     """The same, for a target that is a whole root; nothing is copied, and nothing has to be made."""
-    return replace(made, direction=Direction.ADOPT, adopts=engine_id, created=(), checksum=False)
+    along = replace(made.containerd, created=()) if made.containerd else None
+    return replace(made, direction=Direction.ADOPT, adopts=engine_id, created=(), checksum=False, containerd=along)
 
 
 def make(

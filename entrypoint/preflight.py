@@ -7,7 +7,7 @@ tested without a host that has the fault.
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from entrypoint import (
-    adoption,
+    adoption_checks,
     containerd_checks,
     drivers,
     layers,
@@ -21,7 +21,7 @@ from entrypoint import (
     target_checks,
     users,
 )
-from entrypoint.adoption import Adoptable
+from entrypoint.adoption import ADOPT, Adoptable
 from entrypoint.engine import GRAPHDRIVER
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
@@ -49,8 +49,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
     if other:
         return other
     checks = (
-        *adoption.CHECKS,
-        store,
+        *adoption_checks.CHECKS,
         driver,
         store_checks.pending,
         store_checks.unnamed,
@@ -60,9 +59,10 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
         dependents,
         parts_checks.sub_mounts,
         ephemeral,
+        containerd_checks.check_adoption,
     )
     found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
-    return errors_first([*found_so_far, *adoption.check(facts, found, insisted=adoption.ADOPT in accepted)])
+    return errors_first([*found_so_far, *adoption_checks.check(facts, found, insisted=ADOPT in accepted)])
 
 
 def errors_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -89,17 +89,6 @@ def is_already_there(facts: HostFacts) -> bool:
         return False  # there is none
     source, target = facts.moved.source, facts.moved.target
     return source.path == target.resolved or (target.exists and target.identities[0] == source.identity)
-
-
-def store(facts: HostFacts) -> Iterator[Finding]:
-    """A root that is whole has its images in itself; of those in a containerd nothing is known by its files."""
-    if facts.engine.store != GRAPHDRIVER:
-        yield error(
-            "containerd-store",
-            "The engine keeps its images in containerd",
-            "A data root that is adopted would need the containerd root that belongs to it, which cannot be told.",
-            "Set the data root and containerd's root by hand, both while both are stopped.",
-        )
 
 
 def driver(facts: HostFacts) -> Iterator[Finding]:

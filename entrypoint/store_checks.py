@@ -57,14 +57,14 @@ def unnamed(facts: HostFacts) -> Iterator[Finding]:
 def _changes(facts: HostFacts) -> Iterator[tuple[str, str, str]]:
     """What is meant, what it is now, and what it would be. Raises PreflightError or ValueError."""
     engine = facts.engine
-    store = _configured_store(facts)
+    store = configured_store(facts)
     if store and store != engine.store:
         yield "image store", engine.store, store
     elif engine.store == GRAPHDRIVER and (named := facts.storage_driver()) not in ("", engine.driver):
         yield "storage driver", engine.driver, named
 
 
-def _configured_store(facts: HostFacts) -> str:
+def configured_store(facts: HostFacts) -> str:
     """Empty if it does not depend on the configuration; what an engine finds in its root a move carries along."""
     wanted = _feature(facts)
     if facts.engine.remaps or not facts.engine.is_at_least(FEATURE_SINCE):

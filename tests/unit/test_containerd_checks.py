@@ -219,10 +219,6 @@ def test_a_data_root_that_is_there_already_does_not_hide_a_containerd_root_that_
     assert [finding.id for finding in containerd_checks.left_behind(facts)] == found
 
 
-def test_no_root_is_adopted_where_images_are_in_containerd() -> None:
-    assert "containerd-store" in [finding.id for finding in preflight.check_adoption(TWO, None)]
-
-
 def test_the_others_that_have_tasks_are_named() -> None:
     [finding] = check(two(users=("default", "k8s.io")))
     assert "default, k8s.io" in finding.detail
