@@ -19,6 +19,7 @@ SUITE = Suite(
     (
         *CLIENT,
         *("linux-image-cloud-amd64", "initramfs-tools", "zstd", "kmod", "udev", "e2fsprogs"),
+        *("xfsprogs", "nfs-kernel-server"),
         *("selinux-policy-default", "policycoreutils", "policycoreutils-python-utils", "selinux-utils"),
     ),
     release="trixie",
@@ -53,6 +54,7 @@ done
 MASKED = (
     *("systemd-journal-catalog-update.service", "ldconfig.service", "systemd-update-done.service"),
     *("systemd-hwdb-update.service", "serial-getty@ttyS0.service", "getty@tty1.service"),
+    *("nfs-server.service", "nfs-blkmap.service", "rpcbind.service", "rpcbind.socket", "rpc-statd-notify.service"),
     *("systemd-networkd-wait-online.service", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"),
 )
 # Without the socket the kernel tells denials to its own log, and of many only some.
