@@ -25,6 +25,7 @@ from entrypoint import (
     rollback,
     script,
     selinux_access,
+    sentences,
     sibling,
     standing,
     trace,
@@ -102,7 +103,7 @@ class Application:
             return found.exit_code
         if place:
             report.save(place, found)
-        text = json.dumps(found.to_json()) if as_json else found.report(shutil.get_terminal_size().columns)
+        text = json.dumps(found.to_json()) if as_json else sentences.report(found, shutil.get_terminal_size().columns)
         logging.say(text, sys.stdout)
         return found.exit_code
 

@@ -23,13 +23,13 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event
 from entrypoint.recovery import require_no_worker, settle_first
-from entrypoint.remains import Remains, is_in_use, moves, old_roots
+from entrypoint.remains import Remains, is_in_use, moves, old_roots, plan_of
 from entrypoint.removal import Removal
 from entrypoint.roots import Size, measure
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
-from entrypoint.unfinished import NAME
+from entrypoint.unfinished import KEPT, NAME
 from entrypoint.users import users
 
 # What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
@@ -59,6 +59,7 @@ def clean_up(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
 
 
 def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> None:
+    say_kept(host, journal)
     found = old_roots(host, journal)
     if not found:
         log.info("cleanup.nothing")
@@ -94,6 +95,17 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
     say_only_there(host, found, one, held)
     return size
+
+
+def say_kept(host: Host, journal: Journal) -> None:
+    """The copy of the last run, if that failed after an engine had been started on it: a person's to remove."""
+    last = next(reversed(journal.runs()), None)
+    outcome = (last.outcome() or {}) if last else {}
+    if last is None or outcome.get("left", "") in ("", KEPT):
+        return
+    for one in plan_of(last).each():
+        if host.path(one.target).is_dir() and any(host.path(one.target).iterdir()):
+            log.warning("cleanup.copy", root=one.target, why=outcome["left"])
 
 
 def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inventory) -> None:

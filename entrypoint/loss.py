@@ -50,8 +50,7 @@ def between(
     """
     before = now.with_images(before.images) if alone else before
     was, is_now = dict(_names(before)), dict(_names(now))
-    made = tuple(is_now[key] for key in is_now if key not in was)
-    removed = tuple(was[key] for key in was if key not in is_now)
+    made, removed = tuple(_only_in(is_now, was)), tuple(_only_in(was, is_now))
     owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
     written = [] if alone else [*_sums(written_since(root, instant), owners)]
     if containerd:
@@ -61,6 +60,14 @@ def between(
     return Loss(made, removed, tuple(written))
 
 
+def _only_in(these: Mapping[tuple[str, str], str], those: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """The phrases; not for each tag of an image that is only in these itself."""
+    images = {key for kind, key in these.keys() & those.keys() if kind == "image"}
+    for (kind, key), phrase in these.items():
+        if (kind, key) not in those and (kind != "tag" or key.rpartition(" ")[2] in images):
+            yield phrase
+
+
 def _names(inventory: Inventory) -> Iterator[tuple[tuple[str, str], str]]:
     """Everything an engine holds, with a phrase for it; not the containers that no restart brings back."""
     for one in inventory.containers:
@@ -68,6 +75,8 @@ def _names(inventory: Inventory) -> Iterator[tuple[tuple[str, str], str]]:
             yield ("container", one.id), f"container {one.name}"
     for image, tags in inventory.images.items():
         yield ("image", image), f"image {tags or image.removeprefix('sha256:')[:12]}"
+        for tag in tags.split():
+            yield ("tag", f"{tag} of {image}"), f"tag {tag} of image {image.removeprefix('sha256:')[:12]}"
     for volume in inventory.volumes:
         yield ("volume", volume), f"volume {volume}"
     for network, name in inventory.networks.items():

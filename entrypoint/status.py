@@ -1,10 +1,10 @@
-"""What the journal says about the last run, for people and programs, and its exit code."""
+"""What the journal says about the last run, and its exit code; `sentences.py` says it to people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from entrypoint import handover, locality, net, wording
+from entrypoint import handover, locality
 from entrypoint.engine import until
 from entrypoint.errors import ExitCode
 from entrypoint.goal import Only
@@ -17,8 +17,7 @@ from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import frees
 from entrypoint.state import EXIT_CODES, State
 from entrypoint.systemd import Systemd
-from entrypoint.timeline import Span, downtime, last_phase, old_root, picture, spans
-from entrypoint.unfinished import KEPT
+from entrypoint.timeline import Span, downtime, last_phase, old_root, spans
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
 
@@ -31,7 +30,8 @@ class Status:
     `removed`, or `being removed`, after a run that moved the engine. `downtime` is in seconds, from the freeze until
     the engine was proven, None before there is one; `left` says why an unfinished copy is still in the target.
     `verified` counts what was proven to be there again; `frees` are the bytes that the removal of the old root gives
-    back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until `told_by` the host.
+    back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until `told_by` the host. `waiting`
+    are old roots that an earlier run has left, where the last one has left none.
     """
 
     state: State
@@ -53,6 +53,7 @@ class Status:
     host: str = ""
     began: str = ""
     ended: str = ""
+    waiting: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -62,16 +63,6 @@ class Status:
         timeline = [span.to_json() for span in self.timeline]
         return asdict(self) | {"version": 1, "exit_code": int(self.exit_code), "timeline": timeline}
 
-    def text(self) -> str:
-        """For people: what was, what is now, what to do."""
-        first, *others = SENTENCES[self.state](self)
-        return "\n".join(line for line in (first, _when(self), *others) if line)
-
-    def report(self, columns: int) -> str:
-        """The text, and under it how long each phase took."""
-        drawn = picture(self.timeline, columns) if self.state is not State.WORKING else ()
-        return "\n".join((self.text(), *(["", *drawn] if drawn else [])))
-
 
 def read(journal: Journal, systemd: Systemd) -> Status:
     """The last run's status now."""
@@ -79,7 +70,20 @@ def read(journal: Journal, systemd: Systemd) -> Status:
     if not runs:
         return Status(State.NONE)
     busy = systemd.is_busy(handover.UNIT) or journal.is_locked()
-    return of_run(runs[-1], busy)
+    last = of_run(runs[-1], busy)
+    return last if last.state in (State.WORKING, State.COMMITTED) else replace(last, waiting=waiting(runs[:-1]))
+
+
+def waiting(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The old roots that the last of these which moved the engine has left, if they have not been removed since."""
+    moved = [run for run in runs if (run.outcome() or {}).get("outcome") == Outcome.COMMITTED]
+    if not moved:
+        return ()
+    records = moved[-1].records()
+    begun = next((record for record in records if record["event"] == Event.BEGUN), {})
+    if old_root(records) == "removed" or begun.get("direction") == Direction.ADOPT:
+        return ()
+    return tuple(filter(None, (begun.get("source"), *(begun.get("containerd") or ())[:1])))
 
 
 def of_run(run: Run, busy: bool) -> Status:
@@ -131,169 +135,8 @@ def wait(journal: Journal, systemd: Systemd) -> Status:
     return read(journal, systemd)
 
 
-def _took(status: Status) -> str:
-    return f"The engine was away for {status.downtime:.1f} s." if status.downtime is not None else ""
-
-
 def told_by(host: Host, status: Status) -> Status:
     """The same with the host's name, in its local time."""
     zone = locality.zone(host)
     began, ended = (locality.there(one, zone) for one in (status.began, status.ended))
     return replace(status, host=locality.name(host), began=began, ended=ended)
-
-
-def _when(status: Status) -> str:
-    began, ended = (one.replace("T", " ") for one in (status.began, status.ended))
-    where = f" on {status.host}" if status.host else ""
-    return (f"Begun{where} {began}" + (f", ended {ended}." if ended else ".")) if began else ""
-
-
-def _none(_status: Status) -> tuple[str, ...]:
-    return ("No move was ever begun on this host.",)
-
-
-def _working(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} is at work: {status.source} → {status.target}, {status.phase}.",
-        "The engine is up. To wait for the outcome: relocator status --wait"
-        if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
-        else f"Follow it with: journalctl -fu {handover.UNIT}",
-    )
-
-
-def _committed(status: Status) -> tuple[str, ...]:
-    which = "containerd's root" if status.only else "The data root"
-    return (
-        f"{which} {_moved(status)} (run {status.run}).",
-        _took(status),
-        _verified(status),
-        *_left_behind(status),
-    )
-
-
-def _verified(status: Status) -> str:
-    counts = ", ".join(f"{count} {kind if count != 1 else kind[:-1]}" for kind, count in status.verified.items())
-    return f"Verified after the start: {counts}, all as before." if counts else ""
-
-
-def _moved(status: Status) -> str:
-    along = status.containerd
-    if status.direction is Direction.BACK:
-        both = f", and containerd's root to {along[1]}" if along else ""
-        return f"was taken back to {status.target}; it had been in {status.source}{both}"
-    if status.direction is Direction.ADOPT:
-        return f"is {status.target}, which was there already; it had been {status.source}"
-    both = f", and containerd's root from {along[0]} to {along[1]}" if along else ""
-    return f"was moved from {status.source} to {status.target}{both}"
-
-
-def _left_behind(status: Status) -> tuple[str, ...]:
-    if status.old_root == "removed":
-        return (f"The old root {_old(status)} has been removed; there is no way back to it.",)
-    if status.old_root == "being removed":
-        return (f"The removal of the old root {_old(status)} was cut off. To go on: relocator cleanup --yes",)
-    if status.direction is Direction.ADOPT:
-        return (f"What the engine had before stays in {status.source}. To go back to it: relocator rollback",)
-    gain = f" ({wording.size(status.frees)} come back)" if status.frees else ""
-    if status.direction is Direction.BACK:
-        return (
-            f"{_old(status)} is as it was left, with what was written there between the move and the way back. "
-            f"To see what is only there, and to remove it{gain}: relocator cleanup",
-        )
-    return (
-        f"The old root is still in {_old(status)}. To remove it{gain}, once you are content: relocator cleanup",
-        "To go back to it: relocator rollback",
-    )
-
-
-def _old(status: Status) -> str:
-    return status.source + (f" and {status.containerd[0]}" if status.containerd else "")
-
-
-def _who(status: Status) -> str:
-    return "containerd works" if status.only else "The engine runs"
-
-
-def _asking(status: Status) -> str:
-    return "containerd config dump | grep ^root" if status.only else "docker info --format '{{.DockerRootDir}}'"
-
-
-def _new(status: Status) -> str:
-    return status.target + (f" and {status.containerd[1]}" if status.containerd else "")
-
-
-def _rolled_back(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
-        f"Why: {status.reason}",
-        f"{_who(status)} on {_old(status)}, as before.",
-        _took(status),
-        f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
-        again(status),
-    )
-
-
-def again(status: Status) -> str:
-    """What to do next; a copy that an engine was started on is nobody's to remove but the operator's."""
-    if status.left and status.left != KEPT:
-        return f"Mend the cause, look at {_new(status)} and empty it, then run the same command again."
-    return "Mend the cause and run the same command again."
-
-
-def _broken(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} failed in the phase `{status.phase}`, and could not be rolled back completely.",
-        f"Why: {status.reason}",
-        "What could not be undone:",
-        *(f"  {problem}" for problem in status.problems),
-        f"Both roots are there: {_old(status)} (complete, as it was) and {_new(status)}.",
-        f"The copy in {_new(status)}: {status.left}" if status.left else "",
-        "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
-        f"To put the configuration back as it was and start it on {status.source}, on the host:",
-        f"    {net.by_hand(status.run)}",
-    )
-
-
-def _stayed(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} failed in the phase `{status.phase}`, and was not rolled back.",
-        f"Why: {status.reason}",
-        f"The engine is one of several managers of a swarm and has been at work on {status.target}: it stays there, "
-        "because an older state must not be returned to the other managers.",
-        *(f"  {problem}" for problem in status.problems),
-        "See what is amiss: docker node ls; docker ps --all; journalctl -u docker.service -n 50",
-        f"The old root {status.source} is as it was. To return to it all the same, leave the swarm first.",
-    )
-
-
-def _interrupted(status: Status) -> tuple[str, ...]:
-    return (f"Run {status.run} was interrupted before the engine was stopped. Nothing was changed.",)
-
-
-def _cut_off(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} was cut off in the phase `{status.phase}`.",
-        "The engine was started again by the host, on the root that its configuration names.",
-        f"Which one that is: {_asking(status)} ({status.source} or {status.target}).",
-        "To settle it: the same command again.",
-    )
-
-
-def _abandoned(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} ended without a word before the engine was stopped. The engine was not touched.",
-        f"An unfinished copy is in {status.target}; the same command goes on with it.",
-    )
-
-
-SENTENCES = {
-    State.NONE: _none,
-    State.WORKING: _working,
-    State.COMMITTED: _committed,
-    State.ROLLED_BACK: _rolled_back,
-    State.BROKEN: _broken,
-    State.STAYED: _stayed,
-    State.INTERRUPTED: _interrupted,
-    State.CUT_OFF: _cut_off,
-    State.ABANDONED: _abandoned,
-}

@@ -45,6 +45,8 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.nothing": "No old root is left. Nothing to do.",
     "cleanup.proven": "The engine runs on {root}, with {containers} containers, {images} images, {volumes} volumes.",
     "cleanup.found": "The old root {root} takes {size} ({entries} files and directories).",
+    "cleanup.copy": "{root} is the copy of a move that failed ({why}), and is not removed by this. If you need "
+    "nothing of it, empty it yourself.",
     "cleanup.only": "  only there: {what}",
     "cleanup.written": "  only there: what was written to {place} before the way back ({files} files, now {size})",
     "cleanup.progress": "  {root}: {removed} of {entries} removed",

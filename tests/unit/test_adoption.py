@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import adoption, finished, holdings, plan, preflight
+from entrypoint import adoption, finished, holdings, plan, preflight, sentences
 from entrypoint.adoption import ADOPT, Adoptable
 from entrypoint.copying import Copied, identity
 from entrypoint.errors import ExitCode, RelocatorError
@@ -257,7 +257,7 @@ def test_the_engine_is_pointed_at_the_root_and_nothing_is_copied(world: World) -
 
 
 def test_the_status_of_an_adoption_offers_no_removal_of_what_was_not_copied() -> None:
-    told = Status(State.COMMITTED, "000001", "/fresh", "/data", Direction.ADOPT, "kept").text()
+    told = sentences.text(Status(State.COMMITTED, "000001", "/fresh", "/data", Direction.ADOPT, "kept"))
     assert "is /data, which was there already" in told
     assert "cleanup" not in told
 

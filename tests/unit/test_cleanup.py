@@ -19,7 +19,7 @@ from entrypoint.record import Event, Outcome, Run
 from entrypoint.remains import Remains, how_left, old_roots
 from entrypoint.removal import Removal
 from entrypoint.roots import Left, Size
-from entrypoint.unfinished import this_boot
+from entrypoint.unfinished import KEPT, this_boot
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import GOOD, mount, unit
 from tests.unit.world import make_plan
@@ -274,6 +274,17 @@ def test_what_is_only_in_a_root_that_a_way_back_has_left_is_told(
 
 
 # --- the removal ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", ["", KEPT, "the engine was started on it"])
+def test_a_copy_that_an_engine_was_started_on_is_named_and_left(
+    host: Host, journal: Journal, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda _event, root, why: said.append(f"{root} {why}"))
+    moved(journal, host, "/a", "/b").append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, left=left)
+    cleanup.say_kept(host, journal)
+    assert said == ([f"/b {left}"] if left not in ("", KEPT) else [])
 
 
 def events(one: Remains) -> list[str]:

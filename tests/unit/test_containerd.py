@@ -129,6 +129,14 @@ def test_what_containers_wrote_into_snapshots_is_told(tmp_path: Path) -> None:
     assert found.written == (Written("container web", 1, 5),)
 
 
+def test_a_tag_that_an_image_got_or_lost_since_is_told(tmp_path: Path) -> None:
+    held = replace(TWO.inventory, images={"sha256:1": "app:1 app:old"})
+    now = replace(TWO.inventory, images={"sha256:1": "app:1 app:2", "sha256:2": "other:1 other:2"})
+    found = loss.between(held, now, tmp_path, 0.0)
+    assert found.made == ("tag app:2 of image 1", "image other:1 other:2")
+    assert found.removed == ("tag app:old of image 1",)
+
+
 def test_what_was_written_is_told_even_if_nothing_says_by_whom(tmp_path: Path) -> None:
     place = wrote_into_snapshots(make_store(tmp_path, "web"))
     (place.parent / "metadata.db").unlink()

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import configuration, loss, pair, preflight, remains, rollback, status, waking
+from entrypoint import configuration, loss, pair, preflight, remains, rollback, sentences, status, waking
 from entrypoint.adoption import look
 from entrypoint.errors import MoveError, UsageError
 from entrypoint.facts import HostFacts
@@ -178,9 +178,9 @@ def test_the_status_says_which_root_has_moved(tmp_path: Path) -> None:
     found = status.of_run(run, busy=False)
     assert (found.only, found.to_json()["only"]) == (Only.CONTAINERD, "containerd")
     committed = replace(found, state=State.COMMITTED)
-    assert f"containerd's root was moved from {STORE} to {NEW}" in committed.text()
-    assert f"containerd works on {STORE}, as before" in replace(found, state=State.ROLLED_BACK).text()
-    assert "containerd config dump" in replace(found, state=State.CUT_OFF).text()
+    assert f"containerd's root was moved from {STORE} to {NEW}" in sentences.text(committed)
+    assert f"containerd works on {STORE}, as before" in sentences.text(replace(found, state=State.ROLLED_BACK))
+    assert "containerd config dump" in sentences.text(replace(found, state=State.CUT_OFF))
 
 
 def test_no_root_is_looked_for_to_be_adopted(tmp_path: Path) -> None:

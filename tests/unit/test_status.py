@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import handover, locality, status
+from entrypoint import handover, locality, sentences, status
 from entrypoint.errors import ExitCode
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
@@ -147,14 +147,14 @@ def test_a_run_is_told_by_its_records_and_the_worker(
     assert (found.state, int(found.exit_code)) == (state, code)
     assert (found.run, found.source, found.target) == ("000001", "/old", "/new")
     for word in words:
-        assert word in found.text()
+        assert word in sentences.text(found)
     assert found.to_json() | {"version": 1, "state": state, "exit_code": code, "run": "000001"} == found.to_json()
 
 
 def test_a_host_without_a_run_has_no_status(journal: Journal, systemd: FakeSystemd) -> None:
     found = status.read(journal, systemd)
     assert found == Status(State.NONE)
-    assert (found.exit_code, found.text()) == (ExitCode.DONE, "No move was ever begun on this host.")
+    assert (found.exit_code, sentences.text(found)) == (ExitCode.DONE, "No move was ever begun on this host.")
     assert not journal.exists()
 
 
@@ -162,6 +162,31 @@ def test_the_last_run_counts(journal: Journal, systemd: FakeSystemd) -> None:
     rolled_back(begun(journal))
     committed(begun(journal))
     assert (status.read(journal, systemd).run, status.read(journal, systemd).state) == ("000002", State.COMMITTED)
+
+
+def test_a_run_that_came_to_nothing_does_not_hide_what_an_earlier_one_has_left(
+    journal: Journal, systemd: FakeSystemd
+) -> None:
+    first = begun(journal)
+    committed(first)
+    assert "earlier" not in sentences.text(status.read(journal, systemd))
+    ended(begun(journal), Outcome.INTERRUPTED)
+    found = status.read(journal, systemd)
+    assert (found.state, found.waiting) == (State.INTERRUPTED, ("/old",))
+    assert "An earlier move has left /old, which can be removed: relocator cleanup" in sentences.text(found)
+    with journal.locked():
+        assert status.read(journal, systemd).waiting == ()
+    first.append(Event.CLEANED)
+    assert status.read(journal, systemd).waiting == ()
+
+
+def test_what_an_adoption_has_left_waits_for_nobody(journal: Journal, systemd: FakeSystemd) -> None:
+    journal.prepare()
+    run = journal.begin()
+    run.append(Event.BEGUN, source="/fresh", target="/data", direction=Direction.ADOPT)
+    ended(run, Outcome.COMMITTED)
+    ended(begun(journal), Outcome.INTERRUPTED)
+    assert status.read(journal, systemd).waiting == ()
 
 
 def test_whoever_holds_the_lock_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:
@@ -176,12 +201,12 @@ def test_a_copy_that_was_removed_is_not_spoken_of(journal: Journal) -> None:
     rolled_back(run)
     found = status.of_run(run, busy=False)
     assert found.left == ""
-    assert "still there" not in found.text()
+    assert "still there" not in sentences.text(found)
 
 
 @pytest.mark.parametrize("outcome", [*State])
 def test_every_state_has_words_and_a_code(outcome: State) -> None:
-    assert Status(outcome).text()
+    assert sentences.text(Status(outcome))
     assert Status(outcome).exit_code in set(ExitCode)
 
 
@@ -214,7 +239,7 @@ def test_the_downtime_is_told(journal: Journal) -> None:
     run = begun(journal)
     times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.PROVEN, Phase.VERIFY, 102.345))
     ended(run, Outcome.COMMITTED)
-    assert "The engine was away for 2.3 s." in status.of_run(run, busy=False).text().splitlines()
+    assert "The engine was away for 2.3 s." in sentences.text(status.of_run(run, busy=False)).splitlines()
 
 
 def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
@@ -232,7 +257,10 @@ def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
     here.path("/zone").write_bytes(ZONE)
     found = status.told_by(here, status.of_run(run, busy=False))
     assert (found.host, found.began, found.ended) == ("web1", "2026-03-01T12:00:00+03:00", "2026-03-01T12:01:00+03:00")
-    assert "Begun on web1 2026-03-01 12:00:00+03:00, ended 2026-03-01 12:01:00+03:00." in found.text().splitlines()
+    assert (
+        "Begun on web1 2026-03-01 12:00:00+03:00, ended 2026-03-01 12:01:00+03:00."
+        in sentences.text(found).splitlines()
+    )
 
 
 def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:
@@ -255,10 +283,10 @@ def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> Non
     found = status.of_run(run, busy=False)
     assert found.verified == {"containers": 2, "images": 1, "volumes": 0, "networks": 0, "plugins": 0}
     assert found.frees == 5 << 30
-    assert "2 containers, 1 image, 0 volumes, 0 networks, 0 plugins, all as before." in found.text()
-    assert "(5.0 GiB come back)" in found.text()
-    assert found.report(80).startswith(found.text())
-    assert "freeze" in found.report(80).removeprefix(found.text())
+    assert "2 containers, 1 image, 0 volumes, 0 networks, 0 plugins, all as before." in sentences.text(found)
+    assert "(5.0 GiB come back)" in sentences.text(found)
+    assert sentences.report(found, 80).startswith(sentences.text(found))
+    assert "freeze" in sentences.report(found, 80).removeprefix(sentences.text(found))
 
 
 @pytest.mark.parametrize("facts", [{"same_file_system": True}, {"direction": Direction.BACK}])

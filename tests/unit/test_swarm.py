@@ -6,7 +6,7 @@ from threading import Timer
 
 import pytest
 
-from entrypoint import restart
+from entrypoint import restart, sentences
 from entrypoint.errors import ExitCode, SystemdError
 from entrypoint.inventory import Status
 from entrypoint.plan import Plan
@@ -93,8 +93,8 @@ def test_a_manager_that_was_at_work_on_the_new_root_stays_there(world: World) ->
     assert world.daemon.root == TARGET
     status = of_run(world.move.run, busy=False)
     assert (status.state, status.exit_code) == (Said.STAYED, ExitCode.BROKEN)
-    assert "always" in status.text()
-    assert "it stays there" in status.text()
+    assert "always" in sentences.text(status)
+    assert "it stays there" in sentences.text(status)
     assert not list(world.host.path("/run/relocator").glob("hold"))
 
 

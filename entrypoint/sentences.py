@@ -1,0 +1,188 @@
+"""What is told of the last run, for people: what was, what is now, what to do."""
+
+from entrypoint import handover, net, wording
+from entrypoint.log import Phase
+from entrypoint.plan import Direction
+from entrypoint.state import State
+from entrypoint.status import Status
+from entrypoint.timeline import picture
+from entrypoint.unfinished import KEPT
+
+
+def text(status: Status) -> str:
+    first, *others = SENTENCES[status.state](status)
+    return "\n".join(line for line in (first, _when(status), *others, *_earlier(status)) if line)
+
+
+def report(status: Status, columns: int) -> str:
+    """The text, and under it how long each phase took."""
+    drawn = picture(status.timeline, columns) if status.state is not State.WORKING else ()
+    return "\n".join((text(status), *(["", *drawn] if drawn else [])))
+
+
+def _when(status: Status) -> str:
+    began, ended = (one.replace("T", " ") for one in (status.began, status.ended))
+    where = f" on {status.host}" if status.host else ""
+    return (f"Begun{where} {began}" + (f", ended {ended}." if ended else ".")) if began else ""
+
+
+def _took(status: Status) -> str:
+    return f"The engine was away for {status.downtime:.1f} s." if status.downtime is not None else ""
+
+
+def _earlier(status: Status) -> tuple[str, ...]:
+    """A run that came to nothing must not hide what an earlier one has left."""
+    if not status.waiting:
+        return ()
+    return (f"An earlier move has left {' and '.join(status.waiting)}, which can be removed: relocator cleanup",)
+
+
+def _none(_status: Status) -> tuple[str, ...]:
+    return ("No move was ever begun on this host.",)
+
+
+def _working(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} is at work: {status.source} → {status.target}, {status.phase}.",
+        "The engine is up. To wait for the outcome: relocator status --wait"
+        if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
+        else f"Follow it with: journalctl -fu {handover.UNIT}",
+    )
+
+
+def _committed(status: Status) -> tuple[str, ...]:
+    which = "containerd's root" if status.only else "The data root"
+    return (
+        f"{which} {_moved(status)} (run {status.run}).",
+        _took(status),
+        _verified(status),
+        *_left_behind(status),
+    )
+
+
+def _verified(status: Status) -> str:
+    counts = ", ".join(f"{count} {kind if count != 1 else kind[:-1]}" for kind, count in status.verified.items())
+    return f"Verified after the start: {counts}, all as before." if counts else ""
+
+
+def _moved(status: Status) -> str:
+    along = status.containerd
+    if status.direction is Direction.BACK:
+        both = f", and containerd's root to {along[1]}" if along else ""
+        return f"was taken back to {status.target}; it had been in {status.source}{both}"
+    if status.direction is Direction.ADOPT:
+        return f"is {status.target}, which was there already; it had been {status.source}"
+    both = f", and containerd's root from {along[0]} to {along[1]}" if along else ""
+    return f"was moved from {status.source} to {status.target}{both}"
+
+
+def _left_behind(status: Status) -> tuple[str, ...]:
+    if status.old_root == "removed":
+        return (f"The old root {_old(status)} has been removed; there is no way back to it.",)
+    if status.old_root == "being removed":
+        return (f"The removal of the old root {_old(status)} was cut off. To go on: relocator cleanup --yes",)
+    if status.direction is Direction.ADOPT:
+        return (f"What the engine had before stays in {status.source}. To go back to it: relocator rollback",)
+    gain = f" ({wording.size(status.frees)} come back)" if status.frees else ""
+    if status.direction is Direction.BACK:
+        return (
+            f"{_old(status)} is as it was left, with what was written there between the move and the way back. "
+            f"To see what is only there, and to remove it{gain}: relocator cleanup",
+        )
+    return (
+        f"The old root is still in {_old(status)}. To remove it{gain}, once you are content: relocator cleanup",
+        "To go back to it: relocator rollback",
+    )
+
+
+def _old(status: Status) -> str:
+    return status.source + (f" and {status.containerd[0]}" if status.containerd else "")
+
+
+def _who(status: Status) -> str:
+    return "containerd works" if status.only else "The engine runs"
+
+
+def _asking(status: Status) -> str:
+    return "containerd config dump | grep ^root" if status.only else "docker info --format '{{.DockerRootDir}}'"
+
+
+def _new(status: Status) -> str:
+    return status.target + (f" and {status.containerd[1]}" if status.containerd else "")
+
+
+def _rolled_back(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
+        f"Why: {status.reason}",
+        f"{_who(status)} on {_old(status)}, as before.",
+        _took(status),
+        f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
+        again(status),
+    )
+
+
+def again(status: Status) -> str:
+    """What to do next; a copy that an engine was started on is nobody's to remove but the operator's."""
+    if status.left and status.left != KEPT:
+        return f"Mend the cause, look at {_new(status)} and empty it, then run the same command again."
+    return "Mend the cause and run the same command again."
+
+
+def _broken(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} failed in the phase `{status.phase}`, and could not be rolled back completely.",
+        f"Why: {status.reason}",
+        "What could not be undone:",
+        *(f"  {problem}" for problem in status.problems),
+        f"Both roots are there: {_old(status)} (complete, as it was) and {_new(status)}.",
+        f"The copy in {_new(status)}: {status.left}" if status.left else "",
+        "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
+        f"To put the configuration back as it was and start it on {status.source}, on the host:",
+        f"    {net.by_hand(status.run)}",
+    )
+
+
+def _stayed(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} failed in the phase `{status.phase}`, and was not rolled back.",
+        f"Why: {status.reason}",
+        f"The engine is one of several managers of a swarm and has been at work on {status.target}: it stays there, "
+        "because an older state must not be returned to the other managers.",
+        *(f"  {problem}" for problem in status.problems),
+        "See what is amiss: docker node ls; docker ps --all; journalctl -u docker.service -n 50",
+        f"The old root {status.source} is as it was. To return to it all the same, leave the swarm first.",
+    )
+
+
+def _interrupted(status: Status) -> tuple[str, ...]:
+    return (f"Run {status.run} was interrupted before the engine was stopped. Nothing was changed.",)
+
+
+def _cut_off(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} was cut off in the phase `{status.phase}`.",
+        "The engine was started again by the host, on the root that its configuration names.",
+        f"Which one that is: {_asking(status)} ({status.source} or {status.target}).",
+        "To settle it: the same command again.",
+    )
+
+
+def _abandoned(status: Status) -> tuple[str, ...]:
+    return (
+        f"Run {status.run} ended without a word before the engine was stopped. The engine was not touched.",
+        f"An unfinished copy is in {status.target}; the same command goes on with it.",
+    )
+
+
+SENTENCES = {
+    State.NONE: _none,
+    State.WORKING: _working,
+    State.COMMITTED: _committed,
+    State.ROLLED_BACK: _rolled_back,
+    State.BROKEN: _broken,
+    State.STAYED: _stayed,
+    State.INTERRUPTED: _interrupted,
+    State.CUT_OFF: _cut_off,
+    State.ABANDONED: _abandoned,
+}
