@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from entrypoint import selinux_checks, setting_checks, store_checks, target_checks
+from entrypoint import containerd_checks, selinux_checks, setting_checks, store_checks, target_checks
 from entrypoint.adoption import Adoptable, Along
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning
@@ -39,6 +39,8 @@ def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
         yield error("root-incomplete", "The root in the target is not complete", f"Missing in {path}: {shown}.",
                     "Bring it back from where it was copied, or choose another target.")  # fmt: skip
     yield from target_checks.left(facts)
+    for own in facts.each()[1:]:
+        yield from map(containerd_checks.of_containerd, target_checks.left(own))
     if found.along:
         yield from whole_along(found, found.along)
 

@@ -35,8 +35,9 @@ class HostFacts:
     are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
     volumes use, by name; `sized_volumes` the names of those that were made with a limit of size. `selinux` is None
     where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
-    the root that is in the target. `containerd` is the one that the images are in, if they are in one; where its root
-    is to move too, that has a source and a target as well. `alone`: the data root stays, and is its own target.
+    the root that is in the target, `containerd_left` the same of containerd's. `containerd` is the one that the images
+    are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
+    root stays, and is its own target.
     """
 
     engine: EngineInfo
@@ -68,6 +69,7 @@ class HostFacts:
     selinux: SELinux | None = None
     unsettled: str = ""
     left: Left | None = None
+    containerd_left: Left | None = None
     containerd: Containerd | None = None
     containerd_source: Source | None = None
     containerd_target: Target | None = None
@@ -83,7 +85,8 @@ class HostFacts:
         if self.containerd_source is None or self.containerd_target is None:
             return (self,)
         own = replace(self, source=self.containerd_source, target=self.containerd_target, containerd=None,
-                      containerd_source=None, containerd_target=None, alone=False)  # fmt: skip
+                      containerd_source=None, containerd_target=None, alone=False, left=self.containerd_left,
+                      containerd_left=None)  # fmt: skip
         return (own,) if self.alone else (self, own)
 
     @property

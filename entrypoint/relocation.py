@@ -75,8 +75,7 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         if preflight.is_already_there(facts):
             preflight.require(containerd_checks.left_behind(facts))
             return Survey(facts, ())
-        left = remains.how_left(host, journal, str(facts.moved.target.resolved))
-        facts = replace(facts, unsettled=unsettled(journal), left=left)
+        facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
         found = adoption.look(host, facts)
         adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
         facts = facts if adopts else tried(host, facts)
@@ -87,6 +86,12 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
             validation.require_valid(host, facts)
             validation.require_valid_containerd(host, facts)
     return Survey(facts, findings, found if adopts else None)
+
+
+def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:
+    """The facts, with which of the targets an earlier move has left."""
+    found = [remains.how_left(host, journal, str(one.target.resolved)) for one in facts.each()]
+    return replace(facts, left=found[0], containerd_left=found[-1] if facts.containerd_target else None)
 
 
 def tried(host: Host, facts: HostFacts) -> HostFacts:

@@ -98,7 +98,7 @@ def left(facts: HostFacts) -> Iterator[Finding]:
     if facts.left:
         ways = {
             Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",
-            Left.ASIDE: f"What is missed in the engine can be copied out of it: volumes are in {path}/volumes. "
+            Left.ASIDE: "What is missed in the engine can be copied out of it (of a data root from `volumes`). "
             "To remove it: relocator cleanup",
         }
         yield error("root-left", "The engine was moved away from the root in the target",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import adoption, net, plan, preflight
+from entrypoint import adoption, adoption_checks, net, plan, preflight
 from entrypoint.adoption import ADOPT, Adoptable, Along
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_holdings import ContainerdHoldings
@@ -19,6 +19,7 @@ from entrypoint.finished import Finished
 from entrypoint.holdings import Holdings
 from entrypoint.host import Host
 from entrypoint.plan import Direction, make
+from entrypoint.roots import Left
 from entrypoint.steps import STEPS_BACK, Step
 from entrypoint.unfinished import NAME as UNFINISHED
 from tests.unit.bolt_file import make_store
@@ -73,7 +74,7 @@ def test_a_containerd_root_that_stays_is_looked_at_where_it_is(tmp_path: Path) -
     found = look(make_pair(tmp_path), stays)
     assert found.along is not None
     assert (found.along.path, found.along.is_adopted) == (CONTAINERD.root, False)
-    assert ids(found, stays) == [("root-incomplete", "error")]
+    assert [one.id for one in adoption_checks.whole(stays, found)] == ["root-incomplete"]
 
 
 def test_that_of_the_engines_own_containerd_is_a_part_of_the_data_root(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_that_of_the_engines_own_containerd_is_a_part_of_the_data_root(tmp_path:
     found = look(host, managed)
     assert found.along is not None
     assert (found.along.path, found.along.is_adopted) == (TARGET_FACTS.path / MANAGED_ROOT, False)
-    assert ids(found, managed) == []
+    assert list(adoption_checks.whole(managed, found)) == []
 
 
 # --- what speaks against it ------------------------------------------------------------------------------------------
@@ -96,6 +97,12 @@ def ids(found: Adoptable, facts: HostFacts = TWO, *, insisted: bool = False) -> 
 
 def along(**changed: Any) -> Adoptable:
     return replace(FOUND, along=replace(ALONG, **changed))
+
+
+def test_a_containerd_root_that_a_move_has_left_is_refused_even_if_insisted_on() -> None:
+    """Alone, and the data root stayed: it has the record still, and an older state of what containers write."""
+    [(id, level)] = ids(FOUND, replace(TWO, containerd_left=Left.ASIDE), insisted=True)
+    assert (id, level) == ("root-left", "error")
 
 
 NEVER = {
