@@ -40,7 +40,7 @@ system: $(READY) packages ## Run what boots hosts
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) tests/system
 
 MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py going_back.py)
-ENGINE := $(addprefix tests/system/test_,containerd.py containerd_alone.py containerd_kinds.py drivers.py \
+ENGINE := $(addprefix tests/system/test_,containerd.py containerd_alone.py containerd_kinds.py adoption_pair.py drivers.py \
 	usual_recipes.py holdings.py swarm_managers.py)
 crash-matrix: $(READY) packages ## Every instant of a move x every death and fault on booted hosts (an hour), as a table
 	CI=1 $(PYTHON) -m pytest $(MATRIX) -m "matrix or not matrix" -s | tee $(CACHE)/crash-matrix.log || failed=1; \

@@ -11,14 +11,15 @@ is incomplete, in use, or of a newer engine           refused            refused
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint import drivers, loss, target_checks
-from entrypoint.containerd import MANAGED_ROOT
+from entrypoint import containerd_config, drivers, loss, target_checks
+from entrypoint.containerd import MANAGED_ROOT, Containerd
 from entrypoint.containerd_holdings import ContainerdHoldings
 from entrypoint.engine import Engine, socket_of
-from entrypoint.errors import EngineError, VerificationError
+from entrypoint.errors import EngineError, PreflightError, VerificationError
 from entrypoint.facts import HostFacts
 from entrypoint.finished import Finished, identities
 from entrypoint.holdings import Holdings, is_root, lacking
@@ -74,10 +75,10 @@ def look(host: Host, facts: HostFacts) -> Adoptable | None:
     if target_checks.is_unfinished(facts) or not (record or is_root(root)):
         return None
     others = {name: tags for name, tags in facts.inventory.images.items() if name not in facts.own_images}
-    along = look_along(host, facts)
+    along, used = look_along(host, facts), record or facts.engine
     return Adoptable(
         record=record,
-        holdings=Holdings.of(root, record.store if record else facts.engine.store),
+        holdings=Holdings.of(root, used.store, used.driver),
         lacks=tuple(lacks(root, along, facts.inventory.with_images(others))),
         written=tuple(written(host, facts, record)) if record else (),
         host=identities(host),
@@ -98,10 +99,19 @@ def look_along(host: Host, facts: HostFacts) -> Along | None:
     return Along(
         path=path,
         record=Finished.read(place),
-        holdings=ContainerdHoldings.of(place),
+        holdings=ContainerdHoldings.of(place, live=not (own or managed), elsewhere=_names_snapshots(found)),
         in_use=own is not None and is_in_use(place),
         is_adopted=own is not None,
     )
+
+
+def _names_snapshots(found: Containerd) -> bool:
+    """Whether the configuration says where snapshots are."""
+    with suppress(PreflightError):  # what cannot be read is told by another check
+        return any(
+            containerd_config.snapshots_in(one.content, str(one.path)) for one in (found.config, *found.imported)
+        )
+    return False
 
 
 def lacks(root: Path, along: Along | None, held: Inventory) -> Iterator[tuple[str, str]]:
@@ -115,6 +125,8 @@ def written(host: Host, facts: HostFacts, record: Finished) -> Iterator[Written]
     """What was written to the roots that the engine works on since the record was made, but for logs."""
     source = host.path(facts.source.path) / facts.engine.within
     images = host.path(facts.containerd_source.path) if facts.containerd_source else None
+    if facts.containerd and facts.containerd.is_managed:
+        images = source / MANAGED_ROOT
     since = loss.between(facts.inventory, facts.inventory, source, record.at, images)
     yield from (one for one in since.written if not one.place.startswith("the log"))
 
@@ -128,9 +140,9 @@ def prove(host: Host, plan: Plan) -> None:
     """The engine that was started on an adopted root holds what its files say. Raises VerificationError."""
     if plan.direction is not Direction.ADOPT:
         return
+    held = Holdings.of(host.path(plan.target) / plan.within, plan.store, plan.driver)
     with Engine.opened(socket_of(host)) as engine:
         now = engine.inventory()
-    held = Holdings.of(host.path(plan.target) / plan.within, plan.store)
     lost = [f"container {name}" for key, name in held.containers.items() if now.container(key) is None]
     lost += [f"volume {name}" for name in sorted(held.volumes - now.volumes.keys())]
     if now.driver != plan.driver or lost:
@@ -142,8 +154,8 @@ def prove(host: Host, plan: Plan) -> None:
 def mark(host: Host, plan: Plan) -> None:
     """Write into the roots which of them are those to use; the engine is up on them.
 
-    A record that cannot be written takes nothing back: only --adopt is needed then. A data root that stays is what it
-    was.
+    Two that belong together have the same record: where containerd's has moved alone, the data root's is made anew. One
+    that cannot be written takes nothing back: only --adopt is needed then.
     """
     try:
         if plan.direction is Direction.BACK:
@@ -152,7 +164,8 @@ def mark(host: Host, plan: Plan) -> None:
             return
         with Engine.opened(socket_of(host)) as engine:
             record = Finished.now(host, engine.info())
-        for one in plan.each():
-            record.write(host.path(one.target))
+        stays = [host.path(plan.source)] if plan.alone and Finished.read(host.path(plan.source)) else []
+        for root in (*stays, *(host.path(one.target) for one in plan.each())):
+            record.write(root)
     except (OSError, EngineError) as problem:
         log.warning("root.unmarked", why=str(problem))

@@ -1,9 +1,13 @@
 """The checks of a root that is to be adopted: whether it is whole, fits this engine, and is the one that is meant."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from entrypoint import containerd_checks, selinux_checks, setting_checks, store_checks, target_checks
+from entrypoint import selinux_checks, setting_checks, store_checks, target_checks
 from entrypoint.adoption import Adoptable, Along
+from entrypoint.drivers import OVERLOOKED
+from entrypoint.engine import CONTAINERD
+from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning
 
@@ -38,15 +42,22 @@ def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
         shown = ", ".join(found.holdings.incomplete[:5])
         yield error("root-incomplete", "The root in the target is not complete", f"Missing in {path}: {shown}.",
                     "Bring it back from where it was copied, or choose another target.")  # fmt: skip
+    for one in facts.each():
+        if one.target.unfinished:
+            yield error("root-incomplete", "The root in the target is not complete",
+                        f"{one.target.path} says of itself that it is an unfinished copy.",
+                        "Choose another target, or empty this one after a look at what is in it.")  # fmt: skip
     yield from target_checks.left(facts)
-    for own in facts.each()[1:]:
-        yield from map(containerd_checks.of_containerd, target_checks.left(own))
     if found.along:
-        yield from whole_along(found, found.along)
+        yield from whole_along(facts, found, found.along)
 
 
-def whole_along(found: Adoptable, along: Along) -> Iterator[Finding]:
+def whole_along(facts: HostFacts, found: Adoptable, along: Along) -> Iterator[Finding]:
     """containerd's root, and whether it is the one in which the containers have their files."""
+    if facts.containerd_left:
+        yield error("root-left", "The engine was moved away from containerd's root",
+                    f"{along.path} is as it was then; what containers have written since is elsewhere.",
+                    f"See where: relocator status. {ELSEWHERE}.")  # fmt: skip
     if along.in_use:
         yield error("root-in-use", "A containerd works on the root in its target",
                     f"Its database in {along.path} is locked.", f"See which: fuser -v {along.path}")  # fmt: skip
@@ -63,6 +74,10 @@ def whole_along(found: Adoptable, along: Along) -> Iterator[Finding]:
 def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     """Whether this engine can work on it."""
     record, engine = found.record, facts.engine
+    if found.along and found.traces - {OVERLOOKED} and not is_named(facts):
+        yield error("root-driver", "The engine would choose another store on the root in the target",
+                    f"There, {', '.join(sorted(found.traces))} has left something, and the configuration names none.",
+                    'Set "features": {"containerd-snapshotter": true} in daemon.json, and restart it.')  # fmt: skip
     if record is None:
         return
     known = record.engine_version.partition(".")[0]
@@ -73,15 +88,18 @@ def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     if (record.driver, record.store) != (engine.driver, engine.store):
         yield error("root-driver", "The root in the target needs another storage driver",
                     f"It was used with {record.driver} ({record.store}).")  # fmt: skip
-    elif found.along and found.traces and store_checks.configured_store(facts) != engine.store:
-        yield error("root-driver", "The engine would choose another store on the root in the target",
-                    f"There, {', '.join(sorted(found.traces))} has left something, and the configuration names none.",
-                    'Set "features": {"containerd-snapshotter": true} in daemon.json, and restart it.')  # fmt: skip
     if record.within != engine.within:
         yield error("root-remapped", "The root in the target has other users",
                     f"It was used within {record.within or '(no remapping)'}; the engine works within "
                     f"{engine.within or '(no remapping)'}.",
                     "Set userns-remap as it was, and restart the engine.")  # fmt: skip
+
+
+def is_named(facts: HostFacts) -> bool:
+    """Whether the configuration says that images are to be in containerd."""
+    with suppress(PreflightError, ValueError):  # what cannot be read is told by another check
+        return store_checks.configured_store(facts) == CONTAINERD
+    return True
 
 
 def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[tuple[str, str, str]]:
@@ -97,9 +115,9 @@ def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[tuple[str, str, str
         yield ("root-of-another-engine", "The root in the target is another engine's by now",
                f"Its record names {record.engine_id}, it says {found.holdings.engine_id}.")  # fmt: skip
     along = found.along
-    if along and along.is_adopted and (along.record is None or (record and along.record.engine_id != record.engine_id)):
+    if along and along.is_adopted and (along.record is None or (record and along.record != record)):
         yield ("root-unmarked", "containerd's root has no record that it belongs to the root in the target",
-               f"{along.path} {f'names {along.record.engine_id}' if along.record else 'has none'}.")  # fmt: skip
+               f"{along.path} {'has that of another move' if along.record else 'has none'}.")  # fmt: skip
     missed = [f"{kind} {name}" for kind, name in found.lacks if kind in ("container", "volume")]
     if missed:
         yield ("adopted-lacks", "The engine holds what the root in the target does not",

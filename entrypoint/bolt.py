@@ -27,8 +27,8 @@ def read(content: bytes) -> Tree:
     try:
         size, root = _root(content)
         return dict(_bucket(content, size, root * size, DEEPEST))
-    except struct.error as problem:
-        raise ValueError(f"It ends too early: {problem}.") from problem
+    except (struct.error, OverflowError) as problem:
+        raise ValueError(f"It names a place that is not in it: {problem}.") from problem
 
 
 def below(tree: Tree, *names: bytes) -> Tree:
@@ -96,15 +96,15 @@ def _bucket(content: bytes, size: int, place: int, depth: int) -> Iterator[tuple
     """The elements below a page that begins at a `place`."""
     if depth == 0:
         raise ValueError("Its pages lead in a circle.")
-    _number, kind, count, _more = PAGE.unpack_from(content, place)
+    number, kind, count, _more = PAGE.unpack_from(content, place)
+    if kind not in (BRANCH, LEAF) or number != (place // size if place != BUCKET.size else 0):
+        raise ValueError(f"At {place} is a page {number} of kind {kind}.")
     for at in range(place + PAGE.size, place + PAGE.size + 16 * count, 16):
         if kind == BRANCH:
             _where, _key, page = BRANCH_ELEMENT.unpack_from(content, at)
             yield from _bucket(content, size, page * size, depth - 1)
-        elif kind == LEAF:
-            yield _element(content, size, at, depth)
         else:
-            raise ValueError(f"At {place} is a page of kind {kind}.")
+            yield _element(content, size, at, depth)
 
 
 def _element(content: bytes, size: int, at: int, depth: int) -> tuple[bytes, Tree | bytes]:

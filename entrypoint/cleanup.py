@@ -23,7 +23,7 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event
 from entrypoint.recovery import require_no_worker, settle_first
-from entrypoint.remains import Remains, is_in_use, moves, old_roots, plan_of
+from entrypoint.remains import Remains, is_in_use, moves, old_roots
 from entrypoint.removal import Removal
 from entrypoint.roots import Size, measure
 from entrypoint.standing import our_containers
@@ -103,9 +103,12 @@ def say_kept(host: Host, journal: Journal) -> None:
     outcome = (last.outcome() or {}) if last else {}
     if last is None or outcome.get("left", "") in ("", KEPT):
         return
-    for one in plan_of(last).each():
-        if host.path(one.target).is_dir() and any(host.path(one.target).iterdir()):
-            log.warning("cleanup.copy", root=one.target, why=outcome["left"])
+    begun = last.records()[0]
+    for target in filter(None, (begun.get("target"), *(begun.get("containerd") or ())[1:])):
+        place = host.path(target)
+        held = {one.name for one in place.iterdir()} if place.is_dir() else set()
+        if held - {"lost+found"} and not is_in_use(place):
+            log.warning("cleanup.copy", root=target, why=outcome["left"])
 
 
 def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inventory) -> None:
@@ -147,6 +150,9 @@ def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove |
                     "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
     if along:
         yield from containerd_apart(facts, along)
+    if facts.containerd and (old in facts.containerd.root.parents or facts.containerd.root in (old, *old.parents)):
+        yield error("roots-nested", "The old root and containerd's are not apart", f"{old}, {facts.containerd.root}.",
+                    "Move containerd's root elsewhere first.")  # fmt: skip
     for root in facts.each():
         seen = replace(root, target=facts.target)
         nested = old in seen.source.path.parents or seen.source.path in (old, *old.parents)
@@ -175,6 +181,7 @@ def remove(host: Host, one: Remains, size: Size) -> None:
     """Remove one old root. Raises Interrupted, and RollbackError where something could not be removed."""
     root = host.path(one.path)
     one.run.append(Event.CLEANUP, root=one.path)
+    finished.Finished.end(root)  # first of all: half a root is not to be taken for one
     trace("cleanup.begun")
     removal = Removal(root, progress=Progress(one.path, size.entries))
     names = {entry.name for entry in root.iterdir()}

@@ -66,6 +66,11 @@ def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
         yield error("unit-needs-reload", f"{found.service.name} was changed and not loaded",
                     "The move reloads unit files, which would put that change into force.",
                     "Look at the change, then: systemctl daemon-reload")  # fmt: skip
+    yield from nested(facts, found)
+
+
+def nested(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """A root that stays, too: the data root would take a copy of it along, and leave the one that is worked on."""
     for inner, outer in ((found.root, facts.source.path), (facts.source.path, found.root)):
         if inner.is_relative_to(outer):
             yield error(
@@ -217,7 +222,10 @@ def _each(
     facts: HostFacts, checks: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...]
 ) -> Iterator[Finding]:
     found = facts.containerd
-    if found is None or facts.containerd_target is None:
+    if found is None or found.is_managed:
+        return
+    if facts.containerd_target is None:
+        yield from nested(facts, found)
         return
     stopped = False
     for one in checks:

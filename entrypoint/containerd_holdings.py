@@ -2,7 +2,8 @@
 
 meta.db      v1/NAMESPACE/images/NAME/target/digest, …/content/blob/DIGEST/size, …/snapshots/SNAPSHOTTER/KEY/name
              (containerd metadata/buckets.go); the engine's key for what a container writes is the container's id
-metadata.db  of a snapshotter: v1/snapshots/NAME/id, the number of its directory (snapshots/storage/bolt.go)
+metadata.db  of a snapshotter: v1/snapshots/NAME/id, the number of its directory, and kind; a name is a namespace, a
+             number, and the key (snapshots/storage/bolt.go, metadata/snapshot.go)
 """
 
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from entrypoint import bolt
 from entrypoint.bolt import Tree, below, value
 from entrypoint.containerd import BLOBS, DATABASE, NATIVE, OVERLAYFS, snapshots
 from entrypoint.inventory import Inventory
+from entrypoint.tenants import ENGINES
 
 SNAPSHOTS = "metadata.db"
+ACTIVE = b"\2"  # the kind of a snapshot that is written to (snapshots/snapshotter.go)
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,18 @@ class ContainerdHoldings:
     incomplete: tuple[str, ...]
 
     @classmethod
-    def of(cls, root: Path) -> "ContainerdHoldings":
+    def of(cls, root: Path, *, live: bool = False, elsewhere: bool = False) -> "ContainerdHoldings":
+        """Of a root that is worked on (`live`) nothing is missing, and what is collected meanwhile must not seem so.
+
+        `elsewhere`: the configuration names where snapshots are; then they are not looked for.
+        """
         try:
             known = below(bolt.read((root / DATABASE).read_bytes()), b"v1")
+            missing = [] if live else list(_blobs_missing(root, known))
+            missing += [] if live or elsewhere else _snapshots_missing(root, known)
+            return cls(frozenset(_images(known)), frozenset(_keys(known)), tuple(missing))
         except (OSError, ValueError):
             return cls(frozenset(), frozenset(), (DATABASE,))
-        return cls(frozenset(_images(known)), frozenset(_keys(known)), tuple(_incomplete(root, known)))
 
     def lacking(self, inventory: Inventory) -> Iterator[tuple[str, str]]:
         """Images that an engine holds and this root does not: the kind, and a name for people."""
@@ -41,15 +50,22 @@ class ContainerdHoldings:
                 yield "image", tags.split()[0]
 
 
-def owners(root: Path, snapshotter: str) -> dict[str, str]:
-    """Whose the directories are in which a snapshotter keeps files, by their numbers: the keys of snapshots; nothing of
-    a database that cannot be read."""
+def writers(root: Path, snapshotter: str) -> dict[str, str]:
+    """Who writes to the directories of a snapshotter, by their numbers: the id of an engine's container, what tells
+    another's, or an empty text for layers of images. Nothing of a database that cannot be read."""
     try:
         held = _snapshots(root, snapshotter)
+        return {str(_number(held, name)): _writer(held, name) for name in held}
     except (OSError, ValueError):
         return {}
-    # Its names are of a namespace, a number, and the key (containerd metadata/snapshot.go).
-    return {str(_number(held, name)): name.decode().rpartition("/")[2] for name in held}
+
+
+def _writer(held: Tree, name: bytes) -> str:
+    namespace, _, key = name.decode().partition("/")
+    if value(below(held, name), b"kind") != ACTIVE:
+        return ""
+    key = key.partition("/")[2]
+    return key if namespace in ENGINES else f"{key} of namespace {namespace}"
 
 
 def _snapshots(root: Path, snapshotter: str) -> Tree:
@@ -78,25 +94,24 @@ def _keys(known: Tree) -> Iterator[str]:
             yield from (key.decode() for key in below(kept, snapshotter))
 
 
-def _incomplete(root: Path, known: Tree) -> Iterator[str]:
+def _blobs_missing(root: Path, known: Tree) -> Iterator[str]:
     for namespace in _namespaces(known):
-        yield from _blobs_missing(root, below(namespace, b"content", b"blob"))
+        for digest in (blobs := below(namespace, b"content", b"blob")):
+            place = f"{BLOBS}/{digest.decode().replace(':', '/')}"
+            size = bolt.signed(value(below(blobs, digest), b"size"))
+            if not (root / place).is_file() or (root / place).stat().st_size != size:
+                yield place
+
+
+def _snapshots_missing(root: Path, known: Tree) -> Iterator[str]:
+    """Of the snapshotters whose directories are known; one that was never used has no database."""
+    for namespace in _namespaces(known):
         for snapshotter in (OVERLAYFS, NATIVE):
-            yield from _snapshots_missing(root, snapshotter, below(namespace, b"snapshots", snapshotter.encode()))
+            if wanted := below(namespace, b"snapshots", snapshotter.encode()):
+                yield from _directories_missing(root, snapshotter, wanted)
 
 
-def _blobs_missing(root: Path, blobs: Tree) -> Iterator[str]:
-    for digest in blobs:
-        place = f"{BLOBS}/{digest.decode().replace(':', '/')}"
-        size = bolt.signed(value(below(blobs, digest), b"size"))
-        if not (root / place).is_file() or (root / place).stat().st_size != size:
-            yield place
-
-
-def _snapshots_missing(root: Path, snapshotter: str, wanted: Tree) -> Iterator[str]:
-    """A snapshotter that was never used has no database, and nothing is wanted of it."""
-    if not wanted:
-        return
+def _directories_missing(root: Path, snapshotter: str, wanted: Tree) -> Iterator[str]:
     place = snapshots(snapshotter)
     try:
         held = _snapshots(root, snapshotter)

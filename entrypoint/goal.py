@@ -38,7 +38,8 @@ class Goal:
             raise UsageError("Either --containerd-root or --only.", resolution="See: relocator --help")
         if adopts and only is Only.CONTAINERD:
             raise UsageError("Either --adopt or --only containerd.",
-                             resolution="A data root can be adopted; that of containerd is copied.")  # fmt: skip
+                             resolution="Alone, a root of containerd's is copied. To use one that is there, stop the "
+                             "engine and containerd, set its root by hand, and start them.")  # fmt: skip
         return cls(parse_target(target), parse_target(containerd) if containerd else None, only)
 
 

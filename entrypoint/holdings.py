@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from entrypoint.engine import GRAPHDRIVER
 from entrypoint.inventory import PREDEFINED_NETWORKS, Inventory
@@ -26,12 +27,17 @@ class Holdings:
     incomplete: tuple[str, ...]
 
     @classmethod
-    def of(cls, root: Path, store: str = GRAPHDRIVER) -> "Holdings":
-        """Containers with `--rm` are left out: the engine removes them when it starts."""
+    def of(cls, root: Path, store: str = GRAPHDRIVER, driver: str = "") -> "Holdings":
+        """As an engine with this store and driver finds it.
+
+        Containers are left out that it removes when it starts (`--rm`), that are half removed already, or that it does
+        not load, for another driver was in force when they were made (moby daemon/daemon.go, loadContainers).
+        """
         incomplete = [name for name in SIGNS if not (root / name).is_dir()]
         if store == GRAPHDRIVER:
             incomplete += _incomplete(root)
-        return cls(engine_id(root), dict(_containers(root)), frozenset(_volumes(root)), tuple(incomplete))
+        containers = dict(_containers(root, driver))
+        return cls(engine_id(root), containers, frozenset(_volumes(root)), tuple(incomplete))
 
 
 def is_root(place: Path) -> bool:
@@ -82,15 +88,23 @@ def _bytes(place: Path) -> bytes:
         return b""
 
 
-def _containers(root: Path) -> Iterator[tuple[str, str]]:
+def _containers(root: Path, driver: str = "") -> Iterator[tuple[str, str]]:
+    """Those of a driver, or of all: ids and names."""
     for place in sorted((root / "containers").glob("*/config.v2.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            if json.loads((place.parent / "hostconfig.json").read_bytes())["AutoRemove"]:
-                continue
-        name = place.parent.name[:12]
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            name = str(json.loads(place.read_bytes())["Name"]).lstrip("/")
-        yield place.parent.name, name
+        config, asked = _json(place), _json(place.with_name("hostconfig.json"))
+        state = config.get("State")
+        is_dead = isinstance(state, dict) and (state.get("Dead") or state.get("RemovalInProgress"))
+        is_others = driver and config.get("Driver") not in (driver, None, "")
+        if not (asked.get("AutoRemove") or is_dead or is_others):
+            yield place.parent.name, str(config.get("Name") or place.parent.name[:12]).lstrip("/")
+
+
+def _json(place: Path) -> dict[str, Any]:
+    """An object in a file; an empty one where there is none."""
+    with suppress(OSError, ValueError):
+        found = json.loads(place.read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _volumes(root: Path) -> Iterator[str]:

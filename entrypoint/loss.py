@@ -13,7 +13,7 @@ from entrypoint.layers import DRIVERS, MERGING, mounts
 MEASURING = 3600.0  # seconds
 # In a container's first layer, at its creation (moby daemon/initlayer/setup_unix.go).
 MADE_BY_ENGINE = frozenset({".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf"})
-IMAGES_OWN = ""  # the owner of what belongs to no container
+NOBODYS = ""  # the owner of what belongs to no container that is known
 LOGS = ("-json.log", "container.log")
 
 
@@ -54,8 +54,8 @@ def between(
     owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
     written = [] if alone else [*_sums(written_since(root, instant), owners)]
     if containerd:
-        held = containerd_holdings.owners(containerd, now.driver)
-        owners |= {number: owners.get(key, IMAGES_OWN) for number, key in held.items()}
+        for number, writer in containerd_holdings.writers(containerd, now.driver).items():
+            owners[number] = owners.get(writer, writer if " " in writer else NOBODYS)
         written += _sums(snapshots_since(containerd, now.driver, instant), owners)
     return Loss(made, removed, tuple(written))
 
@@ -139,7 +139,7 @@ def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
             return f"the log of container {owners[container]}" if container in owners else None
         case ("snapshots", number, *rest) if "/".join(rest) not in MADE_BY_ENGINE:
             owner = owners.get(number, f"unknown (snapshot {number})")
-            return f"container {owner}" if owner != IMAGES_OWN else None
+            return f"container {owner}" if owner != NOBODYS else None
         case (_, layer, "diff", *_) | (layers.WHOLE, "dir", layer, *_) if layer in owners:
             return f"container {owners[layer]}"
         case _:

@@ -90,8 +90,14 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
 
 def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:
     """The facts, with which of the targets an earlier move has left."""
-    found = [remains.how_left(host, journal, str(one.target.resolved)) for one in facts.each()]
-    return replace(facts, left=found[0], containerd_left=found[-1] if facts.containerd_target else None)
+    images = facts.containerd_target.resolved if facts.containerd_target else None
+    if images is None and facts.containerd:
+        images = facts.containerd.root  # it stays, and may be what the engine has gone back to
+    return replace(
+        facts,
+        left=remains.how_left(host, journal, str(facts.moved.target.resolved)),
+        containerd_left=remains.how_left(host, journal, str(images)) if images else None,
+    )
 
 
 def tried(host: Host, facts: HostFacts) -> HostFacts:

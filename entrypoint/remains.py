@@ -62,16 +62,23 @@ def plan_of(run: Run) -> Plan:
 def old_roots(host: Host, journal: Journal) -> tuple[Remains, ...]:
     """What can be removed: left by a move, not the target of a later one, not removed yet, and still the same.
 
-    Not what an adoption has left: nothing of that was copied.
+    Not what an adoption has left, nor what was left when that was taken back: nothing of it was copied.
     """
     found: dict[str, Remains] = {}
-    for move in moves(journal):
+    for move, before in zip(all_moves := moves(journal), (None, *all_moves), strict=False):
         for number, plan in enumerate(move.plan.each()):
             one = replace(move, plan=plan, is_of_containerd=move.plan.alone or number > 0)
             found.pop(one.plan.target, None)
-            if one.plan.direction is not Direction.ADOPT and not one.is_removed:
+            if is_copied(move.plan.direction, before.plan.direction if before else None) and not one.is_removed:
                 found[one.path] = one
+            else:
+                found.pop(one.path, None)
     return tuple(one for one in found.values() if is_same_directory(host, one.run, one.plan))
+
+
+def is_copied(direction: Direction, before: Direction | None) -> bool:
+    """Whether what a move has left is anywhere else, too; `before` is the direction of the move before it."""
+    return direction is not Direction.ADOPT and (direction, before) != (Direction.BACK, Direction.ADOPT)
 
 
 def how_left(host: Host, journal: Journal, path: str) -> Left | None:

@@ -71,7 +71,8 @@ def _moved(status: Status) -> str:
         both = f", and containerd's root to {along[1]}" if along else ""
         return f"was taken back to {status.target}; it had been in {status.source}{both}"
     if status.direction is Direction.ADOPT:
-        return f"is {status.target}, which was there already; it had been {status.source}"
+        both = f", and containerd's root {along[1]}" if along else ""
+        return f"is {status.target}{both}, which was there already; it had been {_old(status)}"
     both = f", and containerd's root from {along[0]} to {along[1]}" if along else ""
     return f"was moved from {status.source} to {status.target}{both}"
 
@@ -82,7 +83,10 @@ def _left_behind(status: Status) -> tuple[str, ...]:
     if status.old_root == "being removed":
         return (f"The removal of the old root {_old(status)} was cut off. To go on: relocator cleanup --yes",)
     if status.direction is Direction.ADOPT:
-        return (f"What the engine had before stays in {status.source}. To go back to it: relocator rollback",)
+        return (f"What the engine had before stays in {_old(status)}. To go back to it: relocator rollback",)
+    if status.old_root == "adopted":
+        return (f"{_old(status)} stays as it is, for nothing of it was copied. To use it again: relocator --adopt "
+                f"{status.source}",)  # fmt: skip
     gain = f" ({wording.size(status.frees)} come back)" if status.frees else ""
     if status.direction is Direction.BACK:
         return (

@@ -1,12 +1,13 @@
 """What the journal says about the last run, and its exit code; `sentences.py` says it to people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from entrypoint import handover, locality
 from entrypoint.engine import until
-from entrypoint.errors import ExitCode
+from entrypoint.errors import ExitCode, JournalError
 from entrypoint.goal import Only
 from entrypoint.host import Host
 from entrypoint.inventory import counts
@@ -14,7 +15,7 @@ from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record, Run
-from entrypoint.remains import frees
+from entrypoint.remains import frees, is_copied, old_roots
 from entrypoint.state import EXIT_CODES, State
 from entrypoint.systemd import Systemd
 from entrypoint.timeline import Span, downtime, last_phase, old_root, spans
@@ -27,11 +28,11 @@ class Status:
     """The last run. `containerd` is from where to where containerd's root moved along, `only` that it moved alone.
 
     `direction` is `back` for a run that took a move back, `adopt` for one that copied nothing; `old_root` is `kept`,
-    `removed`, or `being removed`, after a run that moved the engine. `downtime` is in seconds, from the freeze until
-    the engine was proven, None before there is one; `left` says why an unfinished copy is still in the target.
-    `verified` counts what was proven to be there again; `frees` are the bytes that the removal of the old root gives
-    back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until `told_by` the host. `waiting`
-    are old roots that an earlier run has left, where the last one has left none.
+    `removed`, `being removed`, or `adopted` if nothing of it was copied, after a run that moved the engine. `downtime`
+    is in seconds, from the freeze until the engine was proven, None before there is one; `left` says why an unfinished
+    copy is still in the target. `verified` counts what was proven to be there again; `frees` are the bytes that the
+    removal of the old root gives back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until
+    `told_by` the host. `waiting` are old roots that an earlier run has left, where the last one has left none.
     """
 
     state: State
@@ -70,27 +71,24 @@ def read(journal: Journal, systemd: Systemd) -> Status:
     if not runs:
         return Status(State.NONE)
     busy = systemd.is_busy(handover.UNIT) or journal.is_locked()
-    last = of_run(runs[-1], busy)
-    return last if last.state in (State.WORKING, State.COMMITTED) else replace(last, waiting=waiting(runs[:-1]))
+    found = of_run(runs[-1], busy)
+    before = [one for one in runs[:-1] if (one.outcome() or {}).get("outcome") == Outcome.COMMITTED]
+    is_back = found.direction is Direction.BACK and bool(before)
+    if found.old_root == "kept" and is_back and not is_copied(Direction.BACK, _direction(before[-1])):
+        return replace(found, old_root="adopted")
+    return found
 
 
-def waiting(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The old roots that the last of these which moved the engine has left, if they have not been removed since."""
-    moved = [run for run in runs if (run.outcome() or {}).get("outcome") == Outcome.COMMITTED]
-    if not moved:
-        return ()
-    records = moved[-1].records()
-    begun = next((record for record in records if record["event"] == Event.BEGUN), {})
-    if old_root(records) == "removed" or begun.get("direction") == Direction.ADOPT:
-        return ()
-    return tuple(filter(None, (begun.get("source"), *(begun.get("containerd") or ())[:1])))
+def _direction(run: Run) -> Direction:
+    begun = next((record for record in run.records() if record["event"] == Event.BEGUN), {})
+    return Direction(begun.get("direction", Direction.FORTH))
 
 
 def of_run(run: Run, busy: bool) -> Status:
     records = run.records()
     begun = next((record for record in records if record["event"] == Event.BEGUN), {})
     outcome = run.outcome() or {}
-    state = _state(outcome, records, busy)
+    state, direction = _state(outcome, records, busy), _direction(run)
     return Status(
         state=state,
         run=run.number,
@@ -98,7 +96,7 @@ def of_run(run: Run, busy: bool) -> Status:
         target=begun.get("target", ""),
         containerd=(found[0], found[1]) if (found := begun.get("containerd")) else None,
         only=Only(found) if (found := begun.get("only")) else None,
-        direction=Direction(begun.get("direction", Direction.FORTH)),
+        direction=direction,
         old_root=old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
         phase=outcome.get("failed_in") or last_phase(records),
         reason=outcome.get("reason", ""),
@@ -106,11 +104,16 @@ def of_run(run: Run, busy: bool) -> Status:
         left=outcome.get("left", ""),
         downtime=downtime(records),
         timeline=spans(records),
-        verified=counts(run.inventory("expected") or run.inventory() or {}) if state is State.COMMITTED else {},
+        verified=_counted(run, direction) if state is State.COMMITTED else {},
         frees=frees(run),
         began=locality.moment(begun.get("at")),
         ended=locality.moment(outcome.get("at")),
     )
+
+
+def _counted(run: Run, direction: Direction) -> Mapping[str, int]:
+    """What was proven to be there again; of an adopted root the engine could not be asked before."""
+    return {} if direction is Direction.ADOPT else counts(run.inventory("expected") or run.inventory() or {})
 
 
 def _state(outcome: Record, records: list[Record], busy: bool) -> State:
@@ -135,8 +138,12 @@ def wait(journal: Journal, systemd: Systemd) -> Status:
     return read(journal, systemd)
 
 
-def told_by(host: Host, status: Status) -> Status:
-    """The same with the host's name, in its local time."""
+def told_by(host: Host, status: Status, journal: Journal) -> Status:
+    """The same with the host's name, in its local time, and with what waits for its removal there."""
+    waiting: tuple[str, ...] = ()
+    if status.state not in (State.NONE, State.WORKING, State.COMMITTED):
+        with suppress(JournalError):  # `cleanup` tells of it
+            waiting = tuple(one.path for one in old_roots(host, journal))
     zone = locality.zone(host)
     began, ended = (locality.there(one, zone) for one in (status.began, status.ended))
-    return replace(status, host=locality.name(host), began=began, ended=ended)
+    return replace(status, host=locality.name(host), began=began, ended=ended, waiting=waiting)

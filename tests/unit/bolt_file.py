@@ -10,7 +10,7 @@ from entrypoint.containerd import BLOBS, DATABASE, OVERLAYFS, snapshots
 from entrypoint.containerd_holdings import SNAPSHOTS
 
 Branches: TypeAlias = "Mapping[str, Branches | bytes]"
-PAGE = 4096
+PAGE, ELEMENTS = 4096, 16
 
 
 def database(tree: Branches) -> bytes:
@@ -23,7 +23,19 @@ def database(tree: Branches) -> bytes:
 
 
 def _page(tree: Branches, pages: list[bytes]) -> int:
-    """The number of the page that a bucket is on; those below it come before."""
+    """The number of the page that a bucket begins on; those below it come before."""
+    names = sorted(tree)
+    if len(names) <= ELEMENTS:
+        return _leaf(tree, pages)
+    leaves = [names[place : place + ELEMENTS] for place in range(0, len(names), ELEMENTS)]
+    numbers = [_leaf({name: tree[name] for name in leaf}, pages) for leaf in leaves]
+    # A name that leads to a page is that of its first element, and is not looked at by who reads all.
+    elements = b"".join(bolt.BRANCH_ELEMENT.pack(0, 0, number) for number in numbers)
+    pages.append(bolt.PAGE.pack(len(pages), bolt.BRANCH, len(numbers), 0) + elements)
+    return len(pages) - 1
+
+
+def _leaf(tree: Branches, pages: list[bytes]) -> int:
     elements, held = b"", b""
     for place, (name, found) in enumerate(sorted(tree.items())):
         is_bucket = not isinstance(found, bytes)
@@ -47,7 +59,10 @@ def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
         "images": {"docker.io/library/app:1": {"target": {"digest": digest.encode()}}},
         "snapshots": {OVERLAYFS: {key: {"name": name.encode()} for key, name in names.items()}},
     }
-    own: Branches = {name: {"id": bytes([number])} for number, name in enumerate(names.values(), 1)}
+    kinds = [b"\3", *(b"\2" for _ in containers)]
+    own: Branches = {
+        name: {"id": bytes([number]), "kind": kinds[number - 1]} for number, name in enumerate(names.values(), 1)
+    }
     place = root / snapshots(OVERLAYFS)
     for number in range(1, len(keys) + 1):
         (place / f"snapshots/{number}/fs").mkdir(parents=True)

@@ -56,6 +56,12 @@ def make_root(root: Path, *containers: str) -> Path:
 def test_the_files_of_a_root_tell_what_it_holds(tmp_path: Path) -> None:
     root = make_root(tmp_path, "web", "rm-job")
     assert Holdings.of(root) == Holdings("ID", {"web": "web"}, frozenset({"data"}), ())
+    for name, said in {"dead": {"State": {"Dead": True}}, "others": {"Driver": "overlayfs"}, "odd": []}.items():
+        (root / "containers" / name).mkdir()
+        (root / "containers" / name / "config.v2.json").write_text(json.dumps(said))
+    held = {"web": "web", "odd": "odd"}
+    assert Holdings.of(root, driver="overlay2").containers == held
+    assert Holdings.of(root).containers == {**held, "others": "others"}
     (root / "overlay2/layer/diff").rmdir()
     (root / "network").rmdir()
     assert Holdings.of(root).incomplete == ("network", "overlay2/layer/diff")

@@ -26,6 +26,7 @@ from tests.unit.bolt_file import make_store
 from tests.unit.fakes import CONTAINERD_ROOT, DEFAULT_ROOT, make_host
 from tests.unit.good_facts import CONTAINERD, TWO, two
 from tests.unit.good_facts import TARGET as TARGET_FACTS
+from tests.unit.good_facts import UNFINISHED as UNFINISHED_COPY
 from tests.unit.test_adoption import RECORD as ONE_RECORD
 from tests.unit.test_adoption import make_root
 from tests.unit.test_crash_pairs import NEW, OLD, boot, safety_net
@@ -101,8 +102,21 @@ def along(**changed: Any) -> Adoptable:
 
 def test_a_containerd_root_that_a_move_has_left_is_refused_even_if_insisted_on() -> None:
     """Alone, and the data root stayed: it has the record still, and an older state of what containers write."""
-    [(id, level)] = ids(FOUND, replace(TWO, containerd_left=Left.ASIDE), insisted=True)
-    assert (id, level) == ("root-left", "error")
+    assert ids(FOUND, replace(TWO, containerd_left=Left.ASIDE), insisted=True) == [("root-left", "error")]
+    stays = replace(TWO, containerd_left=Left.WAY_BACK, containerd_source=None, containerd_target=None)
+    assert ids(along(is_adopted=False), stays, insisted=True) == [("root-left", "error")]
+
+
+@pytest.mark.parametrize("which", ["target", "containerd_target"])
+def test_an_unfinished_copy_is_no_root_even_if_insisted_on(which: str) -> None:
+    facts = replace(TWO, **{which: replace(getattr(TWO, which), unfinished=UNFINISHED_COPY)})
+    assert ids(FOUND, facts, insisted=True) == [("root-incomplete", "error")]
+
+
+def test_traces_of_a_driver_matter_without_a_record_too() -> None:
+    found = replace(FOUND, record=None, traces=frozenset({"overlay2"}))
+    assert ("root-driver", "error") in ids(found, insisted=True)
+    assert ("root-driver", "error") not in ids(replace(found, traces=frozenset({"vfs"})), insisted=True)
 
 
 NEVER = {
@@ -124,7 +138,7 @@ def test_what_cannot_work_is_refused_even_if_insisted_on(name: str, insisted: bo
     assert ids(found, insisted=insisted) == [(id, "error")]
 
 
-@pytest.mark.parametrize("record", [None, replace(RECORD, engine_id="OTHER")])
+@pytest.mark.parametrize("record", [None, replace(RECORD, engine_id="OTHER"), replace(RECORD, at=1.0)])
 def test_a_containerd_root_without_the_same_record_is_insisted_on(record: Finished | None) -> None:
     assert ids(along(record=record)) == [("root-unmarked", "error")]
     assert ids(along(record=record), insisted=True) == [("root-unmarked", "warning")]

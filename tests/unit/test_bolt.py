@@ -31,7 +31,14 @@ def test_one_meta_is_enough(meta: int, held: bolt.Tree) -> None:
     assert bolt.read(REAL[: meta * PAGE] + bytes(64) + REAL[meta * PAGE + 64 :]) == held
 
 
-@pytest.mark.parametrize("content", [b"", b"no database", bytes(2 * PAGE), REAL[: 2 * PAGE], REAL[: 3 * PAGE]])
+ROOT = max(found for place in (0, PAGE) if (found := bolt._meta(REAL, place)))[2] * PAGE
+LOST = REAL[:ROOT] + bytes(PAGE) + REAL[ROOT + PAGE :]
+FAR = REAL[: ROOT + 8] + bolt.PAGE.pack(ROOT // PAGE, bolt.BRANCH, 1, 0)[8:] + bytes([255] * 16) + REAL[ROOT + 32 :]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no database", bytes(2 * PAGE), REAL[: 2 * PAGE], REAL[: 3 * PAGE], LOST, FAR]
+)
 def test_what_is_no_database_or_cut_off_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError):
         bolt.read(content)

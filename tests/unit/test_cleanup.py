@@ -21,7 +21,7 @@ from entrypoint.removal import Removal
 from entrypoint.roots import Left, Size
 from entrypoint.unfinished import KEPT, this_boot
 from tests.unit.fakes import make_host
-from tests.unit.good_facts import GOOD, mount, unit
+from tests.unit.good_facts import CONTAINERD, GOOD, mount, unit
 from tests.unit.world import make_plan
 
 
@@ -72,6 +72,28 @@ def test_a_root_that_was_gone_back_to_is_none(host: Host, journal: Journal) -> N
     moved(journal, host, "/a", "/b")
     moved(journal, host, "/b", "/a")
     assert paths(host, journal) == ["/b"]
+
+
+FORTH, ADOPT, BACK = Direction.FORTH, Direction.ADOPT, Direction.BACK
+
+
+@pytest.mark.parametrize(
+    ("runs", "left"),
+    [
+        ([(ADOPT, "/fresh", "/data")], []),
+        ([(ADOPT, "/fresh", "/data"), (BACK, "/data", "/fresh")], []),
+        ([(FORTH, "/a", "/data"), (ADOPT, "/a", "/data")], []),
+        ([(FORTH, "/a", "/b"), (ADOPT, "/fresh", "/b")], ["/a"]),
+        ([(ADOPT, "/fresh", "/b"), (FORTH, "/b", "/c"), (BACK, "/c", "/b")], ["/c"]),
+    ],
+)
+def test_what_was_never_copied_is_none(
+    host: Host, journal: Journal, runs: list[tuple[Direction, str, str]], left: list[str]
+) -> None:
+    """An adopted root that was gone back from, and what an adoption has left, which it was promised to keep."""
+    for direction, source, target in runs:
+        moved(journal, host, source, target, direction=direction)
+    assert paths(host, journal) == left
 
 
 def test_what_no_run_has_moved_is_none(host: Host, journal: Journal) -> None:
@@ -189,6 +211,9 @@ SOURCE = GOOD.source.path
         ({"mounts": (*GOOD.mounts, mount("/srv/old", "0:1", "ext4"))}, []),
         ({"mounts": (*GOOD.mounts, mount("/srv/older", "0:1", "ext4"))}, []),
         ({"worker": unit("relocator.service")}, ["already-running"]),
+        ({"containerd": CONTAINERD}, []),
+        ({"containerd": replace(CONTAINERD, root=PurePosixPath("/srv/old/containerd"))}, ["roots-nested"]),
+        ({"containerd": replace(CONTAINERD, root=PurePosixPath("/srv"))}, ["roots-nested"]),
     ],
 )
 def test_the_new_root_is_proven_and_the_old_one_needed_by_nobody(
@@ -285,6 +310,23 @@ def test_a_copy_that_an_engine_was_started_on_is_named_and_left(
     moved(journal, host, "/a", "/b").append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, left=left)
     cleanup.say_kept(host, journal)
     assert said == ([f"/b {left}"] if left not in ("", KEPT) else [])
+
+
+def test_no_copy_is_spoken_of_where_an_engine_works_on_it_or_nothing_was_planned(
+    host: Host, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "warning", lambda *_words, **facts: pytest.fail(str(facts)))
+    for place in ("/b/volumes", "/c/lost+found"):
+        host.path(place).mkdir(parents=True)
+    database = host.path("/b/volumes/metadata.db")
+    database.touch()
+    for target in ("/b", "/c"):
+        run = journal.begin()
+        run.begun(source="/a", target=target, boot=this_boot())
+        run.append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, left="it could not be removed")
+        with database.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            cleanup.say_kept(host, journal)
 
 
 def events(one: Remains) -> list[str]:

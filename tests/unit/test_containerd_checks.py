@@ -67,6 +67,8 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("unit-needs-reload", two(service=replace(CONTAINERD.service, needs_reload=True))),
     ("containerd-root-nested", two(root=PurePosixPath("/var/lib/docker/containerd"),
                                    config=config(content=b'root = "/var/lib/docker/containerd"\n'))),
+    ("containerd-root-nested", replace(two(root=PurePosixPath("/var/lib/docker/containerd")),
+                                       containerd_source=None, containerd_target=None)),
     ("containerd-root-flag", flagged()),
     ("containerd-flag-unknown", two(arguments=FLAGGED)),
     ("containerd-flag-unknown", flagged("[Service]\nExecStart=/opt/wrapper\n")),

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -165,28 +166,31 @@ def test_the_last_run_counts(journal: Journal, systemd: FakeSystemd) -> None:
 
 
 def test_a_run_that_came_to_nothing_does_not_hide_what_an_earlier_one_has_left(
-    journal: Journal, systemd: FakeSystemd
+    journal: Journal, systemd: FakeSystemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = begun(journal)
-    committed(first)
-    assert "earlier" not in sentences.text(status.read(journal, systemd))
+    old = SimpleNamespace(path="/old")
+    monkeypatch.setattr(status, "old_roots", lambda _host, _journal: (old,))
+    host = make_host(tmp_path / "zone")
+    committed(begun(journal))
+    assert "earlier" not in sentences.text(status.told_by(host, status.read(journal, systemd), journal))
     ended(begun(journal), Outcome.INTERRUPTED)
-    found = status.read(journal, systemd)
+    found = status.told_by(host, status.read(journal, systemd), journal)
     assert (found.state, found.waiting) == (State.INTERRUPTED, ("/old",))
     assert "An earlier move has left /old, which can be removed: relocator cleanup" in sentences.text(found)
     with journal.locked():
-        assert status.read(journal, systemd).waiting == ()
-    first.append(Event.CLEANED)
-    assert status.read(journal, systemd).waiting == ()
+        assert status.told_by(host, status.read(journal, systemd), journal).waiting == ()
 
 
-def test_what_an_adoption_has_left_waits_for_nobody(journal: Journal, systemd: FakeSystemd) -> None:
+def test_an_adoption_that_was_taken_back_leaves_nothing_to_remove(journal: Journal, systemd: FakeSystemd) -> None:
     journal.prepare()
-    run = journal.begin()
-    run.append(Event.BEGUN, source="/fresh", target="/data", direction=Direction.ADOPT)
-    ended(run, Outcome.COMMITTED)
-    ended(begun(journal), Outcome.INTERRUPTED)
-    assert status.read(journal, systemd).waiting == ()
+    for direction, source, target in ((Direction.ADOPT, "/fresh", "/data"), (Direction.BACK, "/data", "/fresh")):
+        run = journal.begin()
+        run.append(Event.BEGUN, source=source, target=target, direction=direction)
+        ended(run, Outcome.COMMITTED)
+    found = status.read(journal, systemd)
+    assert found.old_root == "adopted"
+    assert "/data stays as it is" in sentences.text(found)
+    assert "cleanup" not in sentences.text(found)
 
 
 def test_whoever_holds_the_lock_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:
@@ -252,10 +256,10 @@ def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
     lines.append(json.dumps({"at": 1772355660.0, "event": "outcome", "outcome": "committed"}))
     run.place.joinpath("journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
     here = make_host(tmp_path / "here")
-    assert status.told_by(here, status.of_run(run, busy=False)).began == "2026-03-01T09:00:00+00:00"
+    assert status.told_by(here, status.of_run(run, busy=False), journal).began == "2026-03-01T09:00:00+00:00"
     here.path("/etc/localtime").symlink_to("../zone")
     here.path("/zone").write_bytes(ZONE)
-    found = status.told_by(here, status.of_run(run, busy=False))
+    found = status.told_by(here, status.of_run(run, busy=False), journal)
     assert (found.host, found.began, found.ended) == ("web1", "2026-03-01T12:00:00+03:00", "2026-03-01T12:01:00+03:00")
     assert (
         "Begun on web1 2026-03-01 12:00:00+03:00, ended 2026-03-01 12:01:00+03:00."
