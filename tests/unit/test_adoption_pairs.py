@@ -1,6 +1,5 @@
 """Where images are in containerd, a whole root in the target is used together with the one that belongs to it."""
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from shutil import rmtree
@@ -28,9 +27,8 @@ from tests.unit.good_facts import CONTAINERD, TWO, two
 from tests.unit.good_facts import TARGET as TARGET_FACTS
 from tests.unit.good_facts import UNFINISHED as UNFINISHED_COPY
 from tests.unit.test_adoption import RECORD as ONE_RECORD
-from tests.unit.test_adoption import make_root
+from tests.unit.test_adoption import die, make_root, steps
 from tests.unit.test_crash_pairs import NEW, OLD, boot, safety_net
-from tests.unit.test_crash_points import Deadly, Failing, Killed
 from tests.unit.world import CONTAINERD_TARGET, TARGET, World, make_world_of_two
 
 RECORD = replace(ONE_RECORD, driver="overlayfs", store="containerd", engine_version="29.0.0")
@@ -180,19 +178,6 @@ def require_one_pair(world: World, code: ExitCode) -> None:
         assert not world.path(f"{target}/late").exists()
     for source in (DEFAULT_ROOT, CONTAINERD_ROOT):
         assert world.path(f"{source}/late").exists()
-
-
-def steps(failing: Step | None) -> list[Step]:
-    return [Failing(one) if one is failing else one for one in STEPS_BACK]
-
-
-def die(world: World, failing: Step | None, at: int) -> list[str]:
-    deadly = Deadly(at)
-    with pytest.MonkeyPatch.context() as inner:
-        deadly.install(inner, world)
-        with suppress(Killed):
-            world.work(steps(failing))
-    return deadly.passed
 
 
 _freeze, SWITCH, _start, VERIFY = STEPS_BACK
