@@ -30,7 +30,7 @@ BY_HAND = "/srv/docker"
 WAY = re.compile(r"^ +(printf .* semodule --install=relocator\.cil)$", re.MULTILINE)
 CONTAINER = re.compile(r"system_u:system_r:container_t:s0:c\d+,c\d+")
 CATEGORIES = re.compile(r":container_file_t:s0:c\d+,c\d+$")
-LABELS = "cd {} && find volumes containers image -printf '%P %Z\\n' | sort"
+LABELS = "cd {} && find volumes containers image -printf '%p %Z\\n' | sort"
 WRITES = "trap 'exit 0' TERM; while :; do echo beat >>/beats/log; sleep 1; done"
 
 
