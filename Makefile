@@ -61,7 +61,7 @@ test-fleets: $(READY) packages ## The examples of docs/fleets.md on three hosts,
 	@tests/install-packages ansible-core
 	CI=1 $(PYTHON) -m pytest tests/system/test_fleets.py -m matrix
 
-test-vm: $(READY) packages ## Whole machines in QEMU: udev, a reboot, a power cut, SELinux enforcing (installs qemu; 40 minutes)
+test-vm: $(READY) packages ## Whole machines in QEMU: udev, a reboot, a power cut, SELinux enforcing (installs qemu; half an hour)
 	@tests/install-packages $$(cat tests/vm/packages.txt)
 	CI=1 $(PYTHON) -m pytest tests/vm -m matrix -s
 
