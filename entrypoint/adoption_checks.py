@@ -77,7 +77,7 @@ def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     if found.along and found.traces - {OVERLOOKED} and not is_named(facts):
         yield error("root-driver", "The engine would choose another store on the root in the target",
                     f"There, {', '.join(sorted(found.traces))} has left something, and the configuration names none.",
-                    'Set "features": {"containerd-snapshotter": true} in daemon.json, and restart it.')  # fmt: skip
+                    'Set "features": {"containerd-snapshotter": true} in daemon.json; restart the engine.')  # fmt: skip
     if record is None:
         return
     known = record.engine_version.partition(".")[0]

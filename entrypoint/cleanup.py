@@ -6,6 +6,7 @@ written before it begins, so that one that was cut off is known as such, and goe
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
@@ -181,7 +182,8 @@ def remove(host: Host, one: Remains, size: Size) -> None:
     """Remove one old root. Raises Interrupted, and RollbackError where something could not be removed."""
     root = host.path(one.path)
     one.run.append(Event.CLEANUP, root=one.path)
-    finished.Finished.end(root)  # first of all: half a root is not to be taken for one
+    with suppress(OSError):  # the removal tells of what cannot be removed
+        finished.Finished.end(root)  # first of all: half a root is not to be taken for one
     trace("cleanup.begun")
     removal = Removal(root, progress=Progress(one.path, size.entries))
     names = {entry.name for entry in root.iterdir()}

@@ -116,7 +116,7 @@ def test_the_plan_says_what_becomes_of_containerd() -> None:
 def wrote_into_snapshots(root: Path) -> Path:
     """Into that of an image, of a container, and of one that the engine has written a file to."""
     place = root / "io.containerd.snapshotter.v1.overlayfs/snapshots"
-    for name in ("1/fs/bin/new", "2/fs/var/log", "2/fs/etc/hosts", "2/work/x"):
+    for name in ("1/fs/bin/new", "2/fs/var/log", "2/fs/etc/hosts", PurePosixPath("2", "work", "x")):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(b"12345")
     return place
