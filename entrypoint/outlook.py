@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from entrypoint import plan as planning
-from entrypoint import throttle, wording
+from entrypoint import outline, throttle, wording
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import does
 from entrypoint.filesystem import Mount
@@ -194,7 +193,7 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
         },
         "downtime": downtime(facts).to_json(),
         "containers": [
-            {"name": one.name, "status": one.status, "fate": planning.fate(one)} for one in facts.inventory.containers
+            {"name": one.name, "status": one.status, "fate": outline.fate(one)} for one in facts.inventory.containers
         ],
         "units": {
             "stopped": list(plan.every_unit),
@@ -206,7 +205,7 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
             for edit in plan.edits
             if edit not in plan.waking
         ],
-        "steps": list(plan.describe()),
+        "steps": list(outline.steps(plan)),
         "way_back": ["relocator rollback", "relocator rollback --yes"],
     }
 

@@ -1,19 +1,16 @@
-"""The plan: pure data, made from facts, printed by `plan`, stored for the worker and executed as it is."""
+"""The plan: pure data, made from facts, printed by `outline.py`, stored for the worker and executed as it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from entrypoint import configuration, containerd_move, settings, waking, wording
+from entrypoint import configuration, containerd_move, settings
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.engine import GRAPHDRIVER
 from entrypoint.facts import HostFacts
-from entrypoint.file_edit import FileEdit, does, missing_directories
-from entrypoint.finished import NAME
-from entrypoint.inventory import ALIVE, Container
+from entrypoint.file_edit import FileEdit, missing_directories
 from entrypoint.layers import DRIVER
-from entrypoint.record import PLACE
 from entrypoint.service import SERVICE
 from entrypoint.systemd import RUNNING
 from entrypoint.target_checks import can_link
@@ -157,85 +154,6 @@ class Plan:
             own["containerd"] = ContainerdMove.from_json(containerd)
         return cls(**{**stored, **edits, **tuples, **own, **several})
 
-    def describe(self) -> tuple[str, ...]:
-        """The steps in order, a sentence each."""
-        roots = [one.source for one in self.each()]
-        left = tuple(f"leave {root} as it is" for root in roots)
-        kept = f"keep the journal of the run in {PLACE}, ahead of every step"
-        if self.direction is not Direction.FORTH:
-            return (kept, *self._stop(), *self._around(), *self._mark(), *left)
-        checked = "the copy and the content of every file" if self.checksum else "the copy"
-        which = "the source" if len(roots) == 1 else "the sources"
-        return (
-            kept,
-            *(one.copying() for one in self.each()),
-            *self._stop(),
-            f"copy what has changed since, flush it to the disk, and check {checked} against {which}",
-            *self._around(),
-            *self._mark(),
-            *left,
-        )
-
-    def copying(self) -> str:
-        """The first copy of one root."""
-        linked = "hard-link" if self.same_file_system else "copy"
-        how = f"{linked} {wording.counted(self.layers, 'image layer')}, copy the rest of"
-        return (
-            f"{how if self.layers or not self.is_of_containerd else 'copy'} {self.source} ({wording.size(self.size)}, "
-            f"{self.entries} files and directories) to {self.target}; the engine runs"
-        )
-
-    def _stop(self) -> Iterator[str]:
-        yield f"stop {' and '.join(self.units)} in one operation; nothing can start them meanwhile"
-        if self.containerd:
-            others = "end what others run with it, and " if self.containerd.ends_others else ""
-            yield f"{others}stop {self.containerd.service}; nothing can start it either"
-
-    def _proof(self) -> str:
-        return "is in the adopted root" if self.direction is Direction.ADOPT else "it held before"
-
-    def _wakes(self, edit: FileEdit) -> str:
-        """An edit of what starts the engine when its disk is mounted after the boot (waking.py)."""
-        if edit.path == waking.UNIT:
-            if edit.after is None:
-                return f"remove {edit.path}: no disk starts the engine any more when it is mounted"
-            return f"write {edit.path}: starts the engine when its disk is mounted later than at boot"
-        then = "wants that unit" if edit.after is not None else "starts the engine no more"
-        return f"{does(edit)} {edit.path}: the mount of that disk {then}"
-
-    def _waits(self, edit: FileEdit, who: str, what: str) -> str:
-        """An edit that makes somebody wait for a disk, or takes such a one away."""
-        if edit.after is None:
-            return f"remove {edit.path}: {who} waits for the disk that it leaves no more"
-        return f"write {edit.path}: {who} waits for the disk of {what}, and does not start without it"
-
-    def _mark(self) -> Iterator[str]:
-        """What the roots are told of themselves when the move is committed (adoption.mark)."""
-        if self.direction is Direction.BACK:
-            yield from (f"remove {one.source}/{NAME}: it is not the root to use any more" for one in self.each())
-        else:
-            yield from (f"write {one.target}/{NAME}: that the move was committed, for this engine, on this host"
-                        for one in self.each())  # fmt: skip
-
-    def _around(self) -> Iterator[str]:
-        """From the switch to the proof."""
-        along = self.containerd
-        yield from (f"change {rule.path}: SELinux's types follow the root" for rule in self.rules)
-        yield from map(self._wakes, self.waking)
-        yield self._waits(self.ordering, "the engine", "its data root" if not self.alone else "its images")
-        if along:
-            yield self._waits(along.ordering, "containerd", "its root")
-            yield from (f"{does(one)} {one.path}: what it names below the root" for one in along.names)
-        if self.paired:
-            yield f"{does(self.paired.switch)} {self.paired.switch.path}: containerd's root is {self.paired.target}"
-        both = "; without it containerd's root would go back by itself" if self.paired else ""
-        which = "containerd's root" if self.alone else "the data root"
-        yield f"{does(self.switch)} {self.switch.path}: from here on {which} is {self.moved.target}{both}"
-        if along and along.started:
-            yield f"start {along.service}"
-        yield f"start {' and '.join(self.started) or 'nothing, for nothing ran'}, and the containers that ran"
-        yield f"compare everything the engine holds with what {self._proof()}; if anything is missing, go back"
-
 
 def adopting(made: Plan, engine_id: str) -> Plan:
     """The same, for a target that is a whole root; nothing is copied, and nothing has to be made."""
@@ -285,18 +203,3 @@ def make(
         store=facts.engine.store,
         one_of_managers=facts.engine.swarm.is_one_of_managers,
     )
-
-
-def fates(containers: tuple[Container, ...]) -> dict[str, str]:
-    """What will happen to each container, by name; only `--rm` containers are lost."""
-    return {one.name: fate(one) for one in containers}
-
-
-def fate(container: Container) -> str:
-    if container.auto_remove and container.status in ALIVE:
-        return "is removed by the engine when it stops (--rm)"
-    if container.service:
-        return "is a task, which the swarm makes anew"
-    if container.status in ALIVE:
-        return f"stops and is {container.status} again after the move"
-    return f"stays {container.status}"

@@ -19,6 +19,7 @@ from entrypoint import (
     drivers,
     handover,
     net,
+    outline,
     outlook,
     preflight,
     probe,
@@ -182,11 +183,11 @@ def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepte
 
 def tell(plan: Plan, containers: tuple[Container, ...]) -> None:
     """Say what will be done, every edit as a diff, and what becomes of each container."""
-    for number, step in enumerate(plan.describe(), 1):
+    for number, step in enumerate(outline.steps(plan), 1):
         log.info("plan.step", number=number, does=step)
     for edit in plan.edits:
         log.info("plan.edit", path=edit.path, diff=edit.diff())
-    for name, fate in planning.fates(containers).items():
+    for name, fate in outline.fates(containers).items():
         log.info("plan.container", name=name, fate=fate)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import adoption, finished, holdings, plan, preflight, sentences
+from entrypoint import adoption, finished, holdings, outline, plan, preflight, sentences
 from entrypoint.adoption import ADOPT, Adoptable
 from entrypoint.copying import Copied, identity
 from entrypoint.errors import ExitCode, RelocatorError
@@ -333,5 +333,5 @@ def test_the_plan_says_that_nothing_is_copied(world: World) -> None:
     made = world.move.plan
     assert (made.direction, made.target_engine_id, made.created) == (Direction.ADOPT, "ID", ())
     assert Plan.from_json(made.to_json()) == made
-    assert not any("copy " in line for line in made.describe())
-    assert "what is in the adopted root" in made.describe()[6]
+    assert not any("copy " in line for line in outline.steps(made))
+    assert "what is in the adopted root" in outline.steps(made)[6]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import adoption, adoption_checks, net, plan, preflight
+from entrypoint import adoption, adoption_checks, net, outline, plan, preflight
 from entrypoint.adoption import ADOPT, Adoptable, Along
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_holdings import ContainerdHoldings
@@ -211,7 +211,7 @@ def test_the_plan_makes_nothing_and_marks_both() -> None:
     made = plan.adopting(make(TWO), "ID")
     assert made.containerd is not None
     assert (made.direction, made.containerd.created) == (Direction.ADOPT, ())
-    told = made.describe()
+    told = outline.steps(made)
     assert [line for line in told if "that the move was committed" in line] == [
         f"write {one.target}/.relocator-root: that the move was committed, for this engine, on this host"
         for one in made.each()

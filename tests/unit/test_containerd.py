@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import containerd, loss
+from entrypoint import containerd, loss, outline
 from entrypoint.containerd import DATABASE, default_target
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.host import Host
@@ -103,7 +103,7 @@ def test_selinux_treats_each_root_as_the_one_that_its_policy_knows() -> None:
 
 
 def test_the_plan_says_what_becomes_of_containerd() -> None:
-    told = "\n".join(make(TWO).describe())
+    told = "\n".join(outline.steps(make(TWO)))
     for part in (
         "copy /var/lib/containerd",
         "stop containerd.service",

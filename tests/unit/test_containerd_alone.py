@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import configuration, loss, pair, preflight, remains, rollback, sentences, status, waking
+from entrypoint import configuration, loss, outline, pair, preflight, remains, rollback, sentences, status, waking
 from entrypoint.adoption import look
 from entrypoint.errors import MoveError, UsageError
 from entrypoint.facts import HostFacts
@@ -91,7 +91,7 @@ def test_the_plan_moves_one_root_and_edits_one_file_that_names_it() -> None:
     assert [edit.path for edit in plan.edits] == [
         *(edit.path for edit in plan.waking), plan.ordering.path, str(CONTAINERD.drop_in.path), plan.switch.path
     ]  # fmt: skip
-    told = "\n".join(plan.describe())
+    told = "\n".join(outline.steps(plan))
     assert f"from here on containerd's root is {NEW}" in told
     assert f"leave {STORE} as it is" in told
     assert "daemon.json" not in told

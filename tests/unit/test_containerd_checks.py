@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import containerd_checks, net, preflight, rollback
+from entrypoint import containerd_checks, net, outline, preflight, rollback
 from entrypoint.containerd import Containerd
 from entrypoint.containerd_move import switch_edit
 from entrypoint.containerd_setting_checks import of_setting
@@ -160,7 +160,7 @@ def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
     back = rollback.plan_back(facts, plan, lambda edit: edit.after)
     assert back.containerd is not None
     assert [(one.before, one.after) for one in back.containerd.names] == [(edit.after, edit.before)]
-    assert "what it names below the root" in "\n".join(plan.describe())
+    assert "what it names below the root" in "\n".join(outline.steps(plan))
 
 
 def test_a_snapshotter_in_the_root_moves_with_it() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import finished, intact, rollback
+from entrypoint import finished, intact, outline, rollback
 from entrypoint.copying import Copied, identity
 from entrypoint.edits import content
 from entrypoint.errors import ExitCode, RelocatorError
@@ -172,9 +172,9 @@ def test_the_plan_is_the_moves_own_turned_round(world: World) -> None:
     assert (plan.switch.after, plan.ordering.after, plan.created) == (CONTENT, None, ())
     assert (plan.units, plan.started) == ((SOCKET, SERVICE), (SOCKET, SERVICE))
     assert plan == Plan.from_json(plan.to_json())
-    assert not any("copy" in line for line in plan.describe())
-    assert RULES in plan.describe()[2]
-    assert f"remove {DROP_IN}" in plan.describe()[3]
+    assert not any("copy" in line for line in outline.steps(plan))
+    assert RULES in outline.steps(plan)[2]
+    assert f"remove {DROP_IN}" in outline.steps(plan)[3]
 
 
 def test_a_configuration_without_a_root_leads_back(world: World) -> None:

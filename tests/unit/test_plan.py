@@ -6,10 +6,12 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from entrypoint import outline
 from entrypoint.file_edit import FileEdit, decode, encode, missing_directories
 from entrypoint.inventory import Status
 from entrypoint.ordering import ordering_drop_in, quote_for_unit
-from entrypoint.plan import Direction, Plan, fates, make
+from entrypoint.outline import fates
+from entrypoint.plan import Direction, Plan, make
 from entrypoint.systemd import UnitState
 from entrypoint.waking import UNIT, places
 from tests.unit.good_facts import DROP_IN, GOOD, ROOT_MOUNT, SOURCE, TARGET, config, container, missing_target, unit
@@ -155,7 +157,7 @@ def test_a_new_target_and_a_new_configuration_are_made_with_their_directories() 
 
 def test_the_description_names_every_path_and_unit_in_the_order_of_the_steps() -> None:
     waking = tuple(replace(DROP_IN, path=PurePosixPath(path)) for path in places(TARGET.mount.point))
-    lines = make(replace(GOOD, waking=waking)).describe()
+    lines = outline.steps(make(replace(GOOD, waking=waking)))
     for line, word in zip(
         lines,
         ("/var/lib/relocator", "10.0 GiB", "docker.socket and docker.service", "check the copy",
@@ -172,7 +174,7 @@ def test_a_removal_is_told_as_what_it_does() -> None:
     plan = make(GOOD)
     back = replace(plan, direction=Direction.BACK, ordering=replace(plan.ordering, after=None),
                    waking=(FileEdit(UNIT, b"x", None),))  # fmt: skip
-    [woken, ordered, marked] = [line for line in back.describe() if line.startswith("remove ")]
+    [woken, ordered, marked] = [line for line in outline.steps(back) if line.startswith("remove ")]
     assert woken == f"remove {UNIT}: no disk starts the engine any more when it is mounted"
     assert ordered.endswith("50-relocator.conf: the engine waits for the disk that it leaves no more")
     assert marked.startswith("remove /var/lib/docker/.relocator-root")
@@ -181,7 +183,7 @@ def test_a_removal_is_told_as_what_it_does() -> None:
 def test_on_the_same_file_system_layers_are_linked() -> None:
     plan = make(replace(GOOD, target=replace(TARGET, mount=ROOT_MOUNT)))
     assert plan.same_file_system
-    assert plan.describe()[1].startswith("hard-link 7 image layers")
+    assert outline.steps(plan)[1].startswith("hard-link 7 image layers")
 
 
 @pytest.mark.parametrize(

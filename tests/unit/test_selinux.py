@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import probe, relocation, rollback, selinux, selinux_checks
+from entrypoint import outline, probe, relocation, rollback, selinux, selinux_checks
 from entrypoint.edits import merged
 from entrypoint.errors import ExitCode, HostCommandError
 from entrypoint.facts import HostFacts
@@ -87,7 +87,7 @@ def test_the_plan_has_the_rule_and_says_it() -> None:
     (edit,) = plan.rules
     assert (edit.path, edit.before, edit.created) == (RULES, FILE.content, ())
     assert edit.after == b"/srv/www /var/www\n/mnt/data/docker /var/lib/docker\n"
-    assert any(RULES in step for step in plan.describe())
+    assert any(RULES in step for step in outline.steps(plan))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import preflight, standstill, tenants
+from entrypoint import outline, preflight, standstill, tenants
 from entrypoint.containerd_checks import USERS
 from entrypoint.errors import EngineError, ExitCode
 from entrypoint.filesystem import Mount
@@ -93,8 +93,8 @@ def test_agreed_to_they_refuse_nothing_and_the_plan_says_so() -> None:
     [refused] = preflight.check(facts)
     assert (refused.id, refused.severity) == (USERS, Severity.ERROR)
     assert not preflight.refuses(preflight.check(facts, (USERS,)))
-    assert "end what others run with it" in "\n".join(make(TWO, ends_others=True).describe())
-    assert "others" not in "\n".join(make(TWO).describe())
+    assert "end what others run with it" in "\n".join(outline.steps(make(TWO, ends_others=True)))
+    assert "others" not in "\n".join(outline.steps(make(TWO)))
 
 
 def test_they_are_ended_when_the_engine_is_down_and_before_containerd_is(
