@@ -13,6 +13,7 @@ from tests.system.moving import (
     OUTCOME,
     SOURCE,
     TARGET,
+    UNIT,
     assert_nothing_left,
     diagnosis,
     move,
@@ -47,7 +48,7 @@ def moved() -> Iterator[Moved]:
         writes = "echo started >>/starts/log; exec sleep 100000"
         host.docker("run", "-d", "--name=web", "--restart=always", "-v=starts:/starts", "busybox", "sh", "-c", writes)
         told = move(host)
-        assert told["state"] == "committed", told
+        assert told["state"] == "committed", f"{told}\n{host.journal(UNIT)}"
         yield Moved(host, disk)
 
 

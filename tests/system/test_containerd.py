@@ -21,6 +21,7 @@ from tests.system.moving import (
     OUTCOME,
     SOURCE,
     TARGET,
+    UNIT,
     arm,
     assert_equal_roots,
     assert_nothing_left,
@@ -243,7 +244,7 @@ def test_a_mount_point_as_target_needs_a_word_on_the_images(asked: Host) -> None
 def test_the_data_root_alone_leaves_the_images_where_they_are(asked: Host) -> None:
     was = before(asked)
     told = move(asked, TARGET, "--only=data-root")
-    assert told["state"] == "committed", told
+    assert told["state"] == "committed", f"{told}\n{asked.journal(UNIT)}"
     assert roots(asked) == (TARGET, STORE)
     assert differences(was.inventory, inventory(asked), ignore=MOVED) == []
     assert read(asked, CONFIG) == was.config_toml

@@ -14,6 +14,7 @@ from tests.system.moving import (
     MOVED,
     SOURCE,
     TARGET,
+    UNIT,
     arm,
     await_pause,
     move,
@@ -122,7 +123,7 @@ def test_a_power_cut_between_the_two_files_never_ends_on_half_of_each(host: Host
     is_new = point == "switch.written"
     assert roots(host) == ((TARGET, STORE_TARGET) if is_new else (SOURCE, STORE))
     told = settled(host)
-    assert told["state"] == ("committed" if is_new else "rolled-back"), told
+    assert told["state"] == ("committed" if is_new else "rolled-back"), f"{told}\n{host.journal(UNIT)}"
     if is_new:
         assert_committed(host, told, was)
     else:

@@ -236,7 +236,7 @@ def test_a_power_cut_leaves_the_engine_on_one_whole_root(plant: Plant, point: st
     root = target if point == "switch.written" else source
     assert plant.root == root, diagnosis(host)
     told = settled(host)
-    assert told["state"] == ("committed" if root == target else "rolled-back"), told
+    assert told["state"] == ("committed" if root == target else "rolled-back"), f"{told}\n{host.journal(UNIT)}"
     stand_again(host, plant.was.inventory)
     plant.assert_at(root)
 

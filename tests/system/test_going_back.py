@@ -98,7 +98,7 @@ def test_a_worker_killed_on_the_way_back_leaves_an_engine_on_one_root(moved: Mov
     assert relocator(host, "rollback", "--yes").returncode == 10
     told = outcome(host)
     disarm(host, point)
-    assert told["state"] in ("committed", "rolled-back"), told
+    assert told["state"] in ("committed", "rolled-back"), f"{told}\n{host.journal(UNIT)}"
     now = inventory(host)
     assert now.engine.root == (SOURCE if told["state"] == "committed" else TARGET)
     assert differences(was.inventory, now, ignore=("engine.root", "engine.driver_status.*")) == []
@@ -226,7 +226,7 @@ def test_a_host_that_is_rebooted_in_the_middle_comes_up_on_one_root(make_disk: o
         root = host.docker("info", "--format", "{{.DockerRootDir}}")
         assert root == (SOURCE if point == "freeze.stopped" else TARGET)
         told = outcome(host)  # the first command settles it, and what ran without a restart policy runs again
-        assert told["state"] == ("rolled-back" if root == SOURCE else "committed"), told
+        assert told["state"] == ("rolled-back" if root == SOURCE else "committed"), f"{told}\n{host.journal(UNIT)}"
         assert differences(was.inventory, inventory(host), ignore=("engine.root", "engine.driver_status.*")) == []
         relocator(host, TARGET)
         assert_committed(host, outcome(host), was)

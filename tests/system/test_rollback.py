@@ -99,7 +99,7 @@ def test_a_failed_step_is_rolled_back(firm: Host, breakage: Breakage) -> None:
     was = before(firm)
     with broken_unit(firm, breakage.unit):
         told = move(firm)
-    assert told["phase"] == breakage.phase, told
+    assert told["phase"] == breakage.phase, f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, was, breakage.reason)
     # What an engine may have written to is not ours to remove: its containers may have promised it to somebody.
     assert firm.path(TARGET).exists() is bool(told["left"]) is (breakage.phase in ("start", "verify"))
@@ -125,7 +125,7 @@ def test_a_target_that_turns_read_only_is_rolled_back_and_told(firm: Host) -> No
     was = before(firm)
     with broken_unit(firm, f"[Service]\nExecStopPost=/bin/mount -o remount,ro {DISK}\n"):
         told = move(firm)
-    assert told["phase"] == "final sync", told
+    assert told["phase"] == "final sync", f"{told}\n{firm.journal(UNIT)}"
     assert "Read-only file system" in told["left"]
     firm.run(["mount", "-o", "remount,rw", DISK])
     assert_rolled_back(firm, told, was, "Read-only file system")
@@ -140,7 +140,7 @@ def test_a_full_target_is_rolled_back(firm: Host) -> None:
     with broken_unit(firm, f"[Service]\nExecStopPost=-/bin/sh -c '{fill}; {grow}'\n"):
         told = move(firm)
     firm.run(f"rm {DISK}/filler /var/lib/docker/volumes/unused/_data/grown")
-    assert told["phase"] == "final sync", told
+    assert told["phase"] == "final sync", f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, was, "full")
 
 
@@ -155,7 +155,7 @@ def test_somebody_who_writes_to_a_volume_behind_the_engine_is_noticed(firm: Host
         end(writer)
         writer.wait()
         firm.run("rm /var/lib/docker/volumes/unused/_data/number")
-    assert told["phase"] in ("check the copy", "final sync"), told
+    assert told["phase"] in ("check the copy", "final sync"), f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, was, "number")
 
 
@@ -163,7 +163,7 @@ def test_an_edit_of_the_configuration_before_the_switch_is_not_lost(firm: Host) 
     was = before(firm)
     with broken_unit(firm, f"[Service]\nExecStopPost=/bin/sed -i s/info/warn/ {DAEMON_JSON}\n"):
         told = move(firm)
-    assert told["phase"] == "switch", told
+    assert told["phase"] == "switch", f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, edited(was), "somebody else")
     restore_configuration(firm, was)
 
@@ -174,7 +174,7 @@ def test_an_edit_of_the_configuration_after_the_switch_is_not_lost(firm: Host) -
     both = f"sed -i s/info/warn/ {DAEMON_JSON}; false"
     with broken_unit(firm, f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || ({both})'\n"):
         told = move(firm)
-    assert told["phase"] == "start", told
+    assert told["phase"] == "start", f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, edited(was), "docker.service")
     restore_configuration(firm, was)
     firm.run(["rm", "-rf", TARGET])
@@ -196,7 +196,7 @@ def test_a_disk_that_is_unmounted_during_the_freeze_is_noticed(firm: Host) -> No
     attachment = firm.disks[DISK]
     with broken_unit(firm, f"[Service]\nExecStopPost=-/bin/umount {DISK}\n"):
         told = move(firm)
-    assert told["phase"] == "final sync", told
+    assert told["phase"] == "final sync", f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, was, "The target is not the directory that was copied to")
     assert list(firm.path(DISK).iterdir()) == []
     firm.attach(attachment.disk, DISK)

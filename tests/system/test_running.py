@@ -13,6 +13,7 @@ from tests.system.moving import (
     MOVED,
     SOURCE,
     TARGET,
+    UNIT,
     Before,
     assert_committed,
     assert_nothing_left,
@@ -99,7 +100,7 @@ def test_with_live_restore_by_flag_the_way_back_is_the_same(living: Living) -> N
     stand_again(host, living.was.inventory)
     assert relocator(host, "rollback", "--yes").returncode == 10
     told = outcome(host)
-    assert told["state"] == "committed", told
+    assert told["state"] == "committed", f"{told}\n{host.journal(UNIT)}"
     now = inventory(host)
     assert now.engine.root == SOURCE
     assert differences(living.was.inventory, now, ignore=MOVED) == []

@@ -56,7 +56,7 @@ def test_its_services_run_whole_again_there_and_back(node: Host) -> None:
         told = go()
         # At once: the move itself has waited for them.
         assert replicas(node) == {"web": "2/2", "db": "1/1"}
-        assert told["state"] == "committed", told
+        assert told["state"] == "committed", f"{told}\n{node.journal(UNIT)}"
         assert node.docker("info", "--format", "{{.DockerRootDir}}") == root
         assert swarm_of(node) == was
         assert node.docker("secret", "ls", "--quiet") == secrets
