@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from entrypoint import cp, finished, unfinished, wording
+from entrypoint import cp, wording
 from entrypoint.bulk import Bulk
 from entrypoint.changes import DIRECTORY, Look, Places
 from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
 from entrypoint.errors import CopyError
-from entrypoint.filesystem import Mount, covered_places, flush, mounts
-from entrypoint.layers import DRIVERS, MERGING, immutable_layers
+from entrypoint.exclusions import covered_now, left_out
+from entrypoint.filesystem import flush, mounts
+from entrypoint.layers import immutable_layers
 from entrypoint.log import log
 from entrypoint.progress import doing
 from entrypoint.shards import cut
@@ -29,21 +30,6 @@ from entrypoint.trace import trace
 from entrypoint.transfer import Sent, Transfer
 from entrypoint.unfinished import PLACES, Unfinished, this_boot
 from entrypoint.warming import warm
-
-# Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
-# mounted at `merged`, or in `rootfs`, is the containers' view of the layers, not data.
-NEVER_COPIED = (
-    "/tmp",  # noqa: S108 - a name in the data root
-    "/runtimes",
-    *(f"/{driver}/*/merged" for driver in MERGING),
-    "/rootfs/*/*",
-    *(f"/{driver}/backingFsBlockDev" for driver in DRIVERS),
-    "/volumes/backingFsBlockDev",
-    "/lost+found",
-    f"/{unfinished.NAME}",  # the copy's own records, until an engine starts on it
-    f"/{PLACES}",
-    f"/{finished.NAME}",  # of the source alone
-)
 
 # Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
 # is enough. What one pass sends is about what the next will find, and the last is done with the engine down.
@@ -266,20 +252,6 @@ def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
             yield from comparison.entry(change.name)
         if change.kind == DIRECTORY:
             yield from comparison.directory(change.name)
-
-
-def left_out(layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, ...]:
-    """What is never copied, the content of layers, and places that are covered, as anchored patterns."""
-    return (*NEVER_COPIED, *(f"/{place}" for place in (*sorted(layers), *covered)))
-
-
-def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
-    """Where something is mounted over what a data root holds, but for `merged` and `rootfs`, which are never copied.
-
-    Not where a name has a star: as a pattern it would leave out others with it.
-    """
-    views = (*(f"{driver}/" for driver in MERGING), "rootfs/")
-    return [name for name in covered_places(source, table) if not name.startswith(views) and "*" not in name]
 
 
 def identity(place: Path) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from entrypoint import fstab, layers
 from entrypoint.clock import Ahead, ahead
-from entrypoint.copying import covered_now, left_out
+from entrypoint.exclusions import covered_now, left_out
 from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of
 from entrypoint.host import Host, run
 from entrypoint.interruption import pool

@@ -7,7 +7,7 @@ import pytest
 
 from entrypoint import clock
 from entrypoint.clock import Ahead, ahead
-from entrypoint.copying import left_out
+from entrypoint.exclusions import left_out
 
 
 @pytest.fixture

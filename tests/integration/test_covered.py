@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint.copying import Copied, covered_now
+from entrypoint.copying import Copied
+from entrypoint.exclusions import covered_now
 from entrypoint.filesystem import mounts
 from entrypoint.roots import measure
 from tests.unit.data_root import MIB, Roots, make_roots, write

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.changes import FORMAT, Change, Places, changed_command
-from entrypoint.copying import NEVER_COPIED
+from entrypoint.exclusions import NEVER_COPIED
 
 
 def found(*words: str) -> list[bytes]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from entrypoint.copying import (
-    NEVER_COPIED,
     SMALL_ENOUGH,
     Copied,
     Copier,
@@ -16,6 +15,7 @@ from entrypoint.copying import (
 )
 from entrypoint.discard import remove_copy
 from entrypoint.errors import CopyError
+from entrypoint.exclusions import NEVER_COPIED
 
 MIB = 1024 * 1024
 
