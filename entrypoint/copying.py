@@ -24,6 +24,7 @@ from entrypoint.filesystem import flush, mounts
 from entrypoint.layers import immutable_layers
 from entrypoint.log import log
 from entrypoint.progress import doing
+from entrypoint.projects import Limits, tend
 from entrypoint.shards import cut
 from entrypoint.throttle import throttled
 from entrypoint.trace import trace
@@ -111,7 +112,9 @@ class Copier:
             places.write(self.target / PLACES)
         record = replace(record, boot=this_boot(), since=began.since)
         record.write(self.target)
+        tend(self.source, self.target, Limits.lift)
         record = Bulk(self.source, self.target, self.same_file_system, record, layers, excludes, found).copy()
+        tend(self.source, self.target, Limits.carry)
         trace("pre-copy.layers")
         copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
@@ -147,6 +150,7 @@ class Copier:
         began = time.monotonic()
         look = self.look(copied, Places.read(self.target / PLACES), live=False)
         sent = self.transfer(look)
+        tend(self.source, self.target, Limits.set)
         log.info("final_sync.sent", **_told(sent, began))
         trace("final sync.copied")
         flush(self.target)

@@ -1,17 +1,18 @@
-"""Limits of size: the engine sets them by project quotas, which are attributes of inodes that no copy of files carries.
+"""Limits of size: the engine sets them by project quotas, which the target's file system must have.
 
 A volume's limit is set again whenever it is mounted (moby volume/local/local_unix.go, postMount), a container's only
-when the container is made (daemon/graphdriver/overlay2/overlay.go and vfs/driver.go, create). An engine that is told to
-limit every container does not start where the file system cannot.
+when the container is made (daemon/graphdriver/overlay2/overlay.go and vfs/driver.go, create); projects.py carries both.
+An engine that is told to limit every container does not start where the file system cannot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from entrypoint import daemon_config, flags
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
+from entrypoint.filesystem import Mount
 from entrypoint.findings import Finding, error, warning
 
 ENABLED = frozenset({"pquota", "prjquota"})
@@ -38,7 +39,7 @@ def check(facts: HostFacts) -> Iterator[Finding]:
         wishes.append(Wish(f"every container ({option.rstrip('=')})", kinds))
         lost = [one.name for one in lasting]
     mount = facts.target.mount
-    if unmet := [wish.who for wish in wishes if mount.kind not in wish.kinds or not ENABLED & mount.options]:
+    if unmet := [wish.who for wish in wishes if not can_limit(mount, wish.kinds)]:
         yield error(
             "quota-unsupported",
             "The target's file system cannot limit sizes",
@@ -46,13 +47,18 @@ def check(facts: HostFacts) -> Iterator[Finding]:
             f"{mount.point} is {mount.kind}, mounted with {','.join(sorted(mount.options))}.",
             "Use xfs mounted with pquota.",
         )
-    if lost:
+    if lost and not can_limit(mount, OF_ALL.get(facts.engine.driver, ("", ()))[1]):
         yield warning(
             "quota-lost",
-            "Containers have a limit of size, which the copy will not have",
-            f"It is set when a container is made, and no copy of files carries it: {', '.join(lost)}.",
-            "Make them anew after the move, on xfs mounted with pquota.",
+            "Containers have a limit of size, which the target's file system cannot keep",
+            f"They will have none: {', '.join(lost)}. {mount.point} is {mount.kind}, mounted with "
+            f"{','.join(sorted(mount.options))}.",
+            "Use xfs mounted with pquota, where limits are kept.",
         )
+
+
+def can_limit(mount: Mount, kinds: Collection[str]) -> bool:
+    return mount.kind in kinds and bool(ENABLED & mount.options)
 
 
 def limits_all(facts: HostFacts) -> bool:

@@ -454,9 +454,9 @@ def test_only_what_has_written_the_configuration_at_the_last_start_refuses(
     assert [finding.id for finding in setting_checks.lasting(facts)] == found
 
 
-def test_a_limit_for_every_container_needs_xfs_with_quotas_and_is_lost_to_those_there_are() -> None:
+def test_a_limit_for_every_container_needs_xfs_with_quotas_and_is_kept_there() -> None:
     assert ids(everything_limited(target_on("ext4", "prjquota"))) == ["quota-unsupported", "quota-lost"]
-    assert ids(everything_limited(target_on("xfs", "prjquota"))) == ["quota-lost"]
+    assert ids(everything_limited(target_on("xfs", "prjquota"))) == []
     by_flag = replace(target_on("xfs"), arguments=("/usr/bin/dockerd", "--storage-opt", "overlay2.size=9G"))
     assert "quota-unsupported" in ids(by_flag)
 
@@ -469,7 +469,7 @@ def test_vfs_limits_every_container_on_more_file_systems_and_by_an_option_of_its
     def kind_of(kind: str) -> Target:
         return target_on(kind, "prjquota").target
 
-    assert limited_vfs("size=1G", "ext4") == ["quota-lost"]
+    assert limited_vfs("size=1G", "ext4") == []
     assert limited_vfs("size=1G", "btrfs") == ["quota-unsupported", "quota-lost"]
     assert limited_vfs("overlay2.size=1G", "btrfs") == []
 
