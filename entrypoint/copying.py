@@ -22,9 +22,9 @@ from entrypoint.errors import CopyError
 from entrypoint.exclusions import covered_now, left_out
 from entrypoint.filesystem import flush, mounts
 from entrypoint.layers import immutable_layers
+from entrypoint.limits import limits
 from entrypoint.log import log
 from entrypoint.progress import doing
-from entrypoint.projects import Limits, tend
 from entrypoint.shards import cut
 from entrypoint.throttle import throttled
 from entrypoint.trace import trace
@@ -112,9 +112,9 @@ class Copier:
             places.write(self.target / PLACES)
         record = replace(record, boot=this_boot(), since=began.since)
         record.write(self.target)
-        tend(self.source, self.target, Limits.lift)
+        with limits(self.source, self.target, began.covered) as kept:
+            kept.begin()
         record = Bulk(self.source, self.target, self.same_file_system, record, layers, excludes, found).copy()
-        tend(self.source, self.target, Limits.carry)
         trace("pre-copy.layers")
         copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
@@ -149,8 +149,10 @@ class Copier:
         """Copy what can have changed since, with the engine down, and flush it to disk."""
         began = time.monotonic()
         look = self.look(copied, Places.read(self.target / PLACES), live=False)
-        sent = self.transfer(look)
-        tend(self.source, self.target, Limits.set)
+        with limits(self.source, self.target) as kept:
+            kept.prepare()
+            sent = self.transfer(look)
+            kept.finish()
         log.info("final_sync.sent", **_told(sent, began))
         trace("final sync.copied")
         flush(self.target)
@@ -191,6 +193,8 @@ class Copier:
             began = replace(copied, since=time.time(), monotonic=time.monotonic())
             self.clean_source()
             look = self.look(copied, places, live=True)
+            with limits(self.source, self.target, copied.covered) as kept:
+                kept.prepare()
             sent = self.transfer(look)
             log.info("pass.finished", number=number, **_told(sent, began.monotonic))
             partial = sent.partial

@@ -1,7 +1,7 @@
 """Limits of size: the engine sets them by project quotas, which the target's file system must have.
 
 A volume's limit is set again whenever it is mounted (moby volume/local/local_unix.go, postMount), a container's only
-when the container is made (daemon/graphdriver/overlay2/overlay.go and vfs/driver.go, create); projects.py carries both.
+when the container is made (daemon/graphdriver/overlay2/overlay.go and vfs/driver.go, create); limits.py carries both.
 An engine that is told to limit every container does not start where the file system cannot.
 """
 
@@ -47,7 +47,7 @@ def check(facts: HostFacts) -> Iterator[Finding]:
             f"{mount.point} is {mount.kind}, mounted with {','.join(sorted(mount.options))}.",
             "Use xfs mounted with pquota.",
         )
-    if lost and not can_limit(mount, OF_ALL.get(facts.engine.driver, ("", ()))[1]):
+    if lost and facts.engine.driver in OF_ALL and not can_limit(mount, OF_ALL[facts.engine.driver][1]):
         yield warning(
             "quota-lost",
             "Containers have a limit of size, which the target's file system cannot keep",

@@ -474,6 +474,10 @@ def test_vfs_limits_every_container_on_more_file_systems_and_by_an_option_of_its
     assert limited_vfs("overlay2.size=1G", "btrfs") == []
 
 
+def test_a_limit_that_a_driver_cannot_set_is_not_lost() -> None:
+    assert "quota-lost" not in ids(replace(limited("1G"), engine=replace(GOOD.engine, driver="fuse-overlayfs")))
+
+
 def test_a_volume_keeps_its_limit_where_the_file_system_can() -> None:
     assert ids(replace(target_on("ext4", "prjquota"), sized_volumes=("small",))) == []
 

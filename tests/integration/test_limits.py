@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import projects
+from entrypoint import limits
 from entrypoint.bulk import Bulk
 from entrypoint.errors import CopyError
+from entrypoint.limits import own_projects
 from entrypoint.projects import Quota
 from entrypoint.unfinished import Unfinished
 from tests.hosts import Disk
@@ -19,7 +20,7 @@ from tests.unit.data_root import CONTAINER, LAYER, VOLUME, Roots, make_roots, wr
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 
-SIZED, OWN, LAYERS = 11, 12, 13
+SIZED, OWN, LAYERS, TAKEN = 11, 12, 13, 40
 HELD = CONTAINER.removesuffix("/diff")
 LATE = "volumes/late/_data"
 MIB = 2048  # in 512 bytes
@@ -40,7 +41,7 @@ class FakeQuota(Quota):
 
     def highest(self) -> int:
         given = (project_of(place) for where in ("volumes/*/_data", "overlay2/*") for place in self.node.glob(where))
-        return max(*self.limits, *given)
+        return max([*self.limits, *given])
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +64,21 @@ def roots(disk: Path, request: pytest.FixtureRequest) -> Roots:
 @pytest.fixture
 def counted(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
     """The limits by project of the target's file system, on which 40 is taken."""
-    there = {40: 5 * MIB}
+    there = {TAKEN: 5 * MIB}
     here = {SIZED: 20 * MIB, OWN: 30 * MIB, LAYERS: 50 * MIB, 14: 60 * MIB}
 
     count(monkeypatch, {roots.source: here, roots.target: there})
+    # It is another file system to the product, with what is taken there.
+    monkeypatch.setattr(limits.Limits, "_is_one", False)
     return there
 
 
-def count(monkeypatch: pytest.MonkeyPatch, limits: dict[Path, dict[int, int]]) -> None:
+def count(monkeypatch: pytest.MonkeyPatch, known: dict[Path, dict[int, int]]) -> None:
     @contextmanager
     def quota_of(place: Path) -> Iterator[Quota]:
-        yield FakeQuota(place, limits[place])
+        yield FakeQuota(place, known[place])
 
-    monkeypatch.setattr(projects, "quota_of", quota_of)
+    monkeypatch.setattr(limits, "quota_of", quota_of)
 
 
 def assign(top: Path, project: int) -> None:
@@ -101,38 +104,63 @@ def below(top: Path) -> set[int]:
 def test_everything_in_the_copy_counts_for_an_id_that_is_free_there(roots: Roots, counted: dict[int, int]) -> None:
     copied = roots.pre_copy()
     volume, container = project_of(roots.target / VOLUME), project_of(roots.target / HELD)
-    assert {volume, container} == {41, 42}
-    assert below(roots.target / VOLUME) == {volume}
-    assert below(roots.target / HELD) == {container}
-    assert counted == {40: 5 * MIB}  # a copy must not meet a limit
+    assert {volume, container} == {TAKEN + 2, TAKEN + 3}
+    assert volume > container
+    assert counted == {TAKEN: 5 * MIB}  # a copy must not meet a limit
     write(roots.source / VOLUME / "sub/new/er")
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
-    assert counted == {40: 5 * MIB, volume: 20 * MIB, container: 30 * MIB}
+    assert counted == {TAKEN: 5 * MIB, volume: 20 * MIB, container: 30 * MIB}
     assert below(roots.target / VOLUME) == {volume}
+    assert below(roots.target / HELD) == {container}
     assert {project_of(roots.target / place) for place in (LAYER, "overlay2/layer1", "volumes")} == {0}
 
 
-def test_what_is_made_in_it_counts_too(roots: Roots, counted: dict[int, int]) -> None:
+def test_what_is_made_in_it_counts_too_and_every_kind_of_entry_can_be_renamed(
+    roots: Roots, counted: dict[int, int]
+) -> None:
+    """xfs lets nothing into a directory that has another id, and links and sockets cannot be given one afterwards."""
     roots.copier.final_sync(roots.pre_copy())
-    assert project_of(write(roots.target / VOLUME / "sub/later/file")) == project_of(roots.target / VOLUME) > 40
+    volume = roots.target / VOLUME
+    assert project_of(write(volume / "sub/later/file")) == project_of(volume) > TAKEN
+    for name in ("first", "symlink", "fifo", "socket", "whiteout", "disk"):
+        (volume / name).rename(volume / "sub" / name)
+        os.link(volume / "sub" / name, volume / f"{name}-again", follow_symlinks=False)
 
 
-def test_a_volume_that_is_made_after_the_pre_copy_has_its_limit(roots: Roots, counted: dict[int, int]) -> None:
+@pytest.mark.parametrize("when", ["during the bulk", "after the pre-copy"])
+def test_a_volume_that_is_made_meanwhile_has_its_limit(
+    roots: Roots, counted: dict[int, int], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def make() -> None:
+        write(roots.source / LATE / "file")
+        assign(roots.source / LATE, 14)
+
+    copy = Bulk.copy
+
+    def meanwhile(self: Bulk) -> Unfinished:
+        make()
+        return copy(self)
+
+    if when == "during the bulk":
+        monkeypatch.setattr(Bulk, "copy", meanwhile)
     copied = roots.pre_copy()
-    write(roots.source / LATE / "file")
-    assign(roots.source / LATE, 14)
+    make()
     roots.copier.final_sync(copied)
+    roots.require_equal(copied)
     late = project_of(roots.target / LATE)
     assert late == project_of(roots.target / LATE / "file") == max(counted)
     assert counted[late] == 60 * MIB
 
 
-def test_a_limit_that_the_target_has_from_before_is_lifted_until_the_copy_is_done(
+def test_limits_that_the_target_has_from_before_are_lifted_until_the_copy_is_done(
     roots: Roots, counted: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(roots.target / VOLUME / "older")
-    assign(roots.target / VOLUME, 40)
+    """One of the volume, which has a limit still, and one of what is no more, or has no limit any more."""
+    for place, project in ((VOLUME, TAKEN), (LATE, 41)):
+        write(roots.target / place / "older")
+        assign(roots.target / place, project)
+        counted[project] = 5 * MIB
     copy, seen = Bulk.copy, []
 
     def watched(self: Bulk) -> Unfinished:
@@ -141,14 +169,14 @@ def test_a_limit_that_the_target_has_from_before_is_lifted_until_the_copy_is_don
 
     monkeypatch.setattr(Bulk, "copy", watched)
     copied = roots.pre_copy()
-    assert seen == [{40: 0}]
+    assert seen == [{TAKEN: 0, 41: 0}]
     roots.copier.final_sync(copied)
-    assert below(roots.target / VOLUME) == {40}
-    assert counted[40] == 20 * MIB
+    assert below(roots.target / VOLUME) == {TAKEN}
+    assert counted[TAKEN] == 20 * MIB
 
 
 def test_a_limit_that_the_running_engine_uses_is_left_alone(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one file system an old root may have the ids of the root that is at work: engines count from 1."""
+    """On one file system an old root may have the ids of the root that is at work, and the engine goes on counting."""
     one = {SIZED: 20 * MIB, OWN: 30 * MIB, LAYERS: 50 * MIB}
     count(monkeypatch, {roots.source: one, roots.target: one})
     write(roots.target / VOLUME / "older")
@@ -156,8 +184,14 @@ def test_a_limit_that_the_running_engine_uses_is_left_alone(roots: Roots, monkey
     copied = roots.pre_copy()
     assert one == {SIZED: 20 * MIB, OWN: 30 * MIB, LAYERS: 50 * MIB}
     roots.copier.final_sync(copied)
-    assert (own := project_of(roots.target / VOLUME)) > LAYERS
+    assert (own := project_of(roots.target / VOLUME)) > LAYERS + 2**19
+    assert below(roots.target / VOLUME) == {own}
     assert (one[SIZED], one[own]) == (20 * MIB, 20 * MIB)
+
+
+def test_what_is_mounted_on_a_volume_is_not_looked_at(roots: Roots) -> None:
+    assert own_projects(roots.source).keys() == {VOLUME, HELD, LAYER.removesuffix("/diff")}
+    assert own_projects(roots.source, {VOLUME}).keys() == {HELD, LAYER.removesuffix("/diff")}
 
 
 def test_where_users_are_mapped_limits_are_kept_too(roots: Roots, counted: dict[int, int]) -> None:

@@ -1,0 +1,155 @@
+"""Limits of size: what counts for a volume's or a container's limit is copied so that it counts in the copy, too.
+
+The engine gives a directory an id of its own and limits that id; what is made in the directory inherits the id (moby
+daemon/internal/quota/projectquota.go). No copy of files carries ids, and an engine that limits a volume again gives an
+id to the directory alone: what was copied before would not count. So the directories of the copy are made first, with
+ids that nothing else on the target's file system has, and everything that is copied into them inherits those. The
+limits come when nothing more is written. An engine learns the ids from the directories when it starts.
+
+Links, sockets and device nodes can only inherit an id, and an entry cannot be renamed into a directory with another:
+one more reason to make the directories first.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from entrypoint.errors import CopyError
+from entrypoint.host import QUICK, run
+from entrypoint.layers import immutable_layers
+from entrypoint.log import log
+from entrypoint.projects import Quota, give, project_of, quota_of
+
+# Below what the engine gives ids to directories, and to which; where it maps users, in a directory with their numbers.
+# Volumes come last, and so get the highest: every engine looks at those when it asks itself which id comes next.
+GIVEN = {"overlay2": "", "vfs/dir": "", "volumes": "/_data"}
+REMAPPED = "[0-9]*.[0-9]*"
+ONLY_ON = {"overlay2": "xfs"}  # moby daemon/graphdriver/overlay2/overlay.go, Init
+# An engine begins with the second id above that of its root, and takes the limit off the first, to try whether it can.
+FIRST = 2
+# On one file system the ids after the highest are those that the running engine gives next.
+ASIDE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What to do about limits during a copy; nothing unless projects are counted on both file systems.
+
+    Source and target are as seen from here. `covered` are places where something is mounted, which nobody looks at: it
+    may be a server that does not answer. All methods raise CopyError.
+    """
+
+    source: Path
+    target: Path
+    here: Quota | None
+    there: Quota | None
+    covered: Collection[str] = ()
+
+    def begin(self) -> None:
+        """Before the first copy: lift the limits that the target has from earlier on, and give ids to what it has."""
+        with telling():
+            for project in own_projects(self.target).values() if self.there else ():
+                if self.there and project not in self._taken:
+                    self.there.set_limit(project, 0)
+            self._give(self._wanted)
+
+    def prepare(self) -> None:
+        """Before more is copied: make what has come to the source, with an id."""
+        with telling():
+            given = self._given()
+            self._give([place for place in self._wanted if place not in given])
+
+    def finish(self) -> None:
+        """When nothing more is written: set the limits."""
+        with telling():
+            given = self._given()
+            for place, project in self._wanted.items():
+                if self.here and self.there and place in given:
+                    self.there.set_limit(given[place], self.here.limit(project))
+
+    @cached_property
+    def _wanted(self) -> dict[str, int]:
+        """The source's ids by directory; not of layers, which nobody writes to and which may be linked to the copy."""
+        if not self.here or not self.there:
+            return {}
+        layers = {layer.place for layer in immutable_layers(self.source)}
+        kind = run(["stat", "--file-system", "--format=%T", "--", str(self.target)], timeout=QUICK).stdout.strip()
+        unfit = tuple(f"{home}/" for home, only in ONLY_ON.items() if only != kind)
+        found = own_projects(self.source, self.covered).items()
+        return {
+            place: project
+            for place, project in found
+            if not layers & {place, f"{place}/diff"} and not place.startswith(unfit)
+        }
+
+    @cached_property
+    def _is_one(self) -> bool:
+        return self.source.stat().st_dev == self.target.stat().st_dev
+
+    @property
+    def _taken(self) -> frozenset[int]:
+        """Ids that the running engine uses, where it counts on the same file system."""
+        return frozenset(self._wanted.values()) if self._is_one else frozenset()
+
+    def _given(self) -> dict[str, int]:
+        """The copy's ids by directory."""
+        found = own_projects(self.target).items() if self._wanted else ()
+        return {place: project for place, project in found if project not in self._taken}
+
+    def _give(self, places: Collection[str]) -> None:
+        if not places or not self.there:
+            return
+        given = self._given()
+        free = self.there.highest() + (ASIDE if self._is_one else FIRST)
+        for place in places:
+            top = self.target / place
+            if place not in given:
+                given[place], free = free, free + 1
+            if make(top):
+                give(top, given[place])
+        log.info("limits.carried", directories=len(places))
+
+
+@contextmanager
+def limits(source: Path, target: Path, covered: Iterable[str] = ()) -> Iterator[Limits]:
+    with quota_of(source) as here, quota_of(target) as there:
+        yield Limits(source, target, here, there, frozenset(covered))
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CopyError("A limit of size cannot be set in the copy.", details=str(error)) from error
+
+
+def own_projects(root: Path, covered: Collection[str] = ()) -> dict[str, int]:
+    """The directories of a root that have an id other than that of the directories above them, and their ids."""
+    found: dict[str, int] = {}
+    for above in (root, *root.glob(REMAPPED)):
+        for home, inner in GIVEN.items():
+            found |= dict(_own(root, above / home, inner, covered))
+    return found
+
+
+def _own(root: Path, home: Path, inner: str, covered: Collection[str]) -> Iterator[tuple[str, int]]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        of_all = project_of(home)
+        for name in os.listdir(home):
+            place = f"{home.relative_to(root)}/{name}{inner}"
+            with suppress(OSError):  # not a directory, or gone meanwhile
+                if place not in covered and (project := project_of(root / place)) not in (0, of_all):
+                    yield place, project
+
+
+def make(top: Path) -> bool:
+    """Whether a directory is there then; something else is replaced when it is copied."""
+    with suppress(FileExistsError):
+        top.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        top.mkdir(mode=0o700)
+    return stat.S_ISDIR(top.lstat().st_mode)
