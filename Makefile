@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test unit system crash-matrix engine-matrix settings-matrix boot-matrix cloud-init soak \
-	lint format lock shell clean test-browser test-fleets test-vm sbom reproducible
+.PHONY: help demo bench test unit system crash-matrix engine-matrix settings-matrix boot-matrix input-matrix cloud-init soak \
+	lint format lock shell clean test-browser test-fleets test-vm test-bench sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
 # One environment per lock file: a changed lock makes a new one, an unchanged one costs nothing.
@@ -39,7 +39,7 @@ unit: $(READY) packages ## Run what needs no host (seconds)
 system: $(READY) packages ## Run what boots hosts
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) tests/system
 
-MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py going_back.py)
+MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py rollback.py going_back.py mutants.py)
 ENGINE := $(addprefix tests/system/test_,containerd.py containerd_alone.py containerd_kinds.py adoption_pair.py drivers.py \
 	usual_recipes.py holdings.py swarm_managers.py)
 crash-matrix: $(READY) packages ## Every instant of a move x every death and fault on booted hosts (an hour), as a table
@@ -48,6 +48,9 @@ crash-matrix: $(READY) packages ## Every instant of a move x every death and fau
 
 engine-matrix: $(READY) packages ## containerd's image store, drivers, several managers, volumes and plugins, with deaths (two hours)
 	CI=1 $(PYTHON) -m pytest $(ENGINE) -m "matrix or not matrix" -s
+
+input-matrix: $(READY) packages ## All bad input, every way to start it, and the file systems it copies to (10 minutes)
+	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,refusals.py hand_over.py copy.py) -m "matrix or not matrix"
 
 boot-matrix: $(READY) packages ## Boots without the disk, in every way to mount it, and read-only hosts (10 minutes)
 	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,boot_order.py adoption.py immutable.py) \
@@ -64,6 +67,9 @@ test-fleets: $(READY) packages ## The examples of docs/fleets.md on three hosts,
 test-vm: $(READY) packages ## Whole machines in QEMU: udev, a reboot, a power cut, SELinux enforcing (installs qemu; half an hour)
 	@tests/install-packages $$(cat tests/vm/packages.txt)
 	CI=1 $(PYTHON) -m pytest tests/vm -m matrix -s
+
+test-bench: $(BENCH_READY) packages ## The benchmark itself, on tiny content (3 minutes)
+	CI=1 $(BENCH)/bin/python -m pytest tests/system/test_bench.py -m matrix
 
 sbom: $(SBOM_READY) packages ## Write what the image consists of to sbom.json (CycloneDX), and check it against the schema
 	$(SBOM)/bin/python -m tests.sbom >sbom.json

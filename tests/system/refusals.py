@@ -293,4 +293,12 @@ def cases() -> dict[str, Case]:
     return found | {"a directory that somebody else can change": theirs}
 
 
-CASES = cases()
+def rare() -> set[str]:
+    """What only `make input-matrix` asks: of words that get the same answer all but the first, of an unfit target all
+    verbs but one."""
+    firsts = {said: name for name, (_, said) in reversed(TYPED.items())}
+    verbs = {f"{name}: {verb}" for verb, name in zip(cycle(VERBS), UNFIT, strict=False)}
+    return TYPED.keys() - set(firsts.values()) | {f"{name}: {verb}" for name in UNFIT for verb in VERBS} - verbs
+
+
+CASES, RARE = cases(), rare()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import Content, Inventory, differences, inventory, populate
+from tests.hosts.content import FEWER, Content, Inventory, differences, inventory, populate
 from tests.hosts.survey import Survey, compare
 from tests.system.moving import (
     DISK,
@@ -140,4 +140,4 @@ def plant(name: str, filesystem: str = "ext4") -> Iterator[Plant]:
         kinds = {"/etc": ("256M", "ext4"), "/var": ("16G", "ext4"), DISK: ("16G", filesystem)}
         disks = {place: stack.enter_context(Disk(*kind)) for place, kind in kinds.items()}
         host = stack.enter_context(boot(name=name, disks=disks))
-        yield Plant(host, populate(host))
+        yield Plant(host, populate(host, roles=FEWER))

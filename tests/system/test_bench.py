@@ -8,7 +8,7 @@ import pytest
 from tests.bench.__main__ import main
 from tests.bench.methods import TITLES
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.matrix, pytest.mark.timeout(900)]
 
 
 def test_a_quick_bench_measures_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

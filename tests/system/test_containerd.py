@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import Content, differences, inventory, populate
+from tests.hosts.content import FEWER, Content, differences, inventory, populate
 from tests.system import moving
 from tests.system.moving import (
     ATTACHED,
@@ -306,7 +306,7 @@ class Victim:
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Victim]:
     with Disk("48G") as disk, boot("trixie", "victim", disks={DISK: disk}, containerd_store=True) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         yield Victim(host)
 
 
@@ -392,7 +392,7 @@ def test_a_power_cut_leaves_one_complete_pair(point: str) -> None:
         places = {"/etc": "256M", "/var": "4G", DISK: "4G"}
         disks = {place: stack.enter_context(Disk(size)) for place, size in places.items()}
         host = stack.enter_context(boot("trixie", "cut", disks=disks, containerd_store=True))
-        populate(host)
+        populate(host, roles=FEWER)
         was = before(host)
         host.run(["sync"])
         arm(host, f"{point} pause")

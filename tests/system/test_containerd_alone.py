@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import Content, differences, inventory, populate
+from tests.hosts.content import FEWER, Content, differences, inventory, populate
 from tests.system import moving
 from tests.system.moving import (
     ATTACHED,
@@ -228,7 +228,7 @@ class Victim:
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Victim]:
     with Disk("24G") as disk, boot("trixie", "victim-alone", disks={DISK: disk}, containerd_store=True) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         yield Victim(host)
 
 
@@ -290,7 +290,7 @@ def test_a_power_cut_leaves_one_complete_root(point: str) -> None:
         places = {"/etc": "256M", "/var": "4G", DISK: "4G"}
         disks = {place: stack.enter_context(Disk(size)) for place, size in places.items()}
         host = stack.enter_context(boot("trixie", "cut-alone", disks=disks, containerd_store=True))
-        populate(host)
+        populate(host, roles=FEWER)
         was = before(host)
         host.run(["sync"])
         arm(host, f"{point} pause")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import HEALTHY, differences, inventory, populate
+from tests.hosts.content import FEWER, HEALTHY, differences, inventory, populate
 from tests.system.moving import (
     ATTACHED,
     DISK,
@@ -103,7 +103,7 @@ SAMPLE = ("switch.paired", "switch.written")
     [pytest.param(one, id=str(one), marks=() if one in SAMPLE else pytest.mark.matrix) for one in INSTANTS],
 )
 def test_a_power_cut_between_the_two_files_never_ends_on_half_of_each(host: Host, instant: str | Back) -> None:
-    populate(host)
+    populate(host, roles=FEWER)
     disk = host.disks[DISK]
     host.power_off()
     host.attach(disk.disk, DISK, keep=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import differences, inventory, populate
+from tests.hosts.content import FEWER, differences, inventory, populate
 from tests.system.moving import (
     DISK,
     SOURCE,
@@ -50,7 +50,7 @@ class Moved:
 @pytest.fixture(scope="module")
 def there_and_back() -> Iterator[Moved]:
     with Disk("4G", "ext4") as disk, boot(name="there-and-back", disks={DISK: disk}) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         yield Moved(host, before(host))
 
 
@@ -91,7 +91,12 @@ def test_a_way_back_that_fails_ends_where_it_began(moved: Moved) -> None:
     assert_nothing_left(host)
 
 
-@pytest.mark.parametrize("point", ["freeze.stopped", "switch.ordered", "switch.written", "verify.restored"])
+@pytest.mark.parametrize("point", [
+    pytest.param("freeze.stopped", marks=pytest.mark.matrix),
+    pytest.param("switch.ordered", marks=pytest.mark.matrix),
+    "switch.written",
+    "verify.restored",
+])  # fmt: skip
 def test_a_worker_killed_on_the_way_back_leaves_an_engine_on_one_root(moved: Moved, point: str) -> None:
     host, was = moved.host, moved.was
     arm(host, f"{point} kill")
@@ -189,7 +194,7 @@ def test_a_removal_is_agreed_to_can_be_killed_and_is_run_again(moved: Moved) -> 
 def test_an_engine_that_refuses_the_new_root_comes_back_though_nobody_can_work(make_disk: object) -> None:
     """The worker and what keeps its image are killed past the switch: only the host's own programs are left."""
     with Disk("4G", "ext4") as disk, boot(name="alone", disks={DISK: disk}) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         was = before(host)
         arm(host, "switch.written pause")
         with broken_unit(host, BREAKAGES["the engine refuses the new root"].unit):
@@ -216,7 +221,7 @@ def test_an_engine_that_refuses_the_new_root_comes_back_though_nobody_can_work(m
 ])  # fmt: skip
 def test_a_host_that_is_rebooted_in_the_middle_comes_up_on_one_root(make_disk: object, point: str) -> None:
     with Disk("4G", "ext4") as disk, boot(name="rebooted", disks={DISK: disk}) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         was = before(host)
         arm(host, f"{point} pause")
         assert relocator(host, "run", TARGET).returncode == 10

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import inventory, populate
+from tests.hosts.content import FEWER, inventory, populate
 from tests.hosts.survey import Survey, compare, survey
 from tests.system.moving import (
     DISK,
@@ -31,7 +31,7 @@ JOURNAL = b"var/lib/relocator"
 def slow() -> Iterator[Host]:
     """A host with so much in a volume that its copy, held back, takes a minute."""
     with Disk("6G", "ext4") as disk, boot(name="slow", disks={DISK: disk}) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         host.docker("volume", "create", "large")
         fill(host.path("/var/lib/docker/volumes/large/_data/random"), 240)
         host.run(f"mkdir -p {DISK}/lost+found")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import Content, populate
+from tests.hosts.content import FEWER, Content, populate
 from tests.system.moving import (
     DISK,
     SOURCE,
@@ -31,7 +31,7 @@ VERIFY = ("-e", "s/, Verify())/)/")
 @pytest.fixture
 def host() -> Iterator[tuple[Host, Content]]:
     with Disk("4G", "ext4") as disk, boot(name="mutant", disks={DISK: disk}) as booted:
-        yield booted, populate(booted)
+        yield booted, populate(booted, roles=FEWER)
 
 
 def build(host: Host, removal: tuple[str, ...]) -> None:
@@ -57,6 +57,7 @@ def test_without_the_final_sync_the_check_of_the_copy_stops_the_move(host: tuple
     assert_rolled_back(host[0], told, was, "The copy does not hold what the source holds")
 
 
+@pytest.mark.matrix
 def test_without_final_sync_and_check_lost_writes_are_seen(host: tuple[Host, Content]) -> None:
     build(host[0], FINAL_SYNC_AND_CHECK)
     assert move(host[0])["state"] == "committed"
@@ -72,6 +73,7 @@ def test_without_the_restart_containers_that_stay_down_are_seen(host: tuple[Host
         assert_committed(host[0], told, was)
 
 
+@pytest.mark.matrix
 def test_without_the_verification_a_lost_container_is_seen(host: tuple[Host, Content]) -> None:
     lose = f"grep -q {DISK} /etc/docker/daemon.json && rm -r $$(ls -d {DISK}/docker/containers/* | head -n 1)"
     build(host[0], VERIFY)

@@ -61,7 +61,7 @@ NEW = {*FORTH[FORTH.index("switch.written") :], *(back for back in BACK[:3])}
 # start, as with any other cut.
 BEFORE = {*FRONT, "freeze.intended"}
 AFTER = {"verify.recorded", "commit.recorded", *(back for back in BACK if back.point in ENDS)}
-SAMPLE = ["final sync.copied", "switch.written", str(Back(STARTED, "switch.undo"))]
+SAMPLE = ["switch.written", str(Back(STARTED, "switch.undo"))]
 XFS = ["pre-copy.passed", "final sync.copied", "switch.written", "start.done", str(Back(STARTED, "switch.undone"))]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.hosts import Disk, Host, boot
 from tests.hosts.command import run
-from tests.hosts.content import Inventory, inventory, populate
+from tests.hosts.content import FEWER, Inventory, inventory, populate
 from tests.hosts.disk import is_known
 from tests.hosts.survey import Survey
 from tests.hosts.terminal import Terminal
@@ -27,7 +27,7 @@ from tests.system.moving import (
     relocator,
     resume,
 )
-from tests.system.refusals import CASES, FEW, FIXED, FULL, GOOD, PREPARED, PROGRAM, SMALL, SOCKET, Case
+from tests.system.refusals import CASES, FEW, FIXED, FULL, GOOD, PREPARED, PROGRAM, RARE, SMALL, SOCKET, Case
 
 pytestmark = pytest.mark.system
 
@@ -53,7 +53,7 @@ def still() -> Iterator[Still]:
         Disk("4G", "ext4", ("-N", "600")) as few,
         boot(name="still", disks={DISK: big, SMALL: small, FEW: few}) as host,
     ):
-        populate(host)
+        populate(host, roles=FEWER)
         host.run(PREPARED)
         run(["chattr", "+i", host.path(FIXED)])
         yield Still(host, configuration(host), inventory(host))
@@ -133,7 +133,10 @@ def test_there_are_many_kinds_of_bad_input() -> None:
     assert len({replace(case, words=case.words[-1:]) for case in CASES.values()}) >= 80
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=name, marks=pytest.mark.matrix if name in RARE else ()) for name, case in CASES.items()],
+)
 def test_bad_input_is_told_once_with_its_code_and_changes_nothing(still: Still, case: Case) -> None:
     before = entries(still.host)
     answer = ask(still.host, case)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import populate
+from tests.hosts.content import FEWER, populate
 from tests.hosts.inside import end
 from tests.system.moving import (
     DISK,
@@ -38,7 +38,7 @@ ON_NEW_ROOT = f"grep -q {TARGET} {DAEMON_JSON}"
 def firm() -> Iterator[Host]:
     """A host that every failed move must leave as it was, so that one serves them all."""
     with Disk("4G", "ext4") as disk, boot(name="firm", disks={DISK: disk}) as host:
-        populate(host)
+        populate(host, roles=FEWER)
         yield host
 
 
@@ -94,7 +94,19 @@ BREAKAGES = {
 }
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES)
+# What fails otherwise than another does; `make crash-matrix` takes all.
+SAMPLE = (
+    "systemd refuses to stop the engine",
+    "the engine refuses the new root",
+    "an image is lost",
+    "the engine comes up on an empty root",
+)
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [pytest.param(one, id=name, marks=() if name in SAMPLE else pytest.mark.matrix) for name, one in BREAKAGES.items()],
+)
 def test_a_failed_step_is_rolled_back(firm: Host, breakage: Breakage) -> None:
     was = before(firm)
     with broken_unit(firm, breakage.unit):
