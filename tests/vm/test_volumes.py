@@ -48,44 +48,64 @@ def machine() -> Iterator[Guest]:
         booted.docker("volume", "create", *(f"--opt={one}" for one in far), "far")
         booted.docker("volume", "create", "--opt=size=20M", "sized")
         booted.docker("run", "-d", "--name=web", "--restart=always", "-v=far:/far", "busybox", "sh", "-c", WAITS)
-        fill = ("sh", "-c", FILL.format("/big", 40))
-        booted.docker("create", "--name=limited", "--storage-opt=size=20M", "busybox", *fill)
+        limited = ("--storage-opt=size=20M", "busybox", "sh", "-c")
+        booted.docker("create", "--name=full", *limited, FILL.format("/big", 40))
+        booted.docker("run", "-d", "--name=limited", *limited, "trap 'exit 0' TERM; while :; do sleep 1; done")
         yield booted
 
 
 def fits(machine: Guest, *argv: str) -> bool:
     """Whether there is room for what a container writes."""
     done = machine.run(["docker", *argv], check=False)
-    assert not done.returncode or "No space left" in done.stdout + done.stderr, done.stdout + done.stderr
+    told = done.stdout + done.stderr
+    assert not done.returncode or "No space left" in told, told
     return done.returncode == 0
 
 
-def sized(machine: Guest, name: str, size: int) -> bool:
-    """Whether a file of so many MB fits into the volume."""
-    return fits(machine, "run", "--rm", "--volume=sized:/sized", "busybox", "sh", "-c", FILL.format(name, size))
+# Where each writes a file of a name and so many MB: into the volume, and into its own layer.
+VOLUME = ("run", "--rm", "--volume=sized:/place", "busybox")
+LAYER = ("exec", "limited")
+
+
+def writes(machine: Guest, where: tuple[str, ...], name: str, size: int) -> bool:
+    return fits(machine, *where, "sh", "-c", FILL.format(f"/place/{name}", size))
+
+
+def fill(machine: Guest) -> None:
+    machine.docker("exec", "limited", "mkdir", "-p", "/place")
+    for where in (VOLUME, LAYER):
+        assert not writes(machine, where, "big", 40)
+        machine.docker(*where, "rm", "-f", "/place/big")
+        assert writes(machine, where, "half", 12)
 
 
 def require_limits(machine: Guest) -> None:
-    """They hold for what is there, and for what comes."""
-    assert not sized(machine, "/sized/another", 1)
-    machine.docker("run", "--rm", "--volume=sized:/sized", "busybox", "rm", "/sized/big", "/sized/another")
-    assert sized(machine, "/sized/small", 12)
-    assert not sized(machine, "/sized/big", 40)
-    machine.docker("run", "--rm", "--volume=sized:/sized", "busybox", "rm", "/sized/small")
-    sized(machine, "/sized/big", 40)
-    assert not fits(machine, "start", "--attach", "limited")
+    """They hold for what has been there, and for what comes."""
+    for where in (VOLUME, LAYER):
+        assert not writes(machine, where, "other", 12)
+        machine.docker(*where, "rm", "-f", "/place/other", "/place/half")
+        assert writes(machine, where, "half", 12)
+
+
+def told_of_full(machine: Guest, root: str) -> str:
+    """An engine makes a directory for a container that it starts, and has no room for it in one that is full."""
+    done = machine.run(["docker", "start", "--attach", "full"], check=False)
+    assert done.returncode
+    return (done.stdout + done.stderr).replace(f"{root}/", "/")
 
 
 def test_limits_are_kept_and_a_volume_on_nfs_stays_where_it_is(machine: Guest) -> None:
-    assert not sized(machine, "/sized/big", 40)
-    assert not fits(machine, "start", "--attach", "limited")
+    fill(machine)
+    assert not fits(machine, "start", "--attach", "full")
+    said = told_of_full(machine, SOURCE)
     told = relocator(machine, "plan", TARGET)
-    assert (told.returncode, "quota" in told.stdout + told.stderr) == (0, False), told.stdout + told.stderr
+    assert (told.returncode, "quota-" in told.stdout + told.stderr) == (0, False), told.stdout + told.stderr
     was = inventory(machine)
     found = move(machine)
     assert (found["state"], found["exit_code"]) == ("committed", 0), f"{found}\n{machine.journal()}"
     assert differences(was, inventory(machine), ignore=MOVED) == []
     require_limits(machine)
+    assert told_of_full(machine, TARGET) == said
     for root in (SOURCE, TARGET):
         assert machine.run(["ls", "-A", f"{root}/volumes/far/_data"]).stdout == ("log\n" if root == TARGET else "")
     written = machine.run(["stat", "--format=%s", f"{SHARED}/log"]).stdout
