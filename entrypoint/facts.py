@@ -3,7 +3,19 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from entrypoint import containerd, dependents, drivers, flags, packages, programs, selinux, service, unit_files, waking
+from entrypoint import (
+    containerd,
+    dependents,
+    drivers,
+    flags,
+    limits,
+    packages,
+    programs,
+    selinux,
+    service,
+    unit_files,
+    waking,
+)
 from entrypoint.containerd import Containerd
 from entrypoint.engine import Engine, EngineInfo, socket_of
 from entrypoint.errors import PreflightError
@@ -33,7 +45,8 @@ class HostFacts:
     `unit_files` and `environment_files` what they are made of; `override` is the drop-in of ours that would come after
     all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
     are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
-    volumes use, by name; `sized_volumes` the names of those that were made with a limit of size. `selinux` is None
+    volumes use, by name; `sized_volumes` the names of those that were made with a limit of size, `without_room` those
+    of containers that have reached theirs. `selinux` is None
     where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
     the root that is in the target, `containerd_left` the same of containerd's. `containerd` is the one that the images
     are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
@@ -66,6 +79,7 @@ class HostFacts:
     waking: tuple[HostFile, ...] = ()
     binds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sized_volumes: tuple[str, ...] = ()
+    without_room: tuple[str, ...] = ()
     selinux: SELinux | None = None
     unsettled: str = ""
     left: Left | None = None
@@ -171,6 +185,7 @@ def gather(
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
         sized_volumes=sized_volumes,
+        without_room=limits.without_room(host.path(info.data_root), inventory.containers),
         selinux=selinux.look(host, info.data_root, table),
     )
     named = target if only is Only.CONTAINERD else containerd_target

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from entrypoint.errors import CopyError
 from entrypoint.host import QUICK, run
-from entrypoint.layers import immutable_layers
+from entrypoint.inventory import Container
+from entrypoint.layers import DRIVER, immutable_layers, mounts
 from entrypoint.log import log
 from entrypoint.projects import Quota, give, project_of, quota_of
 
@@ -29,6 +30,8 @@ from entrypoint.projects import Quota, give, project_of, quota_of
 GIVEN = {"overlay2": "", "vfs/dir": "", "volumes": "/_data"}
 REMAPPED = "[0-9]*.[0-9]*"
 ONLY_ON = {"overlay2": "xfs"}  # moby daemon/graphdriver/overlay2/overlay.go, Init
+# 512 bytes; xfs sets aside what a directory could take at most, before it makes one (xfs_trans_space.h).
+ROOM = 2048
 # An engine begins with the second id above that of its root, and takes the limit off the first, to try whether it can.
 FIRST = 2
 # On one file system the ids after the highest are those that the running engine gives next.
@@ -112,6 +115,19 @@ class Limits:
             if make(top):
                 give(top, given[place])
         log.info("limits.carried", directories=len(places))
+
+
+def without_room(root: Path, containers: Iterable[Container]) -> tuple[str, ...]:
+    """Those that run and could not be started again: the engine makes a directory in a container's own (moby
+    daemon/graphdriver/overlay2/overlay.go, Get), and their limit leaves no room for one."""
+    found = []
+    with quota_of(root) as quota:
+        for one in containers if quota else ():
+            with suppress(OSError):
+                own = (root / mounts(DRIVER) / one.id / "mount-id").read_text().strip()
+                left = quota.left(project_of(root / DRIVER / own)) if quota and one.is_alive else None
+                found += [one.name] if left is not None and left < ROOM else []
+    return tuple(found)
 
 
 @contextmanager

@@ -26,8 +26,9 @@ GET_ATTRIBUTES, SET_ATTRIBUTES = 0x801C581F, 0x401C5820
 INHERITED = 0x200
 TO_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
-# struct fs_disk_quota (linux/dqblk_xfs.h): version, whose, which fields, id, limits in 512 bytes; then what is used.
-QUOTA = struct.Struct("bbHI2Q88x")
+# struct fs_disk_quota (linux/dqblk_xfs.h): version, whose, which fields, id, limits in 512 bytes, and after those
+# of inodes what is used.
+QUOTA = struct.Struct("bbHI2Q16xQ64x")
 VERSION, OF_PROJECT, BOTH_LIMITS = 1, 2, 1 << 2 | 1 << 3
 GET, SET, NEXT = ((ord("X") << 8 | number) << 8 | OF_PROJECT for number in (3, 4, 9))
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -44,8 +45,15 @@ class Quota:
             return self._ask(GET, project)[4]
         return 0
 
+    def left(self, project: int) -> int | None:
+        """What may still be written; nothing if there is no limit."""
+        with suppress(FileNotFoundError):
+            *_, limit, _, used = self._ask(GET, project)
+            return limit - used if limit else None
+        return None
+
     def set_limit(self, project: int, blocks: int) -> None:
-        self._ask(SET, project, QUOTA.pack(VERSION, OF_PROJECT, BOTH_LIMITS, project, blocks, blocks))
+        self._ask(SET, project, QUOTA.pack(VERSION, OF_PROJECT, BOTH_LIMITS, project, blocks, blocks, 0))
 
     def require(self) -> None:
         """Raises OSError where projects are not counted."""

@@ -47,6 +47,13 @@ def check(facts: HostFacts) -> Iterator[Finding]:
             f"{mount.point} is {mount.kind}, mounted with {','.join(sorted(mount.options))}.",
             "Use xfs mounted with pquota.",
         )
+    if facts.without_room and not facts.alone:
+        yield error(
+            "quota-full",
+            "Containers have no room left within their limit of size",
+            f"They run, and no engine would start them again: {', '.join(facts.without_room)}.",
+            "Remove files in them; a megabyte is enough.",
+        )
     if lost and facts.engine.driver in OF_ALL and not can_limit(mount, OF_ALL[facts.engine.driver][1]):
         yield warning(
             "quota-lost",

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from entrypoint import limits
 from entrypoint.bulk import Bulk
 from entrypoint.errors import CopyError
+from entrypoint.inventory import Status
 from entrypoint.limits import own_projects
 from entrypoint.projects import Quota
 from entrypoint.unfinished import Unfinished
 from tests.hosts import Disk
 from tests.unit.data_root import CONTAINER, LAYER, VOLUME, Roots, make_roots, write
+from tests.unit.good_facts import container
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 
@@ -187,6 +190,27 @@ def test_a_limit_that_the_running_engine_uses_is_left_alone(roots: Roots, monkey
     assert (own := project_of(roots.target / VOLUME)) > LAYERS + 2**19
     assert below(roots.target / VOLUME) == {own}
     assert (one[SIZED], one[own]) == (20 * MIB, 20 * MIB)
+
+
+def test_a_container_that_has_reached_its_limit_is_known(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Filled(FakeQuota):
+        def left(self, project: int) -> int | None:
+            return self.limits.get(project)
+
+    @contextmanager
+    def quota_of(place: Path) -> Iterator[Quota]:
+        yield Filled(place, known)
+
+    known = {OWN: MIB - 1}
+    monkeypatch.setattr(limits, "quota_of", quota_of)
+    running = container("db")
+    write(roots.source / f"image/overlay2/layerdb/mounts/{running.id}/mount-id", b"container")
+    assert limits.without_room(roots.source, [running, container("no-such")]) == ("db",)
+    assert limits.without_room(roots.source, [replace(running, status=Status.EXITED)]) == ()
+    for left in ({OWN: MIB}, {}):
+        known.clear()
+        known.update(left)
+        assert limits.without_room(roots.source, [running]) == ()
 
 
 def test_what_is_mounted_on_a_volume_is_not_looked_at(roots: Roots) -> None:

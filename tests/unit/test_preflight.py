@@ -136,6 +136,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     *(("storage-driver", engine(driver=driver)) for driver in ("btrfs", "zfs", "devicemapper", "unheard-of")),
     ("live-restore", engine(live_restore=True)),
     ("quota-lost", limited("1G")),
+    ("quota-full", replace(GOOD, without_room=("db",))),
     ("quota-unsupported", replace(GOOD, sized_volumes=("small",))),
     ("quota-unsupported", replace(target_on("xfs", "noquota"), sized_volumes=("small",))),
     ("swarm", engine(swarm=Swarm("active", "N"))),

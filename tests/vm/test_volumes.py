@@ -75,6 +75,9 @@ def fill(machine: Guest) -> None:
     machine.docker("exec", "limited", "mkdir", "-p", "/place")
     for where in (VOLUME, LAYER):
         assert not writes(machine, where, "big", 40)
+        refused = relocator(machine, "check", TARGET)
+        assert refused.returncode == (3 if where == LAYER else 0), refused.stdout + refused.stderr
+        assert ("quota-full" in refused.stderr) is (where == LAYER)
         machine.docker(*where, "rm", "-f", "/place/big")
         assert writes(machine, where, "half", 12)
 
