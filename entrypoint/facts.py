@@ -185,7 +185,7 @@ def gather(
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
         sized_volumes=sized_volumes,
-        without_room=limits.without_room(host.path(info.data_root), inventory.containers),
+        without_room=limits.without_room(host.path(info.data_root / info.within), inventory.containers),
         selinux=selinux.look(host, info.data_root, table),
     )
     named = target if only is Only.CONTAINERD else containerd_target

@@ -11,6 +11,7 @@ one more reason to make the directories first.
 """
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,17 +19,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from entrypoint.errors import CopyError
+from entrypoint import cp
+from entrypoint.errors import MoveError
 from entrypoint.host import QUICK, run
 from entrypoint.inventory import Container
 from entrypoint.layers import DRIVER, immutable_layers, mounts
 from entrypoint.log import log
-from entrypoint.projects import Quota, give, project_of, quota_of
+from entrypoint.projects import Quota, give, project_of, quota_of, take
 
 # Below what the engine gives ids to directories, and to which; where it maps users, in a directory with their numbers.
 # Volumes come last, and so get the highest: every engine looks at those when it asks itself which id comes next.
 GIVEN = {"overlay2": "", "vfs/dir": "", "volumes": "/_data"}
-REMAPPED = "[0-9]*.[0-9]*"
+REMAPPED, NUMBERS = "[0-9]*.[0-9]*", r"^[0-9.]+/"
 ONLY_ON = {"overlay2": "xfs"}  # moby daemon/graphdriver/overlay2/overlay.go, Init
 # 512 bytes; xfs sets aside what a directory could take at most, before it makes one (xfs_trans_space.h).
 ROOM = 2048
@@ -71,8 +73,20 @@ class Limits:
         with telling():
             given = self._given()
             for place, project in self._wanted.items():
-                if self.here and self.there and place in given:
+                if self.here and self.there and (self.target / place).is_dir():
+                    if place not in given:
+                        raise OSError(f"{place} was given no id")
                     self.there.set_limit(given[place], self.here.limit(project))
+                    self._spare(place, self.here.left(project), self.there.left(given[place]))
+
+    def _spare(self, place: str, left: int | None, left_there: int | None) -> None:
+        """Let what does not count in the source not count in the copy either, if it would not fit within the limit.
+
+        The source may be a copy itself, made by hand: its engine knows of no more than was written since.
+        """
+        if left is not None and left_there is not None and left_there < 0 <= left:
+            log.warning("limits.uncounted", place=place)
+            take(self.target / place)
 
     @cached_property
     def _wanted(self) -> dict[str, int]:
@@ -86,7 +100,7 @@ class Limits:
         return {
             place: project
             for place, project in found
-            if not layers & {place, f"{place}/diff"} and not place.startswith(unfit)
+            if not layers & {place, f"{place}/diff"} and not re.sub(NUMBERS, "", place).startswith(unfit)
         }
 
     @cached_property
@@ -120,14 +134,28 @@ class Limits:
 def without_room(root: Path, containers: Iterable[Container]) -> tuple[str, ...]:
     """Those that run and could not be started again: the engine makes a directory in a container's own (moby
     daemon/graphdriver/overlay2/overlay.go, Get), and their limit leaves no room for one."""
-    found = []
     with quota_of(root) as quota:
-        for one in containers if quota else ():
-            with suppress(OSError):
-                own = (root / mounts(DRIVER) / one.id / "mount-id").read_text().strip()
-                left = quota.left(project_of(root / DRIVER / own)) if quota and one.is_alive else None
-                found += [one.name] if left is not None and left < ROOM else []
-    return tuple(found)
+        lasting = [one for one in containers if one.is_alive and not one.is_fleeting] if quota else []
+        return tuple(one.name for one in lasting if quota and _is_full(root, one, quota))
+
+
+def _is_full(root: Path, container: Container, quota: Quota) -> bool:
+    with suppress(OSError):  # not of this driver
+        own = (root / mounts(DRIVER) / container.id / "mount-id").read_text().strip()
+        if project := project_of(root / DRIVER / own):
+            left = quota.left(project)
+            return left is not None and left < min(ROOM, quota.limit(project) // 2)
+    return False
+
+
+def require_room(root: Path, containers: Iterable[Container]) -> None:
+    """Raises MoveError if a container would not start again."""
+    if full := without_room(root, containers):
+        raise MoveError(
+            "Containers have no room left within their limit of size, and would not start again.",
+            details=", ".join(full),
+            resolution="Remove files in them, a megabyte is enough, and run it again.",
+        )
 
 
 @contextmanager
@@ -141,7 +169,7 @@ def telling() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CopyError("A limit of size cannot be set in the copy.", details=str(error)) from error
+        raise cp.failed("A limit of size cannot be set in the copy.", str(error)) from error
 
 
 def own_projects(root: Path, covered: Collection[str] = ()) -> dict[str, int]:
@@ -165,7 +193,7 @@ def _own(root: Path, home: Path, inner: str, covered: Collection[str]) -> Iterat
 
 def make(top: Path) -> bool:
     """Whether a directory is there then; something else is replaced when it is copied."""
-    with suppress(FileExistsError):
+    with suppress(FileExistsError, NotADirectoryError):
         top.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         top.mkdir(mode=0o700)
-    return stat.S_ISDIR(top.lstat().st_mode)
+    return os.path.lexists(top) and stat.S_ISDIR(top.lstat().st_mode)

@@ -100,17 +100,29 @@ def project_of(place: Path) -> int:
 
 def give(top: Path, project: int) -> None:
     """Give an id to a directory and all that is in it, to itself last; what is made in it inherits it."""
-    for _, _, names, folder in os.fwalk(top, topdown=False):
+    _give_within(top, project, INHERITED)
+    with _opened(top, flags=os.O_DIRECTORY) as handle:
+        _give(handle, project, INHERITED)
+
+
+def take(top: Path) -> None:
+    """Take the id from all that is in a directory, but not from itself."""
+    _give_within(top, 0, 0)
+
+
+def _give_within(top: Path, project: int, inherited: int) -> None:
+    for place, _, names, folder in os.fwalk(top, topdown=False):
         for name in names:
             if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 with _opened(name, folder) as handle:
-                    _give(handle, project)
-        _give(folder, project, INHERITED)
+                    _give(handle, project, 0)
+        if place != str(top):
+            _give(folder, project, inherited)
 
 
-def _give(handle: int, project: int, flags: int = 0) -> None:
+def _give(handle: int, project: int, inherited: int) -> None:
     had = _attributes(handle)
-    wanted = (had[0] | flags, *had[1:3], project, had[4])
+    wanted = (had[0] & ~INHERITED | inherited, *had[1:3], project, had[4])
     if wanted != had:
         fcntl.ioctl(handle, SET_ATTRIBUTES, ATTRIBUTES.pack(*wanted))
 

@@ -13,7 +13,7 @@ verify          a fresh connection: root, inventory, what ran, health   nothing
 from contextlib import suppress
 from typing import Protocol
 
-from entrypoint import adoption, drivers, edits, hold, inventory, pair, restart
+from entrypoint import adoption, drivers, edits, hold, inventory, limits, pair, restart
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import MoveError, RollbackError, SystemdError, VerificationError
 from entrypoint.inventory import Inventory
@@ -45,7 +45,8 @@ class Freeze:
         trace("freeze.prepared")
         move.systemd.reload()
         with Engine.opened(socket_of(move.host)) as engine:
-            held = engine.inventory().without(move.ours)
+            info, held = engine.info(), engine.inventory().without(move.ours)
+        limits.require_room(move.host.path(info.data_root / info.within), held.containers)
         pair.require_none_made(move, held)
         move.run.save_inventory(held.to_json())
         trace("freeze.inventoried")

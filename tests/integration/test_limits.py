@@ -12,7 +12,7 @@ import pytest
 
 from entrypoint import limits
 from entrypoint.bulk import Bulk
-from entrypoint.errors import CopyError
+from entrypoint.errors import CopyError, MoveError
 from entrypoint.inventory import Status
 from entrypoint.limits import own_projects
 from entrypoint.projects import Quota
@@ -42,9 +42,20 @@ class FakeQuota(Quota):
     def set_limit(self, project: int, blocks: int) -> None:
         self.limits[project] = blocks
 
+    def left(self, project: int) -> int | None:
+        limit = self.limits.get(project)
+        return limit - used(self.node, project) if limit else None
+
     def highest(self) -> int:
         given = (project_of(place) for where in ("volumes/*/_data", "overlay2/*") for place in self.node.glob(where))
         return max([*self.limits, *given])
+
+
+def used(root: Path, project: int) -> int:
+    """In 512 bytes, by large files."""
+    files = [one for one in root.rglob("*") if one.is_file() and not one.is_symlink()]
+    large = [one for one in files if one.stat().st_blocks > MIB]
+    return sum(one.stat().st_blocks for one in large if project_of(one) == project)
 
 
 @pytest.fixture(scope="module")
@@ -192,24 +203,28 @@ def test_a_limit_that_the_running_engine_uses_is_left_alone(roots: Roots, monkey
     assert (one[SIZED], one[own]) == (20 * MIB, 20 * MIB)
 
 
+def test_what_does_not_count_in_the_source_need_not_fit_in_the_copy(roots: Roots, counted: dict[int, int]) -> None:
+    """The source was copied by hand, or by what carried no ids: its engine has given one to the directory alone."""
+    write(roots.source / VOLUME / "sub/uncounted", bytes(30 * MIB * 512))
+    roots.copier.final_sync(roots.pre_copy())
+    volume = project_of(roots.target / VOLUME)
+    assert counted[volume] == 20 * MIB
+    assert below(roots.target / VOLUME) == {volume, 0}
+    assert {project_of(roots.target / VOLUME / name) for name in ("first", "sub", "sub/uncounted")} == {0}
+    assert below(roots.target / HELD) == {project_of(roots.target / HELD)}
+
+
 def test_a_container_that_has_reached_its_limit_is_known(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Filled(FakeQuota):
-        def left(self, project: int) -> int | None:
-            return self.limits.get(project)
-
-    @contextmanager
-    def quota_of(place: Path) -> Iterator[Quota]:
-        yield Filled(place, known)
-
-    known = {OWN: MIB - 1}
-    monkeypatch.setattr(limits, "quota_of", quota_of)
+    known = {OWN: 10 * MIB}
+    count(monkeypatch, {roots.source: known})
+    write(roots.source / HELD / "full", bytes(9 * MIB * 512 + 1))
     running = container("db")
     write(roots.source / f"image/overlay2/layerdb/mounts/{running.id}/mount-id", b"container")
     assert limits.without_room(roots.source, [running, container("no-such")]) == ("db",)
     assert limits.without_room(roots.source, [replace(running, status=Status.EXITED)]) == ()
-    for left in ({OWN: MIB}, {}):
-        known.clear()
-        known.update(left)
+    with pytest.raises(MoveError, match="no room left"):
+        limits.require_room(roots.source, [running])
+    for known[OWN] in (12 * MIB, 0):
         assert limits.without_room(roots.source, [running]) == ()
 
 

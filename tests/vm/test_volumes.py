@@ -117,7 +117,7 @@ def test_limits_are_kept_and_a_volume_on_nfs_stays_where_it_is(machine: Guest) -
 
 
 def test_limits_are_kept_on_the_way_back(machine: Guest) -> None:
-    """Into the old root, whose limits would stand in the way of a copy."""
+    """Nothing is copied: the old root has what it had."""
     assert relocator(machine, "rollback", "--yes").returncode == 10
     found = outcome(machine)
     assert (found["state"], found["exit_code"]) == ("committed", 0), f"{found}\n{machine.journal()}"
