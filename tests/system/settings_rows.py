@@ -75,7 +75,7 @@ MOVED = [
     Row(4, "--data-root /mnt", storage(f"--data-root {SOURCE}"), STORAGE),
     Row(4, "--data-root=/mnt", storage(f"--data-root={SOURCE} --debug"), STORAGE),
     Row(4, '--graph="/mnt"', storage(f'--graph="{SOURCE}"'), STORAGE, OLD),
-    Row(4, "-g /mnt", storage(f"-g {SOURCE}"), STORAGE, OLD, sample=True),
+    Row(4, "-g /mnt", storage(f"-g {SOURCE}"), STORAGE, OLD),
     Row(4, "-g=/mnt", storage(f"-g={SOURCE}"), STORAGE, OLD),
     Row(5, "the unit copied to /etc", f"cp /lib/systemd/system/{SERVICE} /etc/systemd/system/; sed -i "
         f"'s|^ExecStart=.*|& --data-root {SOURCE}|' /etc/systemd/system/{SERVICE}", f"/etc/systemd/system/{SERVICE}",
@@ -206,7 +206,7 @@ PERCENT = (f"{DISK}/100%h", f"{DISK}/it's 50% %% $$")  # Docker 28
 PLACES = {
     "daemon.json": (write(CONFIG, JSON), False),
     "a drop-in": (storage(f"--data-root {SOURCE}"), True),
-    "an EnvironmentFile": (write("/etc/default/docker", f'DOCKER_OPTS="-D --data-root={SOURCE}"\n'), True),
+    "an EnvironmentFile": (write("/etc/default/docker", f'DOCKER_OPTS="-D --data-root={SOURCE}"\n'), False),
     "an EnvironmentFile, single quotes": (
         write("/etc/default/docker", f"DOCKER_OPTS='-D --data-root={SOURCE}'\n"), False),
     "an EnvironmentFile, no quotes": (write("/etc/default/docker", f"DOCKER_OPTS=-D --data-root={SOURCE}\n"), False),

@@ -28,7 +28,7 @@ from tests.system.surviving import assert_the_same_command_completes, await_engi
 pytestmark = pytest.mark.system
 
 # One of each kind for every run of the suite; `make crash-matrix` takes all.
-SAMPLE = ["freeze.held", "switch.ordered", "switch.written", "verify.restored"]
+SAMPLE = ["freeze.held", "switch.written", "verify.restored"]
 SAMPLE_BACK = ["switch.undo after verify.proven"]
 KILL_ALL = f"systemctl kill --signal=KILL {UNIT}"
 WITH_KEEPER = "SIGKILL to it and the keeper"

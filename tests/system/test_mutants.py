@@ -65,6 +65,7 @@ def test_without_final_sync_and_check_lost_writes_are_seen(host: tuple[Host, Con
         assert_writes_survived(host[0], SOURCE, f"{DISK}/docker", host[1])
 
 
+@pytest.mark.matrix
 def test_without_the_restart_containers_that_stay_down_are_seen(host: tuple[Host, Content]) -> None:
     build(host[0], RESTART)
     was = before(host[0])
