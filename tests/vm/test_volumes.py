@@ -111,7 +111,7 @@ def test_limits_are_kept_and_a_volume_on_nfs_stays_where_it_is(machine: Guest) -
     assert told_of_full(machine, TARGET) == said
     for root in (SOURCE, TARGET):
         assert machine.run(["ls", "-A", f"{root}/volumes/far/_data"]).stdout == ("log\n" if root == TARGET else "")
-    written = machine.run(["stat", "--format=%s", f"{SHARED}/log"]).stdout
+    written = machine.run(["stat", "--format=%s", f"{SHARED}/log"]).stdout.strip()
     machine.run(f'until [ "$(stat --format=%s {SHARED}/log)" -gt {written} ]; do sleep 0.2; done', timeout=10)
     assert_nothing_left(machine)
 
@@ -129,4 +129,4 @@ def test_a_disk_without_quotas_is_refused(machine: Guest) -> None:
     told = relocator(machine, "/mnt/plain/docker")
     assert told.returncode == 3, told.stdout + told.stderr
     assert "quota-unsupported" in told.stderr
-    assert "quota-lost" in told.stderr
+    assert "quota-lost" in told.stdout + told.stderr
