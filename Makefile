@@ -30,7 +30,7 @@ demo: $(READY) packages ## Move a real engine's data on a disposable host, and s
 bench: $(BENCH_READY) packages ## Measure downtime, copies and memory beside other recipes (25 minutes, a quiet machine)
 	$(BENCH)/bin/python -m tests.bench
 
-test: lint packages ## Run everything: linters, unit, integration and system tests (root; 25 minutes)
+test: lint packages ## Run everything: linters, unit, integration and system tests (root; half an hour)
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) --durations=25
 
 unit: $(READY) packages ## Run what needs no host (seconds)
