@@ -56,11 +56,11 @@ class Limits:
 
     def begin(self) -> None:
         """Before the first copy: lift the limits that the target has from earlier on, and give ids to what it has."""
-        with telling():
-            for project in own_projects(self.target).values() if self.there else ():
-                if self.there and project not in self._taken:
+        if self.there:
+            with telling():
+                for project in {*own_projects(self.target).values()} - self._taken:
                     self.there.set_limit(project, 0)
-            self._give(self._wanted)
+                self._give(self._wanted)
 
     def prepare(self) -> None:
         """Before more is copied: make what has come to the source, with an id."""

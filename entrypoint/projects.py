@@ -20,7 +20,7 @@ from entrypoint.log import log
 DEVICES = Path("/dev")  # quotactl(2) wants a device node, on a file system where one is one
 NOT_COUNTED = (errno.ENOSYS, errno.ESRCH, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENXIO, errno.ENOTBLK)
 
-# struct fsxattr (linux/fs.h): flags, three numbers of no matter here but for the third, the id, and one more.
+# struct fsxattr (linux/fs.h): flags, two numbers that stay as they are, the id, and one more.
 ATTRIBUTES = struct.Struct("5I8x")
 GET_ATTRIBUTES, SET_ATTRIBUTES = 0x801C581F, 0x401C5820
 INHERITED = 0x200

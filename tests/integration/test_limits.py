@@ -13,6 +13,7 @@ import pytest
 from entrypoint import limits
 from entrypoint.bulk import Bulk
 from entrypoint.errors import CopyError, MoveError
+from entrypoint.host import Result
 from entrypoint.inventory import Status
 from entrypoint.limits import own_projects
 from entrypoint.projects import Quota
@@ -80,7 +81,6 @@ def counted(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
     """The limits by project of the target's file system, on which 40 is taken."""
     there = {TAKEN: 5 * MIB}
     here = {SIZED: 20 * MIB, OWN: 30 * MIB, LAYERS: 50 * MIB, 14: 60 * MIB}
-
     count(monkeypatch, {roots.source: here, roots.target: there})
     # It is another file system to the product, with what is taken there.
     monkeypatch.setattr(limits.Limits, "_is_one", False)
@@ -239,6 +239,31 @@ def test_where_users_are_mapped_limits_are_kept_too(roots: Roots, counted: dict[
     assign(roots.source / mapped, 14)
     roots.copier.final_sync(roots.pre_copy())
     assert counted[project_of(roots.target / mapped / "file")] == 60 * MIB
+
+
+def test_on_ext4_only_what_an_engine_can_limit_there_has_its_limit(
+    roots: Roots, counted: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next sized volume would get the id of a container that its engine knows nothing of."""
+    mapped = f"100000.100000/{HELD}"
+    write(roots.source / mapped / "file")
+    assign(roots.source / mapped, 14)
+    monkeypatch.setattr(limits, "run", lambda argv, timeout: Result((), 0, "ext2/ext3\n", ""))
+    roots.copier.final_sync(roots.pre_copy())
+    assert project_of(roots.target / VOLUME) > TAKEN
+    assert {project_of(roots.target / place) for place in (HELD, mapped)} == {0}
+
+
+def test_a_copy_that_was_finished_before_is_begun_anew(roots: Roots, counted: dict[int, int]) -> None:
+    """The power failed after the limits were set, or the check of the copy did."""
+    roots.copier.final_sync(roots.pre_copy())
+    write(roots.source / VOLUME / "since")
+    copied = roots.pre_copy()
+    volume = project_of(roots.target / VOLUME)
+    assert counted[volume] == 0
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+    assert (below(roots.target / VOLUME), counted[volume]) == ({volume}, 20 * MIB)
 
 
 def test_the_id_of_a_whole_root_is_nobodys_own(roots: Roots, counted: dict[int, int]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import migration
+from entrypoint import limits, migration
 from entrypoint.errors import CopyError, ExitCode, JournalError
 from entrypoint.log import Phase
 from entrypoint.move import Move
@@ -137,6 +137,17 @@ def test_a_container_that_never_leaves_ends_the_move_before_anything_was_done(wo
     assert world.work(front_pid=1) is ExitCode.ROLLED_BACK
     assert world.outcome["failed_in"] == "hand-over"
     assert world.calls.made == []
+    world.require_untouched()
+
+
+def test_a_container_that_would_not_start_again_ends_the_move_before_the_engine_stops(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has reached its limit of size during the copy."""
+    monkeypatch.setattr(limits, "without_room", lambda root, containers: ("db",))
+    assert world.work(STEPS) is ExitCode.ROLLED_BACK
+    assert (world.outcome["failed_in"], world.events("done")) == ("freeze", [])
+    assert [call for call in world.calls.made if "stop" in call[0]] == []
     world.require_untouched()
 
 
