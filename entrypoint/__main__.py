@@ -36,6 +36,7 @@ from entrypoint.errors import ExitCode, RelocatorError, SystemdError, UsageError
 from entrypoint.goal import Goal
 from entrypoint.host import Host
 from entrypoint.log import log
+from entrypoint.processes import Process
 from entrypoint.standing import Standing
 from entrypoint.state import State
 from entrypoint.steps import steps_of
@@ -143,7 +144,7 @@ class Application:
         with closing(Systemd()) as systemd:
             move = recovery.load(self.host, systemd, record)
             keeper.say_ready()
-            code = migration.work(move, book, int(record.plan()["front_pid"]), steps_of(move.plan))
+            code = migration.work(move, book, Process(**record.plan()["front"]), steps_of(move.plan))
             with suppress(SystemdError):
                 handover.dismiss(systemd)
         return code

@@ -12,7 +12,6 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 import structlog
 
@@ -26,6 +25,7 @@ from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log, phase
 from entrypoint.move import Move
 from entrypoint.plan import Direction
+from entrypoint.processes import Process
 from entrypoint.record import Event, Outcome, Record
 from entrypoint.standstill import bring_up, release
 from entrypoint.steps import Step, end_records
@@ -40,14 +40,14 @@ CUT_OFF = "The relocator that did the work was cut off."
 STOPPED_BY_SIGNAL = "It was stopped by a signal."
 
 
-def work(move: Move, journal: Journal, front_pid: int, steps: Sequence[Step]) -> ExitCode:
+def work(move: Move, journal: Journal, front: Process, steps: Sequence[Step]) -> ExitCode:
     """Carry the move out; the engine runs when this returns, on the new root or on the old."""
     records = move.run.records()
     with structlog.contextvars.bound_contextvars(run=move.run.number), ExitStack() as held:
         begun = unfinished(records, steps)
         try:
             move.run.append(Event.TOOK_OVER, pid=os.getpid())
-            wait_for_departure(move, front_pid)
+            wait_for_departure(move, front)
             held.enter_context(journal.locked(wait=True))
             if took_over(records):
                 return recover(move, records, steps)
@@ -92,17 +92,17 @@ def unfinished(records: Sequence[Record], steps: Sequence[Step]) -> list[Step]:
     return [step for step in steps if step.name in names]
 
 
-def wait_for_departure(move: Move, front_pid: int) -> None:
+def wait_for_departure(move: Move, front: Process) -> None:
     """Wait until the container that handed over has ended by itself, and with it its clients' connections.
 
     On 20.10 a client that is attached while the engine stops gets an error instead of the exit code.
     """
-    until(lambda: has_left(move, front_pid), waiting_for="the relocator container to end", seconds=DEPARTURE)
+    until(lambda: has_left(move, front), waiting_for="the relocator container to end", seconds=DEPARTURE)
 
 
-def has_left(move: Move, front_pid: int) -> bool:
+def has_left(move: Move, front: Process) -> bool:
     """Whether the process is gone and the engine lists none of our containers as alive."""
-    if Path(f"/proc/{front_pid}").exists():
+    if front.is_there():
         return False
     if move.systemd.unit(move.plan.service).active_state not in RUNNING:
         return True  # asking would start it, and with the engine down no container is up

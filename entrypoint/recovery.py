@@ -8,9 +8,9 @@ anything that needs the engine stopped      handed over to a worker again
 long ago, engine on one of the roots        called what it is: nothing is stopped, started or taken back any more
 """
 
-import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from entrypoint import handover
 from entrypoint.copying import Copied
@@ -24,6 +24,7 @@ from entrypoint.log import Phase, log
 from entrypoint.migration import CUT_OFF, conclude, forward, recover, unfinished
 from entrypoint.move import Move
 from entrypoint.plan import Direction, Plan
+from entrypoint.processes import Process
 from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import plan_of
 from entrypoint.standing import our_containers
@@ -54,7 +55,7 @@ def save(run: Run, plan: Plan, copied: Copied, along: Copied | None = None) -> N
         "copied": copied.to_json(),
         "copied_containerd": along.to_json() if along else None,
         "ours": sorted(our_containers()),
-        "front_pid": os.getpid(),
+        "front": asdict(Process.own()),
     })  # fmt: skip
 
 
@@ -190,6 +191,6 @@ def unfinished_in(move: Move) -> str:
 def hand_over_again(move: Move) -> ExitCode:
     """What is left to do needs the engine stopped, and that would end this container."""
     stored = move.run.plan()
-    move.run.save_plan({**stored, "ours": sorted(move.ours), "front_pid": os.getpid()})
+    move.run.save_plan({**stored, "ours": sorted(move.ours), "front": asdict(Process.own())})
     handover.hand_over(move.host, move.systemd, move.run, move.plan)
     return ExitCode.HANDED_OVER

@@ -14,13 +14,14 @@ import signal
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from entrypoint import processes
 from entrypoint.engine import until
 from entrypoint.errors import EngineError
 from entrypoint.log import log
 
-PROCESSES = Path("/proc")
 GRACE = 10.0  # seconds; what `docker stop` gives
 DYING = 10.0  # seconds, for what was killed: a process in the middle of a write ends when that has ended
 ID = re.compile(r"[0-9a-f]{64}")
@@ -42,19 +43,18 @@ def containers_in(root: Path) -> frozenset[str]:
     return frozenset()
 
 
-def strays(ids: Collection[str], processes: Path = PROCESSES) -> tuple[Stray, ...]:
+def strays(ids: Collection[str], place: Path = processes.PROCESSES) -> tuple[Stray, ...]:
     """The processes that run in containers of these ids, told by their control groups, whatever made those."""
-    return tuple(_strays(frozenset(ids), processes)) if ids else ()
+    return tuple(_strays(frozenset(ids), place)) if ids else ()
 
 
-def _strays(ids: frozenset[str], processes: Path) -> Iterator[Stray]:
-    for place in processes.glob("[0-9]*"):
+def _strays(ids: frozenset[str], place: Path) -> Iterator[Stray]:
+    for one in place.glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):  # it has ended meanwhile
-            inside = ids.intersection(ID.findall((place / "cgroup").read_text()))
-            # After the name, which may hold anything: state, parent (proc_pid_stat(5)).
-            state, parent = (place / "stat").read_text(errors="replace").rpartition(") ")[2].split()[:2]
-            if inside and state not in "ZX":
-                yield Stray(int(place.name), int(parent), min(inside))
+            inside = ids.intersection(ID.findall((one / "cgroup").read_text()))
+            seen = processes.look(int(one.name), place)
+            if inside and seen.state not in processes.ENDED:
+                yield Stray(int(one.name), seen.parent, min(inside))
 
 
 def end(ids: Collection[str]) -> None:
@@ -63,10 +63,10 @@ def end(ids: Collection[str]) -> None:
     if not found:
         return
     log.warning("containers.astray", containers=sorted({one.container[:12] for one in found}))
-    _signal(heads(found), signal.SIGTERM)
+    _signal(heads(found), signal.SIGTERM, ids)
     with suppress(EngineError):
         _await_end(ids, GRACE)
-    _signal(strays(ids), signal.SIGKILL)
+    _signal(strays(ids), signal.SIGKILL, ids)
     _await_end(ids, DYING)
 
 
@@ -76,10 +76,16 @@ def heads(found: Collection[Stray]) -> tuple[Stray, ...]:
     return tuple(one for one in found if one.parent not in pids)
 
 
-def _signal(found: Iterable[Stray], number: signal.Signals) -> None:
+def _signal(found: Iterable[Stray], number: signal.Signals, ids: Collection[str]) -> None:
     for one in found:
-        with suppress(ProcessLookupError):
-            os.kill(one.pid, number)
+        processes.send(one.pid, number, partial(_is_inside, one.pid, ids))
+
+
+def _is_inside(pid: int, ids: Collection[str]) -> bool:
+    """Whether the process of a number is in one of the containers now; it may be another's by then."""
+    with suppress(OSError):
+        return not frozenset(ids).isdisjoint(ID.findall((processes.PROCESSES / str(pid) / "cgroup").read_text()))
+    return False
 
 
 def _await_end(ids: Collection[str], seconds: float) -> None:

@@ -8,13 +8,14 @@ containerd does not end tasks when it stops: they would go on writing to the roo
 it, if the operator has agreed to that. It is for those who started them to start them again.
 """
 
-import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from entrypoint import flags, processes, service
 from entrypoint.engine import until
 from entrypoint.errors import EngineError
 from entrypoint.filesystem import mounts
@@ -24,6 +25,7 @@ from entrypoint.log import log
 TASKS = "io.containerd.runtime.v2.task"  # in the state, a directory a namespace, in it one a task
 ENGINES = frozenset({"moby", "plugins.moby"})
 SHIM = "containerd-shim"  # the parent of a task's first process
+NAMESPACE_FLAGS = ("-namespace", "--namespace")
 GRACE, DYING = 10.0, 10.0  # seconds, for a task that was told to end, and for one that was killed
 
 
@@ -50,16 +52,20 @@ def _tasks(place: Path) -> Iterator[Task]:
 def _first_process(bundle: Path) -> int:
     with suppress(OSError, ValueError):
         pid = int((bundle / "init.pid").read_text())
-        return pid if _is_task(pid) else 0
+        return pid if _is_task(pid, bundle.parent.name) else 0
     return 0
 
 
-def _is_task(pid: int) -> bool:
-    """Whether a process runs, and below a shim: its number may be another's by now."""
-    with suppress(OSError, IndexError):
-        # After the name, which may hold anything: state, parent (proc_pid_stat(5)).
-        state, parent = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2].split()[:2]
-        return state not in "ZX" and Path(f"/proc/{parent}/comm").read_text().startswith(SHIM)
+def _is_task(pid: int, namespace: str) -> bool:
+    """Whether a process runs, and below a shim of a namespace: its number may be another's by now, even a container's
+    of the engine. A shim that does not tell its namespace is believed."""
+    with suppress(OSError, IndexError, ValueError):
+        seen = processes.look(pid)
+        shim = processes.PROCESSES / str(seen.parent)
+        if seen.state in processes.ENDED or not (shim / "comm").read_text().startswith(SHIM):
+            return False
+        told = flags.last(service.arguments(seen.parent)[1:], NAMESPACE_FLAGS)
+        return told is None or told.value == namespace
     return False
 
 
@@ -71,19 +77,18 @@ def end(host: Host, state: str) -> None:
     _signal(found, signal.SIGTERM)
     with suppress(EngineError):
         _await_end(found, GRACE)
-    left = [one for one in found if _is_task(one.pid)]
+    left = [one for one in found if _is_task(one.pid, one.namespace)]
     _signal(left, signal.SIGKILL)
     _await_end(left, DYING)
 
 
 def _signal(found: Iterable[Task], number: signal.Signals) -> None:
     for one in found:
-        with suppress(ProcessLookupError):
-            os.kill(one.pid, number)
+        processes.send(one.pid, number, partial(_is_task, one.pid, one.namespace))
 
 
 def _await_end(found: Iterable[Task], seconds: float) -> None:
-    until(lambda: not [one for one in found if _is_task(one.pid)], waiting_for="others' tasks to end",
+    until(lambda: not [one for one in found if _is_task(one.pid, one.namespace)], waiting_for="others' tasks to end",
           seconds=seconds, late=())  # fmt: skip
 
 

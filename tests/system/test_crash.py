@@ -1,13 +1,17 @@
 """The program dies at a named instant: without help the engine is back on one complete root, and the same command
 completes the move."""
 
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from tests.hosts import Disk, Host, boot
 from tests.hosts.content import FEWER, differences, inventory, populate
+from tests.hosts.inside import end
 from tests.system.moving import (
     DISK,
     MOVED,
@@ -137,6 +141,53 @@ def test_the_whole_group_killed_leaves_a_running_engine(victim: Victim, killed: 
     root = host.docker("info", "--format", "{{.DockerRootDir}}")
     tell(point, killed, root, target)
     assert root == (was.inventory.engine.root if point == "freeze.stopped" else target)
+    assert_the_same_command_completes(host, was, target, settled(host))
+
+
+def taking(number: int) -> str:
+    """The shell's words that begin a process of the outer machine's files, which has this number on the host."""
+    return (
+        f"for attempt in $(seq 100); do echo {number - 1} >/proc/sys/kernel/ns_last_pid; sleep 600 & "
+        f"if [ $! = {number} ]; then wait; exit; fi; kill $!; done; exit 1"
+    )
+
+
+@contextmanager
+def stranger(host: Host, number: int) -> Iterator[None]:
+    """A process in another mount namespace that has got the number of one that has ended."""
+    enter = ["nsenter", "--target", str(host.leader), "--pid", "--", "sh", "-c", taking(number)]
+    place = host.path(f"/proc/{number}/comm")
+    with subprocess.Popen(enter, start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while not place.exists() or place.read_text() != "sleep\n":
+                assert process.poll() is None, "the number was not free"
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield
+        finally:
+            end(process)
+
+
+def test_a_worker_is_not_started_in_the_files_of_whoever_has_the_keepers_number_by_then(victim: Victim) -> None:
+    """It says so once, and the host's own programs bring the engine back."""
+    host, target = victim.host, victim.next_target()
+    was = before(host)
+    arm(host, "switch.written pause")
+    ran = relocator(host, target)
+    assert ran.returncode == 10, ran.stdout + ran.stderr
+    await_pause(host, "switch.written")
+    keeper = int(host.run("systemctl show --property=MainPID --value relocator-keeper.service").stdout)
+    host.run(["kill", "-KILL", str(keeper)])
+    host.run(f"while [ -e /proc/{keeper} ]; do sleep 0.05; done")
+    with stranger(host, keeper):
+        host.run(KILL_ALL)
+        await_engine(host)
+        said = host.run(f"journalctl --unit={UNIT} --boot --output=cat").stdout
+    disarm(host, "switch.written")
+    assert said.count(f"has ended; its number was {keeper}.") == 1, said
+    assert "status=69" in said, said
+    assert host.docker("info", "--format", "{{.DockerRootDir}}") == target
     assert_the_same_command_completes(host, was, target, settled(host))
 
 

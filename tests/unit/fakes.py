@@ -5,6 +5,7 @@ host's daemon.json says, and treats its containers at a restart as the real one 
 """
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
 from entrypoint.move import Move
 from entrypoint.plan import Plan
+from entrypoint.processes import Process
 from entrypoint.swarm import State, Swarm
 from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
 from entrypoint.trace import trace
@@ -32,8 +34,8 @@ CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT = "containerd.service", "/etc/con
 SOCKET = "docker.socket"
 CONFIG = "/etc/docker/daemon.json"
 DEFAULT_ROOT = "/srv/default-root"
-GONE_PID = 2**22 + 1  # the kernel gives none above 2**22
-MAIN_PID = GONE_PID + 1  # of every transient unit
+GONE = Process(2**22 + 1, 0)  # the kernel gives no number above 2**22
+MAIN_PID = os.getppid()  # of every transient unit; it must be there
 
 Call = tuple[Any, ...]
 INJECTED: dict[str, type[RelocatorError]] = {"engine": EngineError, "final_sync": CopyError}

@@ -2,7 +2,9 @@
 
 import os
 import socket
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,14 @@ from entrypoint import handover, keeper
 from entrypoint.__main__ import BUG
 from entrypoint.errors import ContainerError, ExitCode, SystemdError
 from entrypoint.host import Host
+from entrypoint.processes import Process, look
 from entrypoint.record import Run
-from entrypoint.systemd import Command, UnitState
+from entrypoint.systemd import Command, Unit, UnitState
 from tests.unit.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 
 WORKER, KEEPER = "relocator.service", "relocator-keeper.service"
-FAILURES = [int(code) for code in ExitCode if code is not ExitCode.DONE]
+FAILURES = [*(int(code) for code in ExitCode if code is not ExitCode.DONE), 69]
 HOLD = "/run/relocator/hold"
 DROP_INS = (
     "/run/systemd/system/docker.socket.d/00-relocator-hold.conf",
@@ -54,17 +57,55 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 PYTHON = (sys.executable, "-I", "-u", "-B", "-X", "utf8", "-m")
 
 
-def python(pid: int, *module: str) -> tuple[str, list[str], bool]:
-    """An ExecStart= that starts a module in the mount namespace of a process."""
-    enter = ["/usr/bin/nsenter", f"--mount=/proc/{pid}/ns/mnt", "--wd=/", "--", *PYTHON, *module]
-    return enter[0], enter, False
+def python(process: Process, *module: str) -> tuple[str, list[str], bool]:
+    """An ExecStart= that starts a module in the mount namespace of a process, if it is still that process."""
+    asked = ["/usr/bin/sh", "/var/lib/relocator/runs/000042/enter.sh", str(process.pid), str(process.began)]
+    enter = ["/usr/bin/nsenter", "--mount=/proc/self/fd/3", "--wd=/", "--", *PYTHON, *module]
+    return "/usr/bin/nsenter", ["/usr/bin/nsenter", "--mount=/proc/1/ns/mnt", "--", *asked, *enter], False
 
 
 def test_the_keeper_lives_in_this_containers_files_and_the_worker_in_the_keepers(host: Host, run: Run) -> None:
     systemd = FakeSystemd(host, Calls())
     handover.hand_over(host, systemd, run, make_plan())
-    assert systemd.properties[KEEPER]["ExecStart"][1] == [python(os.getpid(), "entrypoint.keeper")]
-    assert systemd.properties[WORKER]["ExecStart"][1] == [python(MAIN_PID, "entrypoint", "worker", "000042")]
+    assert systemd.properties[KEEPER]["ExecStart"][1] == [python(Process.own(), "entrypoint.keeper")]
+    assert ((run.place / "enter.sh").read_text(), (run.place / "enter.sh").stat().st_mode) == (
+        handover.SCRIPT,
+        0o100600,
+    )
+    found = Process(MAIN_PID, look(MAIN_PID).began)
+    assert systemd.properties[WORKER]["ExecStart"][1] == [python(found, "entrypoint", "worker", "000042")]
+
+
+def entered(process: Process) -> subprocess.CompletedProcess[str]:
+    """What the line of a unit does, with a program that tells where it is."""
+    words = ["sh", "-c", handover.SCRIPT, "sh", str(process.pid), str(process.began), "readlink", "/proc/self/fd/3"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.mark.parametrize("name", ["sleep", "a) S 1 (b", "x) "])
+def test_the_namespace_is_entered_of_the_process_that_is_meant_whatever_its_name(tmp_path: Path, name: str) -> None:
+    program = tmp_path / name
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "60"]) as child:
+        ours = Process(child.pid, look(child.pid).began)
+        assert entered(ours).stdout == os.readlink(f"/proc/{child.pid}/ns/mnt") + "\n"
+        another = entered(Process(child.pid, ours.began - 1))  # the number is another's by now
+        child.kill()
+    gone = entered(ours)
+    assert [(one.returncode, one.stdout) for one in (another, gone)] == [(69, "")] * 2
+    assert f"has ended; its number was {child.pid}" in another.stderr
+
+
+def test_a_keeper_whose_number_changes_hands_while_it_is_looked_at_is_none(host: Host) -> None:
+    class Changing(FakeSystemd):
+        asked = 0
+
+        def unit(self, name: str) -> Unit:
+            self.asked += 1
+            return replace(super().unit(name), main_pid=MAIN_PID if self.asked == 1 else 0)
+
+    with pytest.raises(SystemdError, match="ended at once"):
+        handover.keeper(Changing(host, Calls()))
 
 
 # Stopped before its disks and its bus, and not before the engine's socket, which it may be waiting for.
@@ -118,7 +159,7 @@ def test_the_keepers_unit_is_this() -> None:
 
 def test_only_a_worker_that_died_is_started_again() -> None:
     prevented = handover.worker_properties(Command(("nsenter",)), ())["RestartPreventExitStatus"][1]
-    assert set(prevented[0]) == set(ExitCode) - {ExitCode.DONE}
+    assert set(prevented[0]) == {*ExitCode, handover.KEEPER_GONE} - {ExitCode.DONE}
     assert BUG not in prevented[0]
 
 

@@ -17,6 +17,7 @@ from entrypoint.host import Host, Result
 from entrypoint.inventory import Status
 from entrypoint.log import Phase
 from entrypoint.move import Move
+from entrypoint.processes import Process
 from entrypoint.record import Event, Run
 from entrypoint.state import State
 from entrypoint.steps import STEPS, Step
@@ -86,7 +87,7 @@ def test_a_worker_that_took_over_and_cannot_begin_takes_everything_back(world: W
         Deadly(point="start.recorded").install(patch, world)
         world.work()
     safety_net(world)
-    assert world.work(front_pid=os.getpid()) is ExitCode.ROLLED_BACK
+    assert world.work(front=Process.own()) is ExitCode.ROLLED_BACK
     world.require_untouched()
 
 

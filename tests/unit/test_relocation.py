@@ -13,6 +13,7 @@ from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, 
 from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.plan import Plan
+from entrypoint.processes import Process
 from entrypoint.record import Run
 from entrypoint.systemd import UnitState
 from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
@@ -77,7 +78,7 @@ def test_a_good_attempt_hands_over_what_the_worker_needs(attempt: Attempt) -> No
     assert attempt.host.path(f"{TARGET}/file").read_text() == "content"
     stored = attempt.run.plan()
     assert Plan.from_json(stored["plan"]) == attempt.plan
-    assert (stored["front_pid"], stored["copied"]["layers"]) == (os.getpid(), [])
+    assert (Process(**stored["front"]), stored["copied"]["layers"]) == (Process.own(), [])
     assert attempt.run.outcome() is None
     assert attempt.calls.made[-1] == ("start_transient", handover.UNIT)
 

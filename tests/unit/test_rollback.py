@@ -12,6 +12,7 @@ from entrypoint import limits, migration
 from entrypoint.errors import CopyError, ExitCode, JournalError
 from entrypoint.log import Phase
 from entrypoint.move import Move
+from entrypoint.processes import Process
 from entrypoint.record import Event, Run
 from entrypoint.steps import STEPS, Step
 from entrypoint.unfinished import Unfinished
@@ -134,7 +135,7 @@ def test_a_unit_that_something_starts_again_is_rolled_back(world: World) -> None
 
 
 def test_a_container_that_never_leaves_ends_the_move_before_anything_was_done(world: World) -> None:
-    assert world.work(front_pid=1) is ExitCode.ROLLED_BACK
+    assert world.work(front=Process.own()) is ExitCode.ROLLED_BACK
     assert world.outcome["failed_in"] == "hand-over"
     assert world.calls.made == []
     world.require_untouched()

@@ -1,5 +1,6 @@
 """A run that was cut off is finished or undone by the next command, or handed over again."""
 
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -12,7 +13,7 @@ from entrypoint.inventory import Status
 from entrypoint.move import Move
 from entrypoint.record import Event, Outcome
 from entrypoint.unfinished import KEPT, NAME
-from tests.unit.fakes import CONFIG, DEFAULT_ROOT
+from tests.unit.fakes import CONFIG, DEFAULT_ROOT, GONE
 from tests.unit.test_crash_points import Deadly, Killed, safety_net
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
@@ -21,7 +22,7 @@ from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = make_world(tmp_path, monkeypatch)
     facts: dict[str, Any] = {"plan": made.move.plan.to_json(), "copied": made.move.copied.to_json()}
-    made.move.run.save_plan({**facts, "ours": [], "front_pid": 1})
+    made.move.run.save_plan({**facts, "ours": [], "front": asdict(GONE)})
     monkeypatch.setattr(recovery, "our_containers", frozenset)
     return made
 

@@ -18,7 +18,7 @@ def process(processes: Path, pid: int, cgroup: str, parent: int = 1, state: str 
     place = processes / str(pid)
     place.mkdir(parents=True)
     (place / "cgroup").write_text(cgroup)
-    (place / "stat").write_text(f"{pid} ({name}) {state} {parent} {pid} 0 -1")
+    (place / "stat").write_text(f"{pid} ({name}) {state} {parent} " + " ".join("0" * 17) + f" {pid}0 0")
 
 
 def test_control_groups_of_either_kind_and_below_any_parent(tmp_path: Path) -> None:
@@ -52,8 +52,19 @@ def test_ended_as_a_stop_ends_them(monkeypatch: pytest.MonkeyPatch, trap: str, n
         assert child.stdout is not None
         child.stdout.readline()
         monkeypatch.setattr(strays, "strays", found)
+        monkeypatch.setattr(strays, "_is_inside", lambda pid, _ids: pid == child.pid)
         strays.end({LOST})
     assert child.returncode == -number
+
+
+def test_a_number_that_is_another_process_by_now_is_not_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was one of the container's when it was looked for, and is outside when it is to be ended."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        looks = [(Stray(other.pid, os.getpid(), LOST),)]
+        monkeypatch.setattr(strays, "strays", lambda _ids: looks.pop() if looks else ())
+        strays.end({LOST})
+        assert other.poll() is None
+        other.kill()
 
 
 def test_what_cannot_be_ended_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

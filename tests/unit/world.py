@@ -20,6 +20,7 @@ from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.ordering import IMAGES, ordering_drop_in
 from entrypoint.plan import Plan
+from entrypoint.processes import Process
 from entrypoint.settings import Kind, Setting
 from entrypoint.steps import Step, steps_of
 from entrypoint.systemd import UnitState
@@ -30,7 +31,7 @@ from tests.unit.fakes import (
     CONTAINERD_CONFIG,
     CONTAINERD_ROOT,
     DEFAULT_ROOT,
-    GONE_PID,
+    GONE,
     SERVICE,
     SOCKET,
     Calls,
@@ -126,8 +127,8 @@ class World:
     move: FakeMove
     before: dict[str, Any]
 
-    def work(self, use: Sequence[Step] | None = None, front_pid: int = GONE_PID) -> ExitCode:
-        return migration.work(self.move, self.journal, front_pid, use or steps_of(self.move.plan))
+    def work(self, use: Sequence[Step] | None = None, front: Process = GONE) -> ExitCode:
+        return migration.work(self.move, self.journal, front, use or steps_of(self.move.plan))
 
     def path(self, place: str) -> Path:
         return self.host.path(place)
