@@ -32,6 +32,7 @@ from entrypoint import (
 )
 from entrypoint import log as logging
 from entrypoint import status as statuses
+from entrypoint.discretion import discreet
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError, UsageError
 from entrypoint.goal import Goal
 from entrypoint.host import Host
@@ -65,13 +66,13 @@ class Application:
         document = outlook.head("already-there", survey.findings)
         if not preflight.is_already_there(survey.facts):
             if as_json and preflight.refuses(survey.findings):
-                logging.say(json.dumps(outlook.head("refused", survey.findings)), sys.stdout)
+                logging.say(json.dumps(discreet(outlook.head("refused", survey.findings))), sys.stdout)
             preflight.require(survey.findings)
             plan = relocation.make_plan(survey, bwlimit, checksum, accepted)
             document = outlook.to_json(plan, survey.facts, survey.findings)
             log.info("plan.ended", words=cli.words(goal, bwlimit, checksum, accepted))
         if as_json:
-            logging.say(json.dumps(document), sys.stdout)
+            logging.say(json.dumps(discreet(document)), sys.stdout)
         return ExitCode.DONE
 
     def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
@@ -104,7 +105,11 @@ class Application:
             return found.exit_code
         if place:
             report.save(place, found)
-        text = json.dumps(found.to_json()) if as_json else sentences.report(found, shutil.get_terminal_size().columns)
+        text = (
+            json.dumps(discreet(found.to_json()))
+            if as_json
+            else sentences.report(found, shutil.get_terminal_size().columns)
+        )
         logging.say(text, sys.stdout)
         return found.exit_code
 
@@ -181,7 +186,7 @@ def main(arguments: Sequence[str]) -> int:
         logging.say("Interrupted. Nothing was changed.", sys.stderr)
         return ExitCode.INTERRUPTED
     except Exception:
-        traceback.print_exc()
+        logging.say(traceback.format_exc(), sys.stderr, end="")
         return BUG
 
 

@@ -6,7 +6,7 @@ A flag in its unit wins over the file that is named there, and over files that t
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from entrypoint import containerd_config, flags
+from entrypoint import containerd_config, flags, masked
 from entrypoint.containerd import CONFIG_FLAGS, ROOT_FLAGS, Containerd
 from entrypoint.containerd_move import naming
 from entrypoint.errors import PreflightError
@@ -45,7 +45,7 @@ def _flag_unknown(found: Containerd, why: str) -> Finding:
     return error(
         "containerd-flag-unknown",
         f"containerd's root is set on its command line, and not by a place in {found.service.name} that is understood",
-        f"It runs as {' '.join(found.arguments)}. {why}",
+        f"It runs as {masked.command(found.arguments)}. {why}",
         f'Set root = "{found.root_flag}" in {found.config.path} instead, take the flag out, restart it and the '
         "engine, and run again.",
     )

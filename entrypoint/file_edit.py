@@ -2,13 +2,16 @@
 
 import base64
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from entrypoint import daemon_config, masked, settings
+from entrypoint.errors import PreflightError
 from entrypoint.host_file import HostFile
-from entrypoint.settings import Setting
+from entrypoint.settings import Kind, Setting
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,29 @@ class FileEdit:
     setting: Setting = field(default_factory=Setting)
 
     def diff(self) -> str:
-        """A unified diff, for people."""
-        old = (self.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
-        new = (self.after or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        """A unified diff, for people: of the files as they are, told as they may be shown (masked.py)."""
         origin, result = (self.path if content is not None else "/dev/null" for content in (self.before, self.after))
-        lines = difflib.unified_diff(old, new, origin, result)
-        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+        head = f"--- {origin}\n+++ {result}\n" if self.before != self.after else ""
+        before, after = self._shown(self.before), self._shown(self.after)
+        old, new = (masked.LINE.findall((one or b"").decode("utf-8", "replace")) for one in (self.before, self.after))
+        groups = difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(3)
+        return head + "".join(line for group in groups for line in _hunk(group, before, after))
+
+    def _shown(self, content: bytes | None) -> list[str]:
+        roots = {self.setting.was}
+        for one in (self.before, self.after):
+            with suppress(PreflightError):
+                roots.add(settings.root_in(one, self.setting, self.path) or "")
+        return masked.lines(content, self._kind(content), self.setting.name, roots - {""})
+
+    def _kind(self, content: bytes | None) -> Kind | None:
+        """What a file is read as; none of them is one that sets no root, which is ours or one of SELinux's rules."""
+        if self.setting.kind is Kind.JSON and not self.path.endswith(".json"):
+            with suppress(PreflightError):
+                daemon_config.parse(content, self.path)
+                return Kind.JSON
+            return None
+        return self.setting.kind
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"before": encode(self.before), "after": encode(self.after)}
@@ -40,6 +60,29 @@ class FileEdit:
     def from_json(cls, stored: Mapping[str, Any]) -> "FileEdit":
         setting = Setting.from_json(stored["setting"])
         return cls(stored["path"], decode(stored["before"]), decode(stored["after"]), tuple(stored["created"]), setting)
+
+
+def _hunk(group: Sequence[tuple[str, int, int, int, int]], old: list[str], new: list[str]) -> Iterator[str]:
+    """Some changes that stand close together, in the form of `diff -u`."""
+    (_, first, _, second, _), (_, _, first_end, _, second_end) = group[0], group[-1]
+    yield f"@@ -{_range(first, first_end)} +{_range(second, second_end)} @@\n"
+    for tag, one, one_end, two, two_end in group:
+        if tag == "equal":
+            yield from (_line(" ", line) for line in old[one:one_end])
+            continue
+        yield from (_line("-", line) for line in old[one:one_end])
+        yield from (_line("+", line) for line in new[two:two_end])
+
+
+def _range(start: int, end: int) -> str:
+    length = end - start
+    if length == 1:
+        return str(start + 1)
+    return f"{start + 1 if length else start},{length}"
+
+
+def _line(mark: str, line: str) -> str:
+    return f"{mark}{line}" if line.endswith("\n") else f"{mark}{line}\n\\ No newline at end of file\n"
 
 
 def does(edit: FileEdit) -> str:

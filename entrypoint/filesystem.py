@@ -131,8 +131,8 @@ def make_directories(path: Path, mode: int = 0o755) -> tuple[Path, ...]:
         missing.append(path)
         path = path.parent
     for step in reversed(missing):
-        step.mkdir()
-        step.chmod(mode)
+        step.mkdir(mode)
+        step.chmod(mode)  # whatever the umask has taken
         fsync_directory(step.parent)
     return tuple(reversed(missing))
 

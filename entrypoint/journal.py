@@ -42,7 +42,8 @@ class Journal:
         number = int(runs[-1].number) + 1 if runs else 1
         run = Run(self.place / "runs" / f"{number:06}")
         with _writing():
-            run.place.mkdir(mode=0o700, parents=True)
+            run.place.parent.mkdir(mode=0o700, exist_ok=True)
+            run.place.mkdir(mode=0o700)
             try:
                 atomic_write(run.room, os.urandom(ROOM), mode=0o600)  # what a file system cannot compress
             except OSError:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from entrypoint import wording
+from entrypoint.discretion import discreet, told
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -47,7 +49,7 @@ CLEAR = "\r\x1b[K"  # to the beginning of the line, and erase to its end
 def say(text: str, stream: IO[str], end: str = "\n") -> None:
     """Write at once; one who does not listen any more, or a full disk, changes no outcome and no exit code."""
     with suppress(OSError, ValueError):
-        print(text, file=stream, end=end, flush=True)
+        print(told(text), file=stream, end=end, flush=True)
 
 
 def fitted(line: str) -> str:
@@ -112,12 +114,17 @@ def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> No
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _discreet,
             _sentence if human else structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(DEBUG if debug else INFO),
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=False,
     )
+
+
+def _discreet(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {key: discreet(value) for key, value in event.items()}
 
 
 def _sentence(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
@@ -127,8 +134,9 @@ def _sentence(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def open_log(path: Path) -> IO[str]:
-    """A log file that is appended to, line by line."""
-    return path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
+    """A log file that is appended to, line by line; root's alone from its first instant."""
+    opener = partial(os.open, mode=0o600)
+    return open(path, "a", buffering=1, encoding="utf-8", errors="backslashreplace", opener=opener)
 
 
 @contextmanager

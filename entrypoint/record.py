@@ -9,6 +9,7 @@
                 expected.json        what the other root held when it was left, for a run that goes back to it
                 journal.jsonl        one record a line, appended and fsynced
                 log.jsonl            the worker's events, for people
+                enter.sh             how the worker is started, see handover.py
                 back/                what puts the configuration back without this program, see net.py
                 room                 space that is given back when the run ends or turns back: its last records
                                      must find some on a disk that has become full
@@ -32,11 +33,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from entrypoint.discretion import discreet
 from entrypoint.errors import JournalError
 from entrypoint.filesystem import atomic_write
 
 PLACE = "/var/lib/relocator"
 VERSION = 1
+SAID = ("reason", "problems", "left")  # the facts that may quote others; a path must stay what it is
 
 
 class Event(StrEnum):
@@ -117,7 +120,8 @@ class Run:
         """Add a record; it is on the disk when this returns."""
         if event in (Event.ROLLBACK, Event.OUTCOME):
             self.room.unlink(missing_ok=True)
-        line = json.dumps({"at": time.time(), "event": event, **facts}) + "\n"
+        said = {key: discreet(facts[key]) for key in SAID if key in facts}
+        line = json.dumps({"at": time.time(), "event": event, **facts, **said}) + "\n"
         self._with_room(lambda: self._append(line.encode()))
 
     def _save(self, name: str, content: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from entrypoint import daemon_config, flags
+from entrypoint import daemon_config, flags, masked
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning
@@ -30,7 +30,7 @@ def understood(facts: HostFacts) -> Iterator[Finding]:
     try:
         read = [one.text for one in facts.command_line()]
         if facts.unit_files and not is_as_loaded(facts.unit_files, facts.service.command[1:]):
-            raise ValueError("systemd reads it as another: " + " ".join(facts.service.command))
+            raise ValueError("systemd reads it as another: " + masked.command(facts.service.command))
     except ValueError as problem:
         yield _not_understood(facts, str(problem))
         return
@@ -40,7 +40,7 @@ def understood(facts: HostFacts) -> Iterator[Finding]:
             "root-by-unknown-place",
             "The data root is set on the engine's command line, and not by its unit",
             f"The engine runs with {running.name} {running.value}, which stands neither in {facts.service.name} nor in "
-            f"a file that it names. A program between them sets it: {' '.join(facts.service.command)}",
+            f"a file that it names. A program between them sets it: {masked.command(facts.service.command)}",
             f"Take the flag out of that program and put it into the unit, or set the root in {facts.config.path}; "
             "restart the engine, and run again.",
         )
@@ -147,7 +147,7 @@ def lasting(facts: HostFacts) -> Iterator[Finding]:
     if decision is None or decision.place.setting.kind is not Kind.JSON or not facts.service.before:
         return
     path, (began, done) = facts.config.path, facts.service.starting
-    commands = [" ".join(words) for words in facts.service.before]
+    commands = [masked.command(words, str(path)) for words in facts.service.before]
     naming = [command for command in commands if str(path) in command]
     if facts.config.content is None or not began <= facts.config.changed_at <= done:
         if naming:  # to check it, say; what writes it shows by the time of the file

@@ -3,14 +3,16 @@
 It is asked with every flag that the next start will pass, so that it sees conflicts between flags and file too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from entrypoint import containerd_config, containerd_move, flags
+from entrypoint import containerd_config, containerd_move, flags, masked
 from entrypoint.configuration import switch_edit
-from entrypoint.errors import PreflightError
+from entrypoint.errors import HostCommandError, PreflightError
 from entrypoint.facts import HostFacts
-from entrypoint.filesystem import make_directories
-from entrypoint.host import Host
+from entrypoint.filesystem import atomic_write, make_directories
+from entrypoint.host import Host, Result
 from entrypoint.settings import Kind
 
 PLACE, CONTAINERD_PLACE = "/run/relocator/validated.json", "/run/relocator/validated.toml"
@@ -25,17 +27,10 @@ def require_valid(host: Host, facts: HostFacts) -> None:
         return
     words = [one.text for one in facts.command_line()]
     if edit.setting.kind is not Kind.JSON:
-        result = host.run([facts.program, "--validate", *with_root(words, str(facts.target.resolved))], check=False)
+        result = _asked(host, [facts.program, "--validate", *with_root(words, str(facts.target.resolved))])
     else:
-        place = host.path(PLACE)
-        made = make_directories(place.parent, 0o700)
-        try:
-            place.write_bytes(edit.after or b"")
-            result = host.run([facts.program, "--validate", *with_config(words, PLACE)], check=False)
-        finally:
-            place.unlink(missing_ok=True)
-            for directory in reversed(made):
-                directory.rmdir()
+        with _put(host.path(PLACE), edit.after):
+            result = _asked(host, [facts.program, "--validate", *with_config(words, PLACE)])
     if result.code:
         raise PreflightError(
             "The engine would not start with the new configuration. Nothing was changed.",
@@ -54,15 +49,8 @@ def require_valid_containerd(host: Host, facts: HostFacts) -> None:
     edit = containerd_move.switch_edit(facts)
     if edit.setting.kind is not Kind.TOML:
         return
-    place = host.path(CONTAINERD_PLACE)
-    made = make_directories(place.parent, 0o700)
-    try:
-        place.write_bytes(edit.after or b"")
+    with _put(host.path(CONTAINERD_PLACE), edit.after):
         result = host.run([facts.containerd.program, "--config", CONTAINERD_PLACE, "config", "dump"], check=False)
-    finally:
-        place.unlink(missing_ok=True)
-        for directory in reversed(made):
-            directory.rmdir()
     target = str(facts.containerd_target.resolved)
     if result.code or containerd_config.root_in(result.stdout.encode(), "what it says") != target:
         raise PreflightError(
@@ -71,6 +59,28 @@ def require_valid_containerd(host: Host, facts: HostFacts) -> None:
             f"{result.stderr.strip()[-1000:]}",
             resolution="Correct what it names, see that containerd restarts, and run again.",
         )
+
+
+@contextmanager
+def _put(place: Path, content: bytes | None) -> Iterator[None]:
+    """A configuration for as long as it is looked at; it may hold secrets, and is root's alone from the beginning."""
+    made = make_directories(place.parent, 0o700)
+    place.unlink(missing_ok=True)  # what one that was killed has left would keep its mode
+    try:
+        atomic_write(place, content or b"", mode=0o600)
+        yield
+    finally:
+        place.unlink(missing_ok=True)
+        for directory in reversed(made):
+            directory.rmdir()
+
+
+def _asked(host: Host, words: Sequence[str]) -> Result:
+    """What the engine's program says; the words of a failure are not told, for a flag may hold a secret."""
+    try:
+        return host.run(words, check=False)
+    except HostCommandError as error:
+        raise PreflightError(f"`{masked.command(words)}` cannot be asked.") from error
 
 
 def can_validate(facts: HostFacts) -> bool:

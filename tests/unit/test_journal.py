@@ -13,8 +13,10 @@ from shutil import rmtree
 import pytest
 
 from entrypoint.errors import JournalError, PreflightError
+from entrypoint.filesystem import atomic_write, make_directories
 from entrypoint.host import Host
 from entrypoint.journal import ROOM, Journal
+from entrypoint.log import open_log
 from entrypoint.record import Event, Outcome, Run
 
 
@@ -51,6 +53,46 @@ def test_the_journal_is_for_root_alone(journal: Journal, run: Run) -> None:
     run.append(Event.BEGUN)
     assert {oct(place.stat().st_mode) for place in (journal.place, run.place)} == {"0o40700"}
     assert {oct(place.stat().st_mode) for place in run.place.iterdir()} == {"0o100600"}
+
+
+@contextmanager
+def umask(bits: int) -> Iterator[None]:
+    before = os.umask(bits)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("bits", [0, 0o077, 0o022])
+def test_it_is_root_alone_from_the_first_instant_whatever_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int
+) -> None:
+    """What is put right afterwards could be opened before."""
+    (tmp_path / "var/lib").mkdir(parents=True)
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    with umask(bits):
+        journal = Journal(Host(tmp_path))
+        journal.prepare()
+        with journal.locked():
+            run = journal.begin()
+        run.append(Event.BEGUN)
+        run.save_plan({})
+        run.save_inventory({})
+        open_log(run.log).close()
+        make_directories(run.place / "back/deeper", 0o700)
+        atomic_write(run.place / "back/switch.before", b"", mode=0o600)
+    modes = {place.is_dir(): set[str]() for place in (tmp_path, run.log)}
+    for place in (journal.place, *journal.place.rglob("*")):
+        modes[place.is_dir()].add(oct(place.stat().st_mode))
+    assert modes == {True: {"0o40700"}, False: {"0o100600"}}
+
+
+def test_what_others_have_said_is_kept_without_what_looks_like_a_secret_and_a_path_as_it_is(run: Run) -> None:
+    run.append(Event.OUTCOME, reason="data: password=geheim", problems=["http://a:geheim@b"], root="/srv/token=x")
+    assert b"geheim" not in file_of(run).read_bytes()
+    assert run.records()[-1]["root"] == "/srv/token=x"
 
 
 def test_the_journal_follows_the_hosts_symbolic_links(tmp_path: Path) -> None:
