@@ -9,14 +9,17 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from entrypoint import cp
+from entrypoint.beneath import CHANGED, Tree, join
 from entrypoint.changes import Change, Look, Places
-from entrypoint.comparison import Comparison, LeftOut, is_equal, require_equal
+from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
+from entrypoint.confinement import Roots
+from entrypoint.entries import made, unlink
 from entrypoint.errors import CopyError
 from entrypoint.filesystem import flush
 from entrypoint.interruption import check, pool
@@ -35,11 +38,15 @@ TICK = 0.5  # seconds between two looks at the progress
 
 @dataclass
 class Bulk:
-    """One bulk copy. `excludes` are the layers' content and what is never copied."""
+    """One bulk copy. `excludes` are the layers' content and what is never copied.
+
+    `one_mount` are the roots as they are reached through a mount that has both, if they are to be linked: no link can
+    be made between two mounts.
+    """
 
     source: Path
     target: Path
-    same_file_system: bool
+    one_mount: Roots | None
     record: Unfinished
     layers: frozenset[Layer]
     excludes: tuple[str, ...]
@@ -55,7 +62,9 @@ class Bulk:
         rest = [shard for shard in self.found.shards if shard.key not in self.record.shards]
         size = self.found.loose.size + sum(layer.size for layer in missing) + sum(shard.size for shard in rest)
         count = self.found.loose.count + sum(shard.count for shard in rest)
-        self._make(self.found.cut)
+        tree = Tree(self.target)
+        for folder in self.found.cut:
+            make(tree, folder)
         with progress(self.target, size, count) as told:
             self._run([*self._jobs(missing, there, rest)], told)
         doing("flushing what was copied")
@@ -95,41 +104,36 @@ class Bulk:
                     self.flush()
                     flushed = time.monotonic()
 
-    def _make(self, folders: Iterable[bytes]) -> None:
-        """The directories that are cut, for nobody to look into until they are dressed."""
-        for folder in folders:
-            place = os.path.join(os.fsencode(self.target), folder)
-            with suppress(FileNotFoundError):
-                if not stat.S_ISDIR(os.lstat(place).st_mode):
-                    os.unlink(place)
-            with suppress(FileExistsError):
-                os.mkdir(place, 0o700)
-
     def _is_there(self, layer: Layer) -> bool:
         """Whether an earlier attempt has copied a layer whole; its attributes are compared again at the end."""
         if not (self.target / layer.place).is_dir():
             return False
         if layer.place in self.record.layers:
             return True
-        return self.record.is_of_this_boot and is_equal(self.source / layer.place, self.target / layer.place)
+        return self.record.is_of_this_boot and next(self._differences(layer), None) is None
 
     def _copy_layer(self, layer: Layer) -> int:
         """One layer's content."""
-        place = self.target / layer.place
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = cp.tree_command(self.source / layer.place, place, link=self.same_file_system)
+        tree, name = Tree(self.target), os.fsencode(layer.place)
+        for depth in range(1, name.count(b"/") + 2):
+            make(tree, b"/".join(name.split(b"/")[:depth]))
         with self._may_vanish(layer):
-            if said := cp.copy(command, live=True):
-                raise cp.failed(f"Layer {layer.place} cannot be copied.", said)
+            if self.one_mount is None:
+                cp.copy_layer(self.source, self.target, layer.place)
+            elif said := cp.copy("links", self.one_mount.source, self.one_mount.target, [name]):
+                raise cp.failed(f"Layer {layer.place} cannot be linked.", said)
         return self._check_layer(layer)
 
     def _check_layer(self, layer: Layer) -> int:
         """Nothing looks at it again, so the copy is compared now."""
-        source, target = self.source / layer.place, self.target / layer.place
         with self._may_vanish(layer):
-            require_equal(Comparison(source, target, linked=self.same_file_system))
+            require_none(self._differences(layer))
             self._layers.add(layer.place)
         return 0
+
+    def _differences(self, layer: Layer) -> Iterator[Difference]:
+        linked = self.one_mount is not None
+        return Comparison(self.source, self.target, linked=linked).tree(os.fsencode(layer.place))
 
     @contextmanager
     def _may_vanish(self, layer: Layer) -> Iterator[None]:
@@ -141,9 +145,8 @@ class Bulk:
                 raise
 
     def _copy_shard(self, shard: Shard) -> int:
-        """What cp could not copy, because it went or changed, is found by the pass after this."""
-        command = cp.names_command(self.target, [b"./" + place for place in shard.places])
-        if not cp.copy(command, live=True, cwd=self.source):
+        """What could not be copied, because it went or changed, is found by the pass after this."""
+        if not cp.copy("trees", self.source, self.target, shard.places):
             self._shards.add(shard.key)
         return shard.count
 
@@ -166,18 +169,31 @@ class Bulk:
         return Look(self.source, 0.0, self.excludes, Places(), live=True)
 
     def _loose(self, folders: Iterable[bytes]) -> Iterator[Change]:
-        left_out = LeftOut(self.excludes)
+        left_out, tree = LeftOut(self.excludes), Tree(self.source)
         for folder in folders:
-            with suppress(FileNotFoundError), os.scandir(os.path.join(os.fsencode(self.source), folder)) as listing:
-                for entry in listing:
-                    name = folder + b"/" + entry.name if folder else entry.name
-                    if not entry.is_dir(follow_symlinks=False) and name not in left_out:
-                        status = entry.stat(follow_symlinks=False)
-                        yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
+            try:
+                names = tree.names(folder)
+            except OSError as error:
+                if error.errno not in CHANGED:
+                    raise
+                continue
+            for name in (join(folder, last) for last in names):
+                status = tree.found(name)
+                if status and not stat.S_ISDIR(status.st_mode) and name not in left_out:
+                    yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
 
     def _tell(self, layers: Collection[Layer], there: frozenset[Layer], rest: list[Shard]) -> None:
-        how = "linked" if self.same_file_system else "copied"
+        how = "linked" if self.one_mount else "copied"
         size = in_words(sum(one.size for one in layers))
         log.info("layers.copied", layers=len(layers), how=how, size=size, there=len(there))
         log.info("layers.checked", layers=len(self._layers))
         log.info("shards.copied", shards=len(rest), size=in_words(sum(one.size for one in rest)))
+
+
+def make(tree: Tree, name: bytes) -> None:
+    """A directory of the target, for nobody to look into until it is dressed; what it is in is there."""
+    if name and not tree.has_directory(name):
+        with tree.above(name) as (folder, last):
+            if tree.found(name) is not None:
+                unlink(folder, last)
+            made(folder, last, lambda: os.mkdir(last, 0o700, dir_fd=folder))

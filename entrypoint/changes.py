@@ -20,6 +20,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from entrypoint.beneath import CHANGED, Tree, join
+from entrypoint.confinement import place
 from entrypoint.filesystem import atomic_write
 from entrypoint.host import polite_command, stream
 
@@ -98,7 +100,7 @@ class Look:
     def changes(self) -> Iterator[Change]:
         """Parents come before what is in them."""
         inside: bytes | None = None
-        for record in self._find(changed_command(self.root, self.since, self.excludes, directories=self.live)):
+        for record in self._find(changed_command(self.since, self.excludes, directories=self.live)):
             change = Change.parse(record)
             if inside is not None and change.name.startswith(inside):
                 if change.kind == DIRECTORY:
@@ -118,26 +120,34 @@ class Look:
         yield from self._uncovered()
 
     def _uncovered(self) -> Iterator[Change]:
+        tree = Tree(self.root)
         for name in map(os.fsencode, self.covered):
-            place = os.path.join(os.fsencode(self.root), name)
-            with suppress(FileNotFoundError, NotADirectoryError):
-                status = os.lstat(place)
-                if not stat.S_ISDIR(status.st_mode):  # a file can be mounted on a file, and is no more than its name
-                    yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
-                    continue
-                yield Change(DIRECTORY, status.st_ino, status.st_nlink, 0, name, whole=True)
-                if os.listdir(place):  # there may be hundreds that are empty
-                    yield from self.below(name)
+            if (status := tree.found(name)) is None:
+                continue
+            if not stat.S_ISDIR(status.st_mode):  # a file can be mounted on a file, and is no more than its name
+                yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
+                continue
+            yield Change(DIRECTORY, status.st_ino, status.st_nlink, 0, name, whole=True)
+            if tree.names(name):  # there may be hundreds that are empty
+                yield from self.below(name)
 
     def below(self, where: bytes) -> Iterator[Change]:
-        """Everything inside a directory, changed or not."""
-        for record in self._find(changed_command(self.root, None, self.excludes, where=where)):
+        """Everything inside a directory, changed or not.
+
+        What lies deeper than all that is left out is looked at from there: its path may be longer than the kernel
+        takes.
+        """
+        if where.count(b"/") >= max((pattern.count("/") for pattern in self.excludes), default=0):
+            records = self._find(changed_command(None, ()), where)
+        else:
+            records = self._find(changed_command(None, self.excludes, where=where))
+        for record in records:
             change = Change.parse(record)
-            yield change._replace(name=_join(where, change.name), whole=change.kind == DIRECTORY)
+            yield change._replace(name=join(where, change.name), whole=change.kind == DIRECTORY)
 
     def names_of(self, inodes: set[int]) -> Iterator[Change]:
         """Every name of some files."""
-        for record in self._find(changed_command(self.root, None, self.excludes)):
+        for record in self._find(changed_command(None, self.excludes)):
             if (change := Change.parse(record)).inode in inodes and change.kind != DIRECTORY:
                 yield change
 
@@ -147,35 +157,46 @@ class Look:
             self.seen.append(mark)
         return mark
 
-    def _find(self, command: list[str]) -> Iterator[bytes]:
-        return stream(polite_command(command) if self.live else command, check=not self.live)
+    def _find(self, command: list[str], where: bytes = b"") -> Iterator[bytes]:
+        try:
+            yield from listed(self.root, command, where, live=self.live)
+        except OSError as error:
+            if not self.live or error.errno not in CHANGED:
+                raise
+
+
+def listed(root: Path, command: list[str], where: bytes = b"", *, live: bool) -> Iterator[bytes]:
+    """What find says of a directory below a root, started there; behind everybody else's work while that is in use.
+
+    Raises OSError if the directory cannot be opened, and HostCommandError.
+    """
+    with place(root, where) as start:
+        argv = [*start.prefix, *(polite_command(command) if live else command)]
+        yield from stream(argv, check=not live, cwd=start.cwd, handles=start.handles)
 
 
 def is_after(record: bytes, since: float) -> bool:
     return float(record.split(b" ", 5)[4]) > since
 
 
-def _join(where: bytes, name: bytes) -> bytes:
-    return where + b"/" + name if where else name
-
-
 def changed_command(
-    root: Path, since: float | None, excludes: Iterable[str], *, where: bytes = b"", directories: bool = False
+    since: float | None, excludes: Iterable[str], *, where: bytes = b"", directories: bool = False
 ) -> list[str]:
     """The argv that lists what has a ctime after `since`, outside `excludes`; without an instant, all.
 
-    With `directories` these are listed whatever their ctime. `where` is a directory of the tree to look into; it is
-    not listed itself.
+    It is for the root as the working directory: find opens by single names from there, and follows none. With
+    `directories` these are listed whatever their ctime. `where` is a directory of the tree to look into; it is not
+    listed itself.
     """
-    place = root / os.fsdecode(where)
-    pruned = _pruned(root, excludes)
+    place = "./" + os.fsdecode(where) if where else "."
+    pruned = _pruned(excludes)
     newer = [] if since is None else ["-newerct", f"@{since:.6f}"]
     wanted = ["(", *newer, "-o", "-type", "d", ")"] if newer and directories else newer
     below = ["-mindepth", "1"] if since is None else []
-    return [*FIND, str(place), *below, "-xdev", *pruned, *wanted, "-printf", FORMAT]
+    return [*FIND, place, *below, "-xdev", *pruned, *wanted, "-printf", FORMAT]
 
 
-def _pruned(root: Path, excludes: Iterable[str]) -> list[str]:
+def _pruned(excludes: Iterable[str]) -> list[str]:
     """What find does not look into. The last name is asked first: there may be hundreds of layers to leave out.
 
     By one expression for all of a name, not by a list of `-path`: behind the first alternative find 4.10 asks these
@@ -188,7 +209,7 @@ def _pruned(root: Path, excludes: Iterable[str]) -> list[str]:
     for name, patterns in by_name.items():
         places = "|".join(map(_expression, patterns))
         asked = [] if name == "*" else ["-name", _literal(name)]
-        words += [*asked, "-regex", f"{_escaped(str(root))}({places})", "-prune", "-o"]
+        words += [*asked, "-regex", f"\\.({places})", "-prune", "-o"]
     return ["-regextype", "posix-extended", *words] if words else []
 
 

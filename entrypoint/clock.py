@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.changes import changed_command, is_after
-from entrypoint.host import polite_command, stream
+from entrypoint.changes import changed_command, is_after, listed
 
 TOLERATED = 2.0  # seconds; file systems take times from a clock of their own, which is behind this one
 
@@ -25,8 +24,7 @@ def ahead(root: Path, excludes: Iterable[str]) -> Ahead:
     The walk takes a while, and files change meanwhile: each is compared with its own now.
     """
     found = Ahead()
-    command = changed_command(root, time.time() + TOLERATED, excludes)
-    for record in stream(polite_command(command), check=False):
+    for record in listed(root, changed_command(time.time() + TOLERATED, excludes), live=True):
         if is_after(record, time.time() + TOLERATED):
             late = float(record.split(b" ", 5)[4]) - time.time()
             found = Ahead(found.entries + 1, max(found.seconds, late))

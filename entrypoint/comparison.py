@@ -7,23 +7,23 @@ only if that is asked for: cp has its own words for a failed read or write, and 
 Memory does not grow with the trees, whatever a directory holds: only files of several names are remembered.
 """
 
-import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from entrypoint.beneath import CHANGED, Tree, join, place
+from entrypoint.entries import LABEL, TO_READ, Turned, attributes
 from entrypoint.errors import CopyError
-from entrypoint.selinux import LABEL
 
-XFS_ACL = "trusted.SGI_ACL_"
 SHOWN = 20  # differences that are shown; more say nothing new
 BLOCK = 1 << 20
-GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+OWN_FILE_SYSTEM = " is a file system of its own, and none of it was copied"
 
 
 class Difference(NamedTuple):
@@ -70,12 +70,17 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self._left_out = LeftOut(self.excludes)
-        self._roots = os.fsencode(self.source), os.fsencode(self.target)
+        self._trees = Tree(self.source), Tree(self.target)
+        self._device = os.fstat(self._trees[0].root).st_dev
 
     def differences(self) -> Iterator[Difference]:
         """What is not equal, as it is found."""
-        yield from self._entry(b"")
-        yield from self.below(b"")
+        yield from self.tree(b"")
+
+    def tree(self, where: bytes) -> Iterator[Difference]:
+        """What is not equal of one directory and all that is in it."""
+        yield from self._entry(where)
+        yield from self.below(where)
 
     def below(self, where: bytes) -> Iterator[Difference]:
         """What is not equal inside one directory, however deep."""
@@ -88,12 +93,25 @@ class Comparison:
 
         Without `todo` only the names are compared, not what they stand for.
         """
+        with self._vanishing(), ExitStack() as stack:
+            ours = stack.enter_context(self._trees[0].folder(where))
+            if not self._trees[1].has_directory(where):
+                yield Difference(where, " is missing")
+                return
+            theirs = stack.enter_context(self._trees[1].folder(where))
+            common = yield from self._common(where, ours, theirs, todo)
+            yield from self._extra(where, ours, theirs, common)
+
+    def _common(
+        self, where: bytes, ours: int, theirs: int, todo: list[bytes] | None
+    ) -> Generator[Difference, None, int]:
+        """What is not equal among the entries that the source has; returns how many the target has of them."""
         common = 0
-        device = os.lstat(self._roots[0]).st_dev
-        files = self._files(where) if self.linked else {}
-        with self._vanishing(), os.scandir(self._place(0, where)) as listing:
+        files = _files(theirs) if self.linked else {}
+        with os.scandir(ours) as listing:
             for entry in listing:
-                name = _join(where, entry.name)
+                last = os.fsencode(entry.name)
+                name = join(where, last)
                 if name in self._left_out:
                     continue
                 if files.get(entry.name) == entry.inode():
@@ -101,36 +119,30 @@ class Comparison:
                     common += 1
                     continue
                 with self._vanishing():
-                    one = entry.stat(follow_symlinks=False)
-                    other = self._status(1, name)
+                    one = os.stat(last, dir_fd=ours, follow_symlinks=False)
+                    other = _status(theirs, last)
                     if other is None:
                         yield Difference(name, " is missing")
                         continue
                     common += 1
                     if todo is None:
                         continue
-                    yield from self._compare(name, one, other)
-                    if stat.S_ISDIR(one.st_mode) and one.st_dev != device and not self.live:
-                        yield Difference(name, " is a file system of its own, and none of it was copied")
-                    elif stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == device:
+                    yield from self._compare(name, (ours, theirs), one, other)
+                    if stat.S_ISDIR(one.st_mode) and one.st_dev != self._device and not self.live:
+                        yield Difference(name, OWN_FILE_SYSTEM)
+                    elif stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == self._device:
                         todo.append(name)
-        yield from self._extra(where, common)
+        return common
 
-    def _files(self, where: bytes) -> dict[bytes, int]:
-        """The inode of each name in a directory of the target that is no directory itself."""
-        with suppress(FileNotFoundError), os.scandir(self._place(1, where)) as listing:
-            return {entry.name: entry.inode() for entry in listing if not entry.is_dir(follow_symlinks=False)}
-        return {}
-
-    def _extra(self, where: bytes, common: int) -> Iterator[Difference]:
+    def _extra(self, where: bytes, ours: int, theirs: int, common: int) -> Iterator[Difference]:
         """What the target has besides; asked name by name only if it has more than it shares."""
-        with os.scandir(self._place(1, where)) as listing:
-            count = sum(1 for entry in listing if _join(where, entry.name) not in self._left_out)
+        with os.scandir(theirs) as listing:
+            count = sum(1 for entry in listing if join(where, os.fsencode(entry.name)) not in self._left_out)
         if count == common:
             return
-        with os.scandir(self._place(1, where)) as listing:
-            for name in (_join(where, entry.name) for entry in listing):
-                if name not in self._left_out and self._status(0, name) is None:
+        with os.scandir(theirs) as listing:
+            for last in (os.fsencode(entry.name) for entry in listing):
+                if (name := join(where, last)) not in self._left_out and _status(ours, last) is None:
                     yield Difference(name, " is not in the source")
 
     def entry(self, name: bytes) -> Iterator[Difference]:
@@ -139,13 +151,19 @@ class Comparison:
             yield from self._entry(name)
 
     def _entry(self, name: bytes) -> Iterator[Difference]:
-        one, other = os.lstat(self._place(0, name)), self._status(1, name)
-        if other is None:
-            yield Difference(name, " is missing")
-        else:
-            yield from self._compare(name, one, other)
+        with ExitStack() as stack:
+            ours, last = stack.enter_context(self._trees[0].above(name))
+            one = os.stat(last, dir_fd=ours, follow_symlinks=False)
+            if self._trees[1].found(name) is None:
+                yield Difference(name, " is missing")
+                return
+            theirs, _ = stack.enter_context(self._trees[1].above(name))
+            other = os.stat(last, dir_fd=theirs, follow_symlinks=False)
+            yield from self._compare(name, (ours, theirs), one, other)
 
-    def _compare(self, name: bytes, one: os.stat_result, other: os.stat_result) -> Iterator[Difference]:
+    def _compare(
+        self, name: bytes, folders: tuple[int, int], one: os.stat_result, other: os.stat_result
+    ) -> Iterator[Difference]:
         self.entries += 1
         if (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev):
             return  # a layer's file on the same file system: it is one
@@ -155,14 +173,16 @@ class Comparison:
             for what, ours in _told(one).items():
                 if ours != told[what]:
                     yield Difference(name, f": {what} is {told[what]}, in the source {ours}")
-        source, target = self._place(0, name), self._place(1, name)
-        if stat.S_ISLNK(one.st_mode) and stat.S_ISLNK(other.st_mode) and os.readlink(source) != os.readlink(target):
-            yield Difference(name, ": points elsewhere")
-        if not is_carried(attributes(source), attributes(target)):
+        last = name.rpartition(b"/")[2] or b"."
+        if stat.S_ISLNK(one.st_mode) and stat.S_ISLNK(other.st_mode):
+            ours, theirs = (os.readlink(last, dir_fd=folder) for folder in folders)
+            if ours != theirs:
+                yield Difference(name, ": points elsewhere")
+        if not is_carried(*(attributes(place(folder, last)) for folder in folders)):
             yield Difference(name, ": extended attributes differ")
         if (one.st_nlink > 1 or other.st_nlink > 1) and not stat.S_ISDIR(one.st_mode):
             yield from self._links(name, one.st_ino, other.st_ino)
-        if self.content and equal and stat.S_ISREG(one.st_mode) and not _same_content(source, target):
+        if self.content and equal and stat.S_ISREG(one.st_mode) and not _same_content(folders, last):
             yield Difference(name, ": content differs")
 
     def _links(self, name: bytes, ours: int, theirs: int) -> Iterator[Difference]:
@@ -172,24 +192,26 @@ class Comparison:
         elif self._origins.setdefault(theirs, ours) != ours:
             yield Difference(name, ": is a hard link of what is another file in the source")
 
-    def _place(self, side: int, name: bytes) -> bytes:
-        return self._roots[side] + b"/" + name if name else self._roots[side]
-
-    def _status(self, side: int, name: bytes) -> os.stat_result | None:
-        try:
-            return os.lstat(self._place(side, name))
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-            return None
-
     @contextmanager
     def _vanishing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if not self.live or error.errno not in GONE:
+            if not self.live or error.errno not in CHANGED:
                 raise
+
+
+def _status(folder: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _files(folder: int) -> dict[str, int]:
+    """The inode of each name in an open directory that is no directory itself."""
+    with os.scandir(folder) as listing:
+        return {entry.name: entry.inode() for entry in listing if not entry.is_dir(follow_symlinks=False)}
 
 
 def _facts(status: os.stat_result) -> tuple[int, ...]:
@@ -211,22 +233,22 @@ def _told(status: os.stat_result) -> dict[str, object]:
     }
 
 
-def _join(where: bytes, name: bytes) -> bytes:
-    return where + b"/" + name if where else name
-
-
-def _same_content(source: bytes, target: bytes) -> bool:
-    with open(source, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
+def _same_content(folders: tuple[int, int], name: bytes) -> bool:
+    """Also false for what is no file any more."""
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(_opened(folder, name)) for folder in folders)
         while piece := one.read(BLOCK):
             if other.read(BLOCK) != piece:
                 return False
         return not other.read(1)
 
 
-def attributes(path: bytes) -> dict[str, bytes]:
-    """Every extended attribute of an entry, symbolic links included, but for XFS's second name of each ACL."""
-    names = [name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(XFS_ACL)]
-    return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+def _opened(folder: int, name: bytes) -> FileIO:
+    file = FileIO(os.open(name, TO_READ, dir_fd=folder))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Turned(name)
+    return file
 
 
 def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:
@@ -238,10 +260,6 @@ def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:
 def show(name: bytes) -> str:
     """A name that may hold any byte, on one line."""
     return name.decode("utf-8", "backslashreplace").encode("unicode_escape").decode() or "the data root itself"
-
-
-def is_equal(source: Path, target: Path) -> bool:
-    return next(Comparison(source, target).differences(), None) is None
 
 
 def require_equal(comparison: Comparison) -> int:

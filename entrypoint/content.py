@@ -1,6 +1,8 @@
 """The content of layers, read and compared: with `--checksum`, while the engine runs; nothing looks at them again."""
 
-from entrypoint.comparison import Comparison, require_equal
+import os
+
+from entrypoint.comparison import Comparison, require_none
 from entrypoint.copying import Copied, Copier
 from entrypoint.errors import CopyError
 from entrypoint.interruption import pool
@@ -12,7 +14,7 @@ def check(copier: Copier, copied: Copied) -> None:
 
     def check_one(place: str) -> None:
         try:
-            require_equal(Comparison(copier.source / place, copier.target / place, content=True))
+            require_none(Comparison(copier.source, copier.target, content=True).tree(os.fsencode(place)))
         except (CopyError, OSError):
             if place in {layer.place for layer in immutable_layers(copier.source)}:
                 raise

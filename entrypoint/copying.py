@@ -10,14 +10,18 @@ check       engine down   the same places are looked for anew, and compared
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from entrypoint import cp, wording
+from entrypoint.beneath import Tree
 from entrypoint.bulk import Bulk
 from entrypoint.changes import DIRECTORY, Look, Places
-from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
+from entrypoint.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
+from entrypoint.confinement import Roots, confined
 from entrypoint.errors import CopyError
 from entrypoint.exclusions import covered_now, left_out
 from entrypoint.filesystem import flush, mounts
@@ -88,18 +92,27 @@ class Copier:
     same_file_system: bool
     bwlimit: str = ""
     path: PurePosixPath | None = None
+    one_mount: Roots | None = None
 
     def pre_copy(self, record: Unfinished) -> Copied:
         """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
 
         `record` tells what an earlier attempt has left in the target; it is kept up to date.
         """
-        with throttled(self.bwlimit):
-            return self._pre_copy(record)
+        if not self.source.is_dir():
+            raise CopyError("The data root cannot be read.", details=str(self.path or self.source))
+        with throttled(self.bwlimit), self.confined() as inside:
+            return inside._pre_copy(record)
+
+    @contextmanager
+    def confined(self) -> Iterator["Copier"]:
+        """The same, with nothing in reach but source and target; as they are, they can be linked."""
+        with confined(self.source, self.target) as roots:
+            one_mount = Roots(self.source, self.target) if self.same_file_system else None
+            path = self.path or PurePosixPath(self.source)
+            yield replace(self, source=roots.source, target=roots.target, path=path, one_mount=one_mount)
 
     def _pre_copy(self, record: Unfinished) -> Copied:
-        if not self.source.is_dir():
-            raise CopyError("The data root cannot be read.", details=str(self.source))
         began = self.noting_mounts(Copied(frozenset(), time.time(), time.monotonic()))
         self.clean_source()
         layers = immutable_layers(self.source)
@@ -114,7 +127,7 @@ class Copier:
         record.write(self.target)
         with limits(self.source, self.target, began.covered) as kept:
             kept.begin()
-        record = Bulk(self.source, self.target, self.same_file_system, record, layers, excludes, found).copy()
+        record = Bulk(self.source, self.target, self.one_mount, record, layers, excludes, found).copy()
         trace("pre-copy.layers")
         copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
@@ -147,6 +160,10 @@ class Copier:
 
     def final_sync(self, copied: Copied) -> None:
         """Copy what can have changed since, with the engine down, and flush it to disk."""
+        with self.confined() as inside:
+            inside._final_sync(copied)
+
+    def _final_sync(self, copied: Copied) -> None:
         began = time.monotonic()
         look = self.look(copied, Places.read(self.target / PLACES), live=False)
         with limits(self.source, self.target) as kept:
@@ -163,10 +180,20 @@ class Copier:
         Everything else was compared while the engine ran, and its inodes say that it has not changed. Raises
         CopyError.
         """
+        with self.confined() as inside:
+            return inside._check(copied, content=content)
+
+    def _check(self, copied: Copied, *, content: bool) -> int:
         look = self.look(copied, Places.read(self.target / PLACES), live=False)
         comparison = Comparison(self.source, self.target, self.excludes(copied.layers), content=content)
-        require_none(comparison.differences() if content or not look.since else _looked_at(look, comparison))
+        found = comparison.differences() if content or not look.since else _looked_at(look, comparison)
+        require_none(chain(self._mounted(), found))
         return comparison.entries
+
+    def _mounted(self) -> Iterator[Difference]:
+        """What is mounted below the source with the engine down: it was not seen, and is nobody's view of layers."""
+        for name in covered_now(self.path or PurePosixPath(self.source), mounts()):
+            yield Difference(os.fsencode(name), OWN_FILE_SYSTEM)
 
     def excludes(self, copied_layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, ...]:
         """What a pass leaves alone: what is `covered`, and layers that were copied and that the database still names.
@@ -235,10 +262,8 @@ class Copier:
         require_none(difference for difference in still if not self._changed(difference.name, look.since))
 
     def _changed(self, name: bytes, since: float) -> bool:
-        try:
-            return os.lstat(os.path.join(os.fsencode(self.source), name)).st_ctime > since
-        except FileNotFoundError:
-            return True
+        status = Tree(self.source).found(name)
+        return status is None or status.st_ctime > since
 
     def look(self, copied: Copied, places: Places, *, live: bool) -> Look:
         """A walk over what can have changed since a pass began that left the directories at these places."""

@@ -1,55 +1,75 @@
-"""cp: its arguments, built purely, and what its words mean to us.
+"""The programs that copy, as argvs built purely, and what their words mean to us.
 
-`-a` carries everything a layer or a volume can hold: owners, modes, times to the nanosecond, ACLs and all extended
-attributes, `trusted.*` among them, holes, device nodes, symbolic links and, within one call, hard links. Files are made
-anew (`--remove-destination`), because an interrupted copy may have left half a file, or one that is linked elsewhere.
+Image layers, which never change, are copied by cp: `-a` carries everything that a layer can hold. What tenants can
+write is copied by a program of our own (tree_copier.py), which also links layers on the same file system. Both know the
+roots as open directories or inside the namespace where nothing else is (confinement.py).
 
-While the engine runs, files may vanish or be replaced under cp's eyes; a later pass mends that. With the engine down
+While the engine runs, files may vanish or be replaced under their eyes; a later pass mends that. With the engine down
 nothing but success is good.
 """
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from entrypoint.beneath import Tree
+from entrypoint.confinement import place, space_of
 from entrypoint.errors import CopyError
-from entrypoint.host import HOST_ROOT, polite_command, run
-from entrypoint.throttle import await_turn
+from entrypoint.host import HOST_ROOT, Result, polite_command, run
+from entrypoint.throttle import COPIER, await_turn
 
-FIDELITY = ("cp", "-a", "--one-file-system", "--remove-destination")
 TOLD = 10  # lines
 NO_SPACE_HINTS = ("No space left on device", "Disk quota exceeded")
-# What cp says of a file that went, or became another, after its name was read.
-VANISHED = re.compile(r"No such file or directory$|Not a directory$|as it was replaced while being copied$|^\s*$")
+# How the roots look from our programs, which is nothing that the operator could find.
+INSIDE = re.compile(r"/mnt/(?:source|target)/|/proc/\d+/fd/\d+/")
+# Where this program's own modules are; neither the environment nor the working directory is a place to take them from.
+HOME = Path(__file__).parent.parent
+IMPORT = f"import sys; sys.path.insert(0, {str(HOME)!r}); from entrypoint.tree_copier import main"
+BEGIN = f"{IMPORT}; sys.exit(main(sys.argv[2:]))"
+PYTHON = (sys.executable, "-I", "-S", "-B", "-c", BEGIN, COPIER)
 
 
-def tree_command(source: Path, target: Path, *, link: bool = False) -> list[str]:
-    """The argv that copies one directory, or hard-links its files on the same file system."""
-    how = ["--link"] if link else ["--reflink=auto"]
-    return [*FIDELITY, *how, "-T", "--", str(source), str(target)]
+def layer_command(target: Path) -> list[str]:
+    """The argv that copies the working directory."""
+    fidelity = ["-a", "--one-file-system", "--remove-destination", "--reflink=auto"]
+    return ["cp", *fidelity, "-T", "--", ".", os.fspath(target)]
 
 
-def names_command(target: Path, names: Iterable[bytes]) -> list[str]:
-    """The argv that copies entries, named from the source, where it runs; directories with all they hold."""
-    words = [os.fsdecode(name) for name in names]
-    return [*FIDELITY, "--reflink=auto", "--parents", f"--target-directory={target}", "--", *words]
+def copier_command(what: str, *handles: int) -> list[str]:
+    """The argv that copies what it reads from its input: `trees`, `names` or, without content, `links`."""
+    return [*PYTHON, what, *map(str, handles)]
 
 
-def copy(argv: Sequence[str], *, live: bool, cwd: Path | None = None) -> str:
-    """Run cp, behind everybody else's work while the engine runs, with the engine down at full speed.
+def copy_layer(source: Path, target: Path, layer: str) -> None:
+    """Copy a layer's content with cp; the directory is there. Raises CopyError."""
+    await_turn()
+    space = space_of(target)
+    command = polite_command(layer_command((space.name if space else target) / layer))
+    with place(source, os.fsencode(layer)) as start:
+        result = run([*start.prefix, *command], timeout=None, check=False, cwd=start.cwd, handles=start.handles)
+    if result.code:
+        raise failed(f"Layer {layer} cannot be copied.", result.stderr or f"cp ended with code {result.code}.")
 
-    Returns what it said of files that it could not copy while the engine runs, but for those that went. Raises
-    CopyError.
+
+def copy(what: str, source: Path, target: Path, names: Iterable[bytes]) -> str:
+    """Copy with the engine up, behind everybody else's work; what could not be copied, a line each.
+
+    Raises CopyError.
     """
-    if live:
-        await_turn()
-    result = run(polite_command(argv) if live else argv, timeout=None, check=False, cwd=cwd)
-    if result.code == 0:
-        return ""
-    if result.code != 1 or not live or is_full(result.stderr):
-        raise failed("Files cannot be copied.", result.stderr or f"cp ended with code {result.code}.")
-    return "".join(f"{line}\n" for line in result.stderr.splitlines() if not VANISHED.search(line))
+    await_turn()
+    trees, space = (Tree(source), Tree(target)), space_of(target)
+    handles = (*(tree.root for tree in trees), *([space.namespace] if space else []))
+    command = polite_command(copier_command(what, *handles))
+    told = b"".join(name + b"\0" for name in names)
+    return outcome(run(command, timeout=None, check=False, stdin=told, handles=handles))
+
+
+def outcome(result: Result) -> str:
+    if result.code:
+        raise failed("Files cannot be copied.", result.stderr or f"The copier ended with code {result.code}.")
+    return result.stdout
 
 
 def is_full(said: str) -> bool:
@@ -59,7 +79,7 @@ def is_full(said: str) -> bool:
 def failed(brief: str, said: str) -> CopyError:
     """The error of a copy; a full disk is told apart, for that the operator can mend."""
     lines = in_host_paths(said).strip().splitlines()
-    if is_full(said):  # each cp says it of each file: one is enough
+    if is_full(said):  # each program says it of each file: one is enough
         return CopyError(
             "The target's file system is full.",
             details=next(line for line in lines if is_full(line)),
@@ -70,4 +90,4 @@ def failed(brief: str, said: str) -> CopyError:
 
 def in_host_paths(said: str) -> str:
     """What a program of ours says of the host's files, as the host names them."""
-    return said.replace(f"{HOST_ROOT}/", "/")
+    return INSIDE.sub("", said).replace(f"{HOST_ROOT}/", "/")

@@ -106,13 +106,14 @@ def run(
     check: bool = True,
     stdin: bytes | None = None,
     cwd: Path | None = None,
+    handles: tuple[int, ...] = (),
 ) -> Result:
-    """Run a program of this image; its output is kept, its input closed unless given.
+    """Run a program of this image; its output is kept, its input closed unless given. It inherits the `handles`.
 
     Raises HostCommandError when it cannot be started, runs out of time, or (with `check`) ends with a code but 0.
     """
     log.debug("command.started", argv=shlex.join(argv))
-    with _started(argv, stdin is not None, cwd) as process:
+    with _started(argv, stdin is not None, cwd, handles=handles) as process:
         try:
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as late:
@@ -123,13 +124,18 @@ def run(
     return result
 
 
-def stream(argv: Sequence[str], *, check: bool = True) -> Iterator[bytes]:
+def stream(
+    argv: Sequence[str], *, check: bool = True, cwd: Path | None = None, handles: tuple[int, ...] = ()
+) -> Iterator[bytes]:
     """The records that a program of this image writes, each ended by a zero byte, as they come.
 
     What it says of errors is kept in memory: a worker whose container is gone has no place for files.
     Raises HostCommandError as `run` does, when the program has ended; for one that was killed in any case.
     """
-    with os.fdopen(os.memfd_create("said"), "w+b") as said, _started(argv, wants_stdin=False, stderr=said) as process:
+    with (
+        os.fdopen(os.memfd_create("said"), "w+b") as said,
+        _started(argv, wants_stdin=False, cwd=cwd, stderr=said, handles=handles) as process,
+    ):
         assert process.stdout is not None
         rest = b""
         while piece := os.read(process.stdout.fileno(), CHUNK):
@@ -163,7 +169,7 @@ def end_children(number: signal.Signals = signal.SIGTERM) -> None:
 
 def children(program: str) -> list[int]:
     """The programs of a name that are running for us, by process id."""
-    return [process.pid for process in list(_children) if program in list(process.args)[:8]]  # type: ignore[arg-type]
+    return [process.pid for process in list(_children) if program in list(process.args)]  # type: ignore[arg-type]
 
 
 def signal_child(pid: int, number: signal.Signals) -> None:
@@ -175,12 +181,17 @@ def signal_child(pid: int, number: signal.Signals) -> None:
 
 @contextmanager
 def _started(
-    argv: Sequence[str], wants_stdin: bool, cwd: Path | None = None, stderr: int | IO[bytes] = subprocess.PIPE
+    argv: Sequence[str],
+    wants_stdin: bool,
+    cwd: Path | None = None,
+    stderr: int | IO[bytes] = subprocess.PIPE,
+    handles: tuple[int, ...] = (),
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A running child that never outlives the block."""
     stdin: int | IO[bytes] = subprocess.PIPE if wants_stdin else subprocess.DEVNULL
     try:
-        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=ENVIRONMENT, cwd=cwd)
+        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=ENVIRONMENT, cwd=cwd,
+                                   pass_fds=handles)  # fmt: skip
     except OSError as error:
         raise HostCommandError(f"`{argv[0]}` cannot be started: {error.strerror}.") from error
     _children.add(process)

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from entrypoint.entries import LABEL
 from entrypoint.errors import HostCommandError
 from entrypoint.host import QUICK, Host, run
-from entrypoint.selinux import LABEL
 
 PREFIX = ".relocator-probe-"
 MIB = 1 << 20

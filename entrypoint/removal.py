@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from entrypoint.entries import loosen, unlink
+
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A directory deeper than this is moved up first: each level holds a file descriptor and a call of a function.
 DEEPEST = 200
@@ -20,30 +22,39 @@ SHOWN = 20
 
 @dataclass
 class Removal:
-    """What was removed below one directory, and what could not be: `problems`, the first few, a sentence each."""
+    """What was removed below one directory, and what could not be: `problems`, the first few, a sentence each.
+
+    In a copy of ours, but nowhere else, a file that nobody may change is removed as well (`loosens`).
+    """
 
     root: Path
     progress: Callable[[int], None] = lambda _removed: None
+    loosens: bool = False
     removed: int = 0
     problems: list[str] = field(default_factory=list)
     _moved: int = 0
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove entries of the root. What is mounted below, and what cannot be removed, stays and is told."""
-        self._top = os.open(self.root, DIRECTORY)
+        handle = os.open(self.root, DIRECTORY)
         try:
-            self._mount, self._device = mount_of(self._top), os.fstat(self._top).st_dev
-            todo = list(names)
-            while todo:
-                self._entry(self._top, todo.pop(), 0, todo)
-            os.fsync(self._top)
+            self.remove_from(handle, names)
+            os.fsync(handle)
         finally:
-            os.close(self._top)
+            os.close(handle)
+
+    def remove_from(self, folder: int, names: Iterable[str]) -> None:
+        """The same from an open directory."""
+        self._top = folder
+        self._mount, self._device = mount_of(folder), os.fstat(folder).st_dev
+        todo = list(names)
+        while todo:
+            self._entry(folder, todo.pop(), 0, todo)
 
     def _entry(self, parent: int, name: str, depth: int, todo: list[str]) -> None:
         try:
             if not self._is_directory(parent, name):
-                os.unlink(name, dir_fd=parent)
+                self._unlink(parent, name)
             elif depth < DEEPEST:
                 self._directory(parent, name, depth, todo)
                 os.rmdir(name, dir_fd=parent)
@@ -59,6 +70,12 @@ class Removal:
         self.removed += 1
         self.progress(self.removed)
 
+    def _unlink(self, parent: int, name: str) -> None:
+        if self.loosens:
+            unlink(parent, os.fsencode(name))
+        else:
+            os.unlink(name, dir_fd=parent)
+
     def _is_directory(self, parent: int, name: str) -> bool:
         return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
 
@@ -70,6 +87,8 @@ class Removal:
                 raise OSError(0, "something is mounted there")
             if os.fstat(handle).st_dev != self._device:
                 raise OSError(0, "it is a subvolume of its own")
+            if self.loosens:
+                loosen(handle)
             with os.scandir(handle) as listing:
                 inside = [entry.name for entry in listing]
             for entry in inside:
@@ -87,6 +106,13 @@ class Removal:
     def _tell(self, name: str, why: str) -> None:
         if len(self.problems) < SHOWN:
             self.problems.append(f"{os.fsencode(name)!r}: {why}")
+
+
+def remove_beneath(folder: int, names: Iterable[str]) -> list[str]:
+    """Remove entries of an open directory in a copy of ours; what could not be, a sentence each."""
+    removal = Removal(Path(f"/proc/self/fd/{folder}"), loosens=True)
+    removal.remove_from(folder, names)
+    return removal.problems
 
 
 def mount_of(handle: int) -> str:

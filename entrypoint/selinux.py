@@ -16,13 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from entrypoint.entries import LABEL
 from entrypoint.errors import HostCommandError
 from entrypoint.filesystem import Mount
 from entrypoint.host import Host
 from entrypoint.host_file import HostFile
 from entrypoint.log import log
 
-LABEL = "security.selinux"
 SWITCH = "/sys/fs/selinux/enforce"
 CONFIG = "/etc/selinux/config"
 RULES = "/etc/selinux/{policy}/contexts/files/file_contexts.subs"

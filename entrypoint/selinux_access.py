@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
+from entrypoint.entries import LABEL
 from entrypoint.errors import PreflightError
 from entrypoint.findings import Finding, error
 from entrypoint.host import HOST_PID, Host
 from entrypoint.log import log
-from entrypoint.selinux import LABEL, is_enforcing
+from entrypoint.selinux import is_enforcing
 
 POLICY = PurePosixPath("/sys/fs/selinux")
 UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")

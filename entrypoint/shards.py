@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from entrypoint.changes import DIRECTORY, Change, Places, changed_command
-from entrypoint.host import polite_command, stream
+from entrypoint.changes import DIRECTORY, Change, Places, changed_command, listed
 from entrypoint.layers import MERGING, WHOLE
 
 # A directory above one of these is cut. As many files are copied in a second or two, as many bytes in about one.
@@ -91,7 +90,7 @@ def weigh(root: Path, excludes: tuple[str, ...]) -> tuple[dict[bytes, Weight], d
     own: dict[bytes, Weight] = {b"": Weight()}
     links: dict[int, set[bytes]] = {}
     marks = array("Q", [Places.mark(os.stat(root).st_ino, b"")])
-    for record in stream(polite_command(changed_command(root, None, excludes)), check=False):
+    for record in listed(root, changed_command(None, excludes), live=True):
         change = Change.parse(record)
         if change.kind == DIRECTORY:
             marks.append(Places.mark(change.inode, change.name))

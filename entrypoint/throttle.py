@@ -1,4 +1,4 @@
-"""A limit for what the copy writes while the engine runs: cp knows none, so it is stopped for a while and goes on, and
+"""A limit for what the copy writes while the engine runs: the programs that copy are stopped for a while and go on, and
 the next waits for its turn.
 
 What was written is what the kernel counted for the programs that run, and for those that have ended.
@@ -17,6 +17,8 @@ from pathlib import Path
 from entrypoint import host
 from entrypoint.errors import UsageError
 
+COPIER = "tree-copier"  # a word by which the program is known that copies what changes
+PROGRAMS = ("cp", COPIER)
 EVERY = 0.05  # seconds
 BLOCK = 512  # bytes, in getrusage(2)
 BURST = 0.25  # seconds' worth that may be written at once
@@ -43,7 +45,7 @@ class Throttle:
 
     def is_used_up(self) -> bool:
         """Whether more was written than is allowed by now."""
-        done = ended() - self._before + sum(map(written, host.children("cp")))
+        done = ended() - self._before + sum(map(written, running()))
         return done > self.rate * (time.monotonic() - self._began + BURST)
 
     def watch(self) -> None:
@@ -72,8 +74,12 @@ def await_turn() -> None:
 
 
 def signal_all(number: signal.Signals) -> None:
-    for pid in host.children("cp"):
+    for pid in running():
         host.signal_child(pid, number)
+
+
+def running() -> list[int]:
+    return [pid for program in PROGRAMS for pid in host.children(program)]
 
 
 def ended() -> int:
@@ -91,7 +97,7 @@ def written(pid: int) -> int:
 
 @contextmanager
 def throttled(limit: str) -> Iterator[None]:
-    """Hold every cp in the block to a limit; none if it is empty."""
+    """Hold every program that copies in the block to a limit; none if it is empty."""
     if not limit:
         yield
         return

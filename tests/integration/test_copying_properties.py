@@ -49,7 +49,7 @@ def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (bulk, copying):
             patch.setattr(module, "flush", lambda _: None)
-        for module in (changes, cp, shards):
+        for module in (changes, cp):
             patch.setattr(module, "polite_command", list)
         patch.setattr(copying, "RACY", TICK)
         patch.setattr(copying, "SMALL_ENOUGH", 1 << 30)

@@ -88,9 +88,11 @@ def counted(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
 
 
 def count(monkeypatch: pytest.MonkeyPatch, known: dict[Path, dict[int, int]]) -> None:
+    numbers = {place.stat().st_ino: limits for place, limits in known.items()}  # also where it is confined
+
     @contextmanager
     def quota_of(place: Path) -> Iterator[Quota]:
-        yield FakeQuota(place, known[place])
+        yield FakeQuota(place, numbers[place.stat().st_ino])
 
     monkeypatch.setattr(limits, "quota_of", quota_of)
 

@@ -1,0 +1,175 @@
+"""Reaching what is below a directory without ever leaving it, whoever exchanges names for links meanwhile.
+
+Tenants write below source and target while we copy there as root: between two calls a directory can become a link to
+any place of the host. So nothing below a root is reached by a path that the kernel may resolve as it likes. A directory
+is opened by openat2(2), which gives up at a symbolic link or at the edge of the root, and everything in it is asked by
+its single name relative to that descriptor. Kernels before 5.6 have no openat2; there each directory is opened by its
+single name, and not if it is a link, which comes to the same and takes longer.
+"""
+
+import ctypes
+import errno
+import os
+import stat
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# The two constants of this wall: without them the kernel would follow links.
+NO_LINKS = os.O_NOFOLLOW
+RESOLVE = 0x08 | 0x04 | 0x02  # RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS (linux/openat2.h)
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | NO_LINKS
+OPENAT2 = 437  # the same number on every architecture
+LONGEST = 4000  # bytes of a name that are given to the kernel at once; it takes 4,096
+MISSING = (errno.ENOSYS, errno.EPERM, errno.EINVAL)  # no openat2, or a filter that knows none
+# What a call says when a name went, or became another kind of thing, after it was read.
+CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ESTALE,
+           errno.EXDEV, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EAGAIN)  # fmt: skip
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class _How(ctypes.Structure):
+    """struct open_how (openat2(2))."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(root: int, name: bytes, flags: int = FOLDER) -> int:
+    """A descriptor for a name relative to the directory `root`; the last part is no link either. Raises OSError."""
+    todo = _pieces(name)
+    folder, is_ours = root, False
+    while True:
+        piece, rest = next(todo)
+        try:
+            handle = _open(folder, piece, FOLDER if rest else flags)
+        finally:
+            if is_ours:
+                os.close(folder)
+        if not rest:
+            return handle
+        folder, is_ours = handle, True
+
+
+def _pieces(name: bytes) -> Iterator[tuple[bytes, bool]]:
+    """A name in pieces that the kernel takes, each with whether more follow."""
+    while len(name) > LONGEST:
+        cut = name.rindex(b"/", 0, LONGEST)
+        yield name[:cut], True
+        name = name[cut + 1 :]
+    yield name or b".", False
+
+
+def _open(folder: int, name: bytes, flags: int) -> int:
+    how = _How(flags | os.O_CLOEXEC, 0, RESOLVE)
+    while True:
+        handle: int = _LIBC.syscall(
+            ctypes.c_long(OPENAT2), ctypes.c_int(folder), name, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
+        )
+        number = ctypes.get_errno()
+        if handle >= 0:
+            return handle
+        if number == errno.ENOSYS or (number in MISSING and not has_openat2()):
+            return _step_by_step(folder, name, flags)
+        if number not in (errno.EAGAIN, errno.EINTR):  # EAGAIN: something was renamed just then
+            raise OSError(number, os.strerror(number), name)
+
+
+def has_openat2() -> bool:
+    """Whether the kernel has the call, and nothing forbids it."""
+    how = _How(os.O_PATH | os.O_CLOEXEC, 0, 0)
+    handle: int = _LIBC.syscall(ctypes.c_long(OPENAT2), ctypes.c_int(-100), b"/", ctypes.byref(how),
+                                ctypes.c_size_t(ctypes.sizeof(how)))  # fmt: skip
+    if handle >= 0:
+        os.close(handle)
+    return handle >= 0
+
+
+def _step_by_step(folder: int, name: bytes, flags: int) -> int:
+    steps = [step for step in name.split(b"/") if step != b"."] or [b"."]
+    if b".." in steps:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+    opened: list[int] = []
+    try:
+        for step in steps[:-1]:
+            folder = os.open(step, FOLDER, dir_fd=folder)
+            opened.append(folder)
+        return os.open(steps[-1], flags | NO_LINKS | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        for handle in opened:
+            os.close(handle)
+
+
+def place(folder: int, name: bytes) -> bytes:
+    """A path for the calls that know no directory by descriptor, which are those for extended attributes.
+
+    The last name is followed by none of them that is told not to, and before it there is nothing but the descriptor.
+    Where no /proc is, the working directory serves; that is so in programs of one thread alone (tree_copier.py).
+    """
+    if not _HAS_PROC:
+        os.fchdir(folder)
+        return name
+    return b"/proc/self/fd/%d/%s" % (folder, name)
+
+
+_HAS_PROC = True
+
+
+def without_proc() -> None:
+    """From here on this program has one thread, and no /proc."""
+    global _HAS_PROC
+    _HAS_PROC = False
+
+
+class Tree:
+    """A directory as the root of all that is asked here; names are bytes relative to it, and empty for itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.root)
+
+    @contextmanager
+    def folder(self, name: bytes) -> Iterator[int]:
+        """A directory's descriptor. Raises OSError, also if the name is a link by now."""
+        handle = open_beneath(self.root, name)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def above(self, name: bytes) -> Iterator[tuple[int, bytes]]:
+        """The descriptor of the directory that a name is in, and its last part; the root is in itself."""
+        where, _, last = name.rpartition(b"/")
+        if not where:
+            yield self.root, last or b"."
+            return
+        with self.folder(where) as handle:
+            yield handle, last
+
+    def status(self, name: bytes) -> os.stat_result:
+        with self.above(name) as (folder, last):
+            return os.stat(last, dir_fd=folder, follow_symlinks=False)
+
+    def found(self, name: bytes) -> os.stat_result | None:
+        """The same, or nothing if there is nothing by this name."""
+        try:
+            return self.status(name)
+        except OSError as error:
+            if error.errno in CHANGED:
+                return None
+            raise
+
+    def has_directory(self, name: bytes) -> bool:
+        status = self.found(name)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def names(self, name: bytes) -> list[bytes]:
+        """What a directory holds."""
+        with self.folder(name) as handle, os.scandir(handle) as listing:
+            return [os.fsencode(entry.name) for entry in listing]
+
+
+def join(where: bytes, name: bytes) -> bytes:
+    return where + b"/" + name if where else name

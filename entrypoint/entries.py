@@ -1,0 +1,257 @@
+"""One entry of a directory made equal to another's, by the descriptors of the two directories and its single name.
+
+Everything that an entry has goes along: owner, mode, times to the nanosecond, ACLs and all extended attributes, holes
+and blocks set aside, device numbers, and what chattr(1) sets. A file is made anew and never written in place: an
+interrupted copy may have left half of it, or one that is linked elsewhere.
+
+What a name stands for can be another thing at each call. So nothing is followed, a file is opened without waiting for
+whoever is at the other end of a FIFO, and what was opened is asked again what it is.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from entrypoint.beneath import NO_LINKS, place
+
+TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC | NO_LINKS
+TO_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | NO_LINKS
+BLOCK = 512  # bytes, in st_blocks (stat(3type))
+PIECE = 1 << 24  # bytes for one call, so that an interrupt is heard
+SMALL = 1 << 16  # bytes that are read and written at once: two calls
+CLONE = 0x40049409  # FICLONE (ioctl_ficlonerange(2))
+KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
+LABEL = "security.selinux"
+XFS_ACL = "trusted.SGI_ACL_"  # XFS's second name of each ACL
+# ioctl_iflags(2): S, i, a, d, A, D and C of chattr(1); others are the file system's own, or not to be set.
+GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602
+NO_COPY_ON_WRITE, IMMUTABLE, APPEND = 0x800000, 0x10, 0x20
+CARRIED = 0x8 | IMMUTABLE | APPEND | 0x40 | 0x80 | 0x10000 | NO_COPY_ON_WRITE
+FIXED = IMMUTABLE | APPEND  # what keeps root itself from changing a file
+HAS_NO_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+FORGOING = (
+    CARRIED,
+    FIXED | 0x8 | 0x40 | 0x80,
+    FIXED,
+)  # what a file system may lack: first C and D, then all but i and a
+_LIBC = ctypes.CDLL(None, use_errno=True)
+T = TypeVar("T")
+
+
+class Turned(OSError):
+    """A name stands for another kind of thing than just before; the next look will find it changed."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(errno.ESTALE, "it became something else", name)
+
+
+def copy_entry(source: int, target: int, name: bytes, status: os.stat_result) -> None:
+    """Make what `status` was of, which is no directory, anew in the target. Raises OSError."""
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFREG:
+        copy_file(source, target, name)
+    elif kind == stat.S_IFLNK:
+        wanted = os.readlink(name, dir_fd=source)
+        made(target, name, lambda: os.symlink(wanted, name, dir_fd=target))
+        dress_name(source, target, name, status)
+    elif kind in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK):
+        made(target, name, lambda: os.mknod(name, kind | 0o600, status.st_rdev, dir_fd=target))
+        # The name is what was made just now, and nobody but us may write where it is; fchmodat(2) knows no links.
+        dress_name(source, target, name, status)
+        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
+        os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+    else:
+        raise Turned(name)
+
+
+def copy_file(source: int, target: int, name: bytes) -> None:
+    """A regular file, whatever its size."""
+    ours = os.open(name, TO_READ, dir_fd=source)
+    try:
+        status = os.fstat(ours)
+        if not stat.S_ISREG(status.st_mode):
+            raise Turned(name)
+        theirs = made(target, name, lambda: os.open(name, TO_MAKE, 0o600, dir_fd=target))
+        try:
+            flags = flags_of(ours)
+            if flags & NO_COPY_ON_WRITE:  # has no effect on a file that holds something
+                set_flags(theirs, NO_COPY_ON_WRITE)
+            copy_content(ours, theirs, status)
+            dress_handle(ours, theirs, status, flags)
+        finally:
+            os.close(theirs)
+    finally:
+        os.close(ours)
+
+
+def made(folder: int, name: bytes, make: Callable[[], T]) -> T:
+    """What `make` makes; whatever is at its place goes first, but no directory."""
+    try:
+        return make()
+    except FileExistsError:
+        unlink(folder, name)
+    except PermissionError:
+        loosen(folder)
+    return make()
+
+
+def unlink(folder: int, name: bytes) -> None:
+    """Remove a name that is no directory, also of a file that nobody may change."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except PermissionError:
+        loosen(folder)
+        with suppress(OSError):
+            handle = os.open(name, TO_READ, dir_fd=folder)
+            try:
+                loosen(handle)
+            finally:
+                os.close(handle)
+        os.unlink(name, dir_fd=folder)
+
+
+def copy_content(ours: int, theirs: int, status: os.stat_result) -> None:
+    """The bytes of a file; a hole stays one, and what was set aside beyond the end is set aside again."""
+    size = status.st_size
+    if size and not _cloned(ours, theirs, status.st_dev):
+        if BLOCK * status.st_blocks < size:
+            _copy_sparse(ours, theirs, size)
+        else:
+            _copy_range(ours, theirs, 0, size)
+    if BLOCK * status.st_blocks > size + (1 << 20):  # more than any file system's own foresight for a small file
+        _set_aside(theirs, BLOCK * status.st_blocks)
+
+
+_apart: set[int] = set()
+
+
+def _cloned(ours: int, theirs: int, device: int) -> bool:
+    """On a file system that shares blocks between files nothing is copied; asked until one says that it cannot."""
+    if device in _apart:
+        return False
+    try:
+        fcntl.ioctl(theirs, CLONE, ours)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS):
+            _apart.add(device)
+        return False
+    return True
+
+
+def _copy_sparse(ours: int, theirs: int, size: int) -> None:
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(ours, end, os.SEEK_DATA)
+            end = min(os.lseek(ours, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole
+                break
+            raise
+        if start >= size:
+            break
+        _copy_range(ours, theirs, start, end)
+    os.ftruncate(theirs, size)
+
+
+def _copy_range(ours: int, theirs: int, start: int, end: int) -> None:
+    """A file that became shorter meanwhile ends where it ends now: the next look will find it changed."""
+    if end - start <= SMALL:
+        content = os.pread(ours, end - start, start)
+        if os.pwrite(theirs, content, start) == len(content):
+            return
+    os.lseek(theirs, start, os.SEEK_SET)
+    while start < end:
+        sent = os.sendfile(theirs, ours, start, min(PIECE, end - start))
+        if not sent:
+            return
+        start += sent
+
+
+def _set_aside(handle: int, size: int) -> None:
+    """Only what the file system will give: it is no content."""
+    _LIBC.fallocate(ctypes.c_int(handle), ctypes.c_int(KEEP_SIZE), ctypes.c_int64(0), ctypes.c_int64(size))
+
+
+def dress_folder(ours: int, theirs: int) -> None:
+    """Give a directory what another has, when nothing is written into it any more: that would change its times."""
+    loosen(theirs)
+    dress_handle(ours, theirs, os.fstat(ours), flags_of(ours))
+
+
+def dress_handle(ours: int, theirs: int, status: os.stat_result, flags: int) -> None:
+    """Owner, then mode and attributes, which a new owner would take away; times; and last what forbids changes."""
+    os.fchown(theirs, status.st_uid, status.st_gid)
+    os.fchmod(theirs, stat.S_IMODE(status.st_mode))
+    carry_attributes(attributes(ours), theirs)
+    os.utime(theirs, ns=(status.st_atime_ns, status.st_mtime_ns))
+    set_flags(theirs, flags)
+
+
+def dress_name(source: int, target: int, name: bytes, status: os.stat_result) -> None:
+    """The same for what cannot be opened: links, devices, FIFOs and sockets."""
+    os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+    carry_attributes(attributes(place(source, name)), place(target, name))
+    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+
+
+def carry_attributes(wanted: dict[str, bytes], theirs: int | bytes) -> None:
+    """Give what is open, or a name that is not followed, these attributes and no others.
+
+    Nobody may take a label away where SELinux is on.
+    """
+    options: dict[str, bool] = {} if isinstance(theirs, int) else {"follow_symlinks": False}
+    there = attributes(theirs)
+    for name in there.keys() - wanted.keys() - {LABEL}:
+        os.removexattr(theirs, name, **options)
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            os.setxattr(theirs, name, value, **options)
+
+
+def attributes(where: int | bytes) -> dict[str, bytes]:
+    """Every extended attribute, but for XFS's second name of each ACL."""
+    options: dict[str, bool] = {} if isinstance(where, int) else {"follow_symlinks": False}
+    names = os.listxattr(where, **options)
+    return {name: os.getxattr(where, name, **options) for name in names if not name.startswith(XFS_ACL)}
+
+
+def flags_of(handle: int) -> int:
+    """What chattr(1) has set, of what is carried; nothing where the file system knows none."""
+    return _flags(handle) & CARRIED
+
+
+def set_flags(handle: int, wanted: int) -> None:
+    """Raises OSError where the file system cannot forbid changes."""
+    has = _flags(handle)
+    for known in FORGOING:
+        if has & CARRIED == wanted & known:
+            return
+        try:
+            fcntl.ioctl(handle, SET_FLAGS, struct.pack("i", has & ~CARRIED | wanted & known))
+        except OSError as error:
+            if error.errno not in HAS_NO_FLAGS or wanted & known == wanted & FIXED:
+                raise
+        else:
+            return
+
+
+def loosen(handle: int) -> None:
+    """Let it be changed."""
+    if (has := _flags(handle)) & FIXED:
+        fcntl.ioctl(handle, SET_FLAGS, struct.pack("i", has & ~FIXED))
+
+
+def _flags(handle: int) -> int:
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(handle, GET_FLAGS, b"\0\0\0\0"))[0])
+    except OSError as error:
+        if error.errno in HAS_NO_FLAGS:
+            return 0
+        raise
