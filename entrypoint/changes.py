@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from entrypoint.beneath import CHANGED, Tree, join
 from entrypoint.confinement import place
-from entrypoint.filesystem import atomic_write
+from entrypoint.filesystem import atomic_write, read_ours
 from entrypoint.host import polite_command, stream
 
 DIRECTORY = b"d"
@@ -71,7 +71,7 @@ class Places:
         """What was written; nothing if it is not there or not whole, and then everything counts as changed."""
         marks = array("Q")
         with suppress(OSError, ValueError):
-            marks.frombytes(place.read_bytes())
+            marks.frombytes(read_ours(place.parent, place.name) or b"")
         return cls(marks)
 
     def write(self, place: Path) -> None:

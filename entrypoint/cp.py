@@ -16,7 +16,7 @@ from pathlib import Path
 
 from entrypoint.beneath import Tree
 from entrypoint.confinement import place, space_of
-from entrypoint.errors import CopyError
+from entrypoint.errors import CopyError, FullError
 from entrypoint.host import HOST_ROOT, Result, polite_command, run
 from entrypoint.throttle import COPIER, await_turn
 
@@ -80,7 +80,7 @@ def failed(brief: str, said: str) -> CopyError:
     """The error of a copy; a full disk is told apart, for that the operator can mend."""
     lines = in_host_paths(said).strip().splitlines()
     if is_full(said):  # each program says it of each file: one is enough
-        return CopyError(
+        return FullError(
             "The target's file system is full.",
             details=next(line for line in lines if is_full(line)),
             resolution="Free space there or choose a larger target, then run the same command again.",

@@ -4,12 +4,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from entrypoint.beneath import FOLDER
 from entrypoint.edits import remove_empty
 from entrypoint.errors import CopyError
 from entrypoint.filesystem import remove_durably
-from entrypoint.host import Host, run
+from entrypoint.host import Host
 from entrypoint.log import log
 from entrypoint.plan import Plan
+from entrypoint.removal import remove_beneath
 from entrypoint.trace import trace
 from entrypoint.unfinished import NAME, Unfinished
 
@@ -49,16 +51,19 @@ def remove_copy(target: Path) -> None:
 
     The record goes last: without it nobody would take for ours what a removal that is cut off has left.
     """
-    for entry in sorted(os.scandir(target), key=lambda entry: (entry.name == NAME, entry.name)):
-        if entry.name == "lost+found":
-            continue
-        result = run(["rm", "-rf", "--one-file-system", "--", entry.path], timeout=None, check=False)
-        if result.code:
-            raise CopyError(f"The unfinished copy {entry.path} cannot be removed.", details=result.stderr[-1000:])
+    folder = os.open(target, FOLDER)
+    try:
+        for name in sorted(os.listdir(folder), key=lambda name: (name == NAME, name)):
+            if name != "lost+found" and (problems := remove_beneath(folder, [name])):
+                raise CopyError(f"{name} in the unfinished copy cannot be removed.", details="\n".join(problems))
+    finally:
+        os.close(folder)
 
 
 def give_back(target: Path, record: Unfinished) -> None:
     """A directory that was there before belongs to whom it belonged, with the mode that it had."""
     if record.found:
-        os.chown(target, record.found.owner, record.found.group)
-        os.chmod(target, record.found.mode)
+        folder = os.open(target, FOLDER)
+        os.fchown(folder, record.found.owner, record.found.group)
+        os.fchmod(folder, record.found.mode)
+        os.close(folder)

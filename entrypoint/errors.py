@@ -10,6 +10,7 @@ RelocatorError            brief, details, resolution, exit code
     ├── SystemdError      a job did not end as it must
     ├── EngineError       the engine did not answer, or answered otherwise
     ├── CopyError         the copy is not, or cannot become, the source
+    │   └── FullError     the target has no room
     ├── VerificationError the new root does not hold what the old one held
     ├── JournalError      the record of the run cannot be written or read (where nothing can be undone: exit 5)
     └── RollbackError     the way back failed too                            exit 5
@@ -83,6 +84,10 @@ class EngineError(MoveError):
 
 
 class CopyError(MoveError):
+    pass
+
+
+class FullError(CopyError):
     pass
 
 

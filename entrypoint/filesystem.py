@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from entrypoint.host import HOST_PID, QUICK, Host, run
 
 TOP = PurePosixPath("/")
+OURS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FLUSH = 3600.0  # seconds; a slow disk may have gigabytes of dirty pages to write
 
 
@@ -137,9 +138,19 @@ def make_directories(path: Path, mode: int = 0o755) -> tuple[Path, ...]:
     return tuple(reversed(missing))
 
 
-def is_ours(directory: Path, name: str) -> bool:
-    """Whether a file and its directory belong to us, so that nobody else has put it there."""
-    return {place.lstat().st_uid for place in (directory, directory / name)} == {os.geteuid()}
+def read_ours(directory: Path, name: str) -> bytes | None:
+    """A file's content, if it and its directory belong to us, so that nobody else has put it there.
+
+    What is read is what was asked: no link is followed, and nobody at the other end of a FIFO is waited for.
+    """
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with open(name, "rb", opener=lambda path, _: os.open(path, OURS, dir_fd=folder)) as file:
+            facts = [os.fstat(handle) for handle in (folder, file.fileno())]
+            is_ours = {one.st_uid for one in facts} == {os.geteuid()} and stat.S_ISREG(facts[1].st_mode)
+            return file.read() if is_ours else None
+    finally:
+        os.close(folder)
 
 
 def atomic_write(path: Path, content: bytes, *, mode: int = 0o644) -> None:

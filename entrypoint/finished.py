@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from entrypoint.engine import EngineInfo
-from entrypoint.filesystem import atomic_write, is_ours, remove_durably
+from entrypoint.filesystem import atomic_write, read_ours, remove_durably
 from entrypoint.host import Host
 
 NAME = ".relocator-root"
@@ -49,8 +49,8 @@ class Finished:
     def read(cls, root: Path) -> "Finished | None":
         """The record in a root; nothing if there is none, or none of ours."""
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            stored: Mapping[str, Any] = json.loads((root / NAME).read_bytes())
-            if stored["version"] == VERSION and is_ours(root, NAME):
+            stored: Mapping[str, Any] = json.loads(read_ours(root, NAME) or b"{}")
+            if stored["version"] == VERSION:
                 texts = ("engine_id", "engine_version", "driver", "store", "within", "machine", "hardware")
                 return cls(**{name: str(stored[name]) for name in texts}, at=float(stored["at"]))
         return None

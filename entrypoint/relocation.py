@@ -33,7 +33,7 @@ from entrypoint import plan as planning
 from entrypoint.adoption import Adoptable
 from entrypoint.copying import Copied, Copier, identity
 from entrypoint.discard import discard
-from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError
+from entrypoint.errors import ExitCode, FullError, Interrupted, MoveError, PreflightError, RelocatorError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import existing_ancestor
 from entrypoint.findings import Finding
@@ -49,7 +49,7 @@ from entrypoint.recovery import is_at_work, require_no_worker, require_nobody, s
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
-from entrypoint.unfinished import Unfinished, this_boot
+from entrypoint.unfinished import KEPT, Unfinished, this_boot
 
 
 @dataclass(frozen=True)
@@ -283,14 +283,30 @@ def writing() -> Iterator[None]:
         raise cp.failed("The target cannot be written.", str(error)) from error
 
 
+def may_go_on(host: Host, plan: Plan, failure: BaseException) -> bool:
+    """Whether the same command, run again, could do better with what is copied: hours of work may be in it.
+
+    Not on a disk that is full, which others may need, and not where something is wrong that nobody thought of.
+    """
+    if not isinstance(failure, MoveError) or isinstance(failure, FullError):
+        return False
+    records = [Unfinished.read(host.path(one.target)) for one in plan.each()]
+    return any(record and (record.layers or record.shards) for record in records)
+
+
 def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
-    """Empty the target again, and write down how the attempt ended; returns what could not be removed."""
+    """Empty the target again, unless another attempt could go on with the copy, and write down how this one ended.
+
+    Returns why the copy is still there.
+    """
     is_interrupt = isinstance(failure, KeyboardInterrupt)
     reason = "interrupted" if is_interrupt else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
-    log.warning("giving_up", reason=reason, why="Interrupted" if is_interrupt else "Failed")
-    left = ""
+    left = KEPT if may_go_on(host, plan, failure) else ""
+    log.warning("giving_up", reason=reason, why="Interrupted" if is_interrupt else "Failed",
+                copy="is kept" if left else "is removed again")  # fmt: skip
     try:
-        discard(host, plan)
+        if not left:
+            discard(host, plan)
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
     outcome = Outcome.INTERRUPTED if is_interrupt else Outcome.ROLLED_BACK

@@ -81,7 +81,7 @@ class TreeCopier:
             above, _, last = name.rpartition(b"/")
             folder = open_beneath(self.target, above)
             try:
-                theirs = self._folder(folder, last)
+                theirs = self._folder(folder, last or b".")
             finally:
                 os.close(folder)
             self._inside(ours, theirs, name, 0)

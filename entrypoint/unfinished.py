@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from entrypoint.filesystem import atomic_write, is_ours, remove_durably
+from entrypoint.filesystem import atomic_write, read_ours, remove_durably
 
 NAME = ".relocator-unfinished"
 PLACES = ".relocator-places"  # which directory of the source was at which place, for the look after this (changes.py)
@@ -58,8 +58,8 @@ class Unfinished:
         Whoever could write one would have us take for copied what is not, and remove what is not ours.
         """
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            stored: Mapping[str, Any] = json.loads((target / NAME).read_bytes())
-            if stored.get("version") == VERSION and is_ours(target, NAME):
+            stored: Mapping[str, Any] = json.loads(read_ours(target, NAME) or b"{}")
+            if stored.get("version") == VERSION:
                 return cls(
                     str(stored["source"]),
                     str(stored["engine_id"]),

@@ -53,7 +53,7 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.removed": "{root} is removed ({removed} files and directories).",
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",
     "target.removed": "  the unfinished copy in {target} is removed",
-    "giving_up": "! {why}: what was copied is removed again; the engine was not stopped",
+    "giving_up": "! {why}: what was copied {copy}; the engine was not stopped",
     "retry": "  waiting for {waiting_for} ({why})",
 }
 OPTIONAL = {"remedy": "\n      {remedy}", "files": ", {files} files"}

@@ -8,8 +8,9 @@ import pytest
 
 from entrypoint import claim, discard
 from entrypoint.errors import CopyError
-from entrypoint.host import Host, Result, run
+from entrypoint.host import Host
 from entrypoint.plan import Plan
+from entrypoint.removal import remove_beneath
 from entrypoint.unfinished import NAME, Unfinished
 from tests.unit.fakes import make_host
 from tests.unit.world import TARGET, make_plan
@@ -72,11 +73,11 @@ def test_the_record_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / name).mkdir()
     gone = []
 
-    def watched(command: list[str], *, timeout: float | None, check: bool) -> Result:
-        gone.append(Path(command[-1]).name)
-        return run(command, timeout=timeout, check=check)
+    def watched(folder: int, names: list[str]) -> list[str]:
+        gone.extend(names)
+        return remove_beneath(folder, names)
 
-    monkeypatch.setattr(discard, "run", watched)
+    monkeypatch.setattr(discard, "remove_beneath", watched)
     discard.remove_copy(tmp_path)
     assert gone == [".hidden", "volumes", NAME]
 

@@ -89,7 +89,7 @@ def test_a_program_is_told_of_every_finding() -> None:
     assert '"id": "an-id"' in stream.getvalue()
 
 
-@pytest.mark.parametrize("failure", [KeyboardInterrupt(), CopyError("injected")])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), CopyError("injected")])  # nothing is copied yet
 def test_giving_up_is_told_in_words(failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     logging.configure(stream, human=True)
