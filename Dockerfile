@@ -26,7 +26,7 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/relocator/e
 
 FROM debian:trixie-slim
 ARG SOURCE_DATE_EPOCH
-# python3 runs the program; coreutils' cp copies; findutils' find finds what changed; util-linux has nsenter, ionice.
+# python3 runs the program and copies; coreutils' cp copies layers; findutils' find finds what changed; util-linux has nsenter, ionice.
 # Nothing in it lends rights by set-user-id or set-group-id bits. What this step has changed gets the time that is
 # given; with a mark from before, what the base has is left alone.
 # hadolint ignore=DL3008

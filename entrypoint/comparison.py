@@ -178,7 +178,7 @@ class Comparison:
             ours, theirs = (os.readlink(last, dir_fd=folder) for folder in folders)
             if ours != theirs:
                 yield Difference(name, ": points elsewhere")
-        if not is_carried(*(attributes(place(folder, last)) for folder in folders)):
+        if not is_carried(attributes(place(folders[0], last)), attributes(place(folders[1], last))):
             yield Difference(name, ": extended attributes differ")
         if (one.st_nlink > 1 or other.st_nlink > 1) and not stat.S_ISDIR(one.st_mode):
             yield from self._links(name, one.st_ino, other.st_ino)
@@ -253,6 +253,8 @@ def _opened(folder: int, name: bytes) -> FileIO:
 
 def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:
     """Whether the copy has the same attributes. Where SELinux is on, what has no label is given one by being made."""
+    if ours == theirs:
+        return True
     given = {LABEL} - ours.keys()
     return ours == {name: value for name, value in theirs.items() if name not in given}
 

@@ -217,9 +217,11 @@ def carry_attributes(wanted: dict[str, bytes], theirs: int | bytes) -> None:
 
 def attributes(where: int | bytes) -> dict[str, bytes]:
     """Every extended attribute, but for XFS's second name of each ACL."""
-    options: dict[str, bool] = {} if isinstance(where, int) else {"follow_symlinks": False}
-    names = os.listxattr(where, **options)
-    return {name: os.getxattr(where, name, **options) for name in names if not name.startswith(XFS_ACL)}
+    if isinstance(where, int):
+        return {name: os.getxattr(where, name) for name in os.listxattr(where) if not name.startswith(XFS_ACL)}
+    if not (names := os.listxattr(where, follow_symlinks=False)):
+        return {}  # as for most entries, and this is asked for all
+    return {name: os.getxattr(where, name, follow_symlinks=False) for name in names if not name.startswith(XFS_ACL)}
 
 
 def flags_of(handle: int) -> int:
