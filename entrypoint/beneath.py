@@ -116,6 +116,10 @@ def place(folder: int, name: bytes) -> bytes:
 _HAS_PROC = True
 
 
+def has_proc() -> bool:
+    return _HAS_PROC
+
+
 def without_proc() -> None:
     """From here on this program has one thread, and no /proc."""
     global _HAS_PROC

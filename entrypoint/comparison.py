@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.beneath import CHANGED, Tree, join, place
-from entrypoint.entries import LABEL, TO_READ, Turned, attributes
+from entrypoint.entries import LABEL, attributes, open_file
 from entrypoint.errors import CopyError
 
 SHOWN = 20  # differences that are shown; more say nothing new
@@ -244,11 +244,7 @@ def _same_content(folders: tuple[int, int], name: bytes) -> bool:
 
 
 def _opened(folder: int, name: bytes) -> FileIO:
-    file = FileIO(os.open(name, TO_READ, dir_fd=folder))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise Turned(name)
-    return file
+    return FileIO(open_file(folder, name))
 
 
 def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:

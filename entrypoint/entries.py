@@ -18,10 +18,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from entrypoint import beneath
 from entrypoint.beneath import NO_LINKS, place
 
 TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC | NO_LINKS
+TO_LOOK = os.O_PATH | os.O_CLOEXEC | NO_LINKS
 TO_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | NO_LINKS
+FCHMODAT2, ITSELF = 452, 0x100  # the same number on every architecture; AT_SYMLINK_NOFOLLOW
 BLOCK = 512  # bytes, in st_blocks (stat(3type))
 PIECE = 1 << 24  # bytes for one call, so that an interrupt is heard
 SMALL = 1 << 16  # bytes that are read and written at once: two calls
@@ -62,9 +65,8 @@ def copy_entry(source: int, target: int, name: bytes, status: os.stat_result) ->
         dress_name(source, target, name, status)
     elif kind in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK):
         made(target, name, lambda: os.mknod(name, kind | 0o600, status.st_rdev, dir_fd=target))
-        # The name is what was made just now, and nobody but us may write where it is; fchmodat(2) knows no links.
         dress_name(source, target, name, status)
-        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
+        set_mode(target, name, stat.S_IMODE(status.st_mode))
         os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
     else:
         raise Turned(name)
@@ -72,11 +74,9 @@ def copy_entry(source: int, target: int, name: bytes, status: os.stat_result) ->
 
 def copy_file(source: int, target: int, name: bytes) -> None:
     """A regular file, whatever its size."""
-    ours = os.open(name, TO_READ, dir_fd=source)
+    ours = open_file(source, name)
     try:
         status = os.fstat(ours)
-        if not stat.S_ISREG(status.st_mode):
-            raise Turned(name)
         theirs = made(target, name, lambda: os.open(name, TO_MAKE, 0o600, dir_fd=target))
         try:
             flags = flags_of(ours)
@@ -88,6 +88,43 @@ def copy_file(source: int, target: int, name: bytes) -> None:
             os.close(theirs)
     finally:
         os.close(ours)
+
+
+def open_file(folder: int, name: bytes) -> int:
+    """A regular file, to read. Raises Turned for anything else, and opens none: to open a device can be an act.
+
+    In the confined program, which has no /proc, no device can be opened (confinement.py).
+    """
+    if not beneath.has_proc():
+        handle = os.open(name, TO_READ, dir_fd=folder)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return handle
+        os.close(handle)
+        raise Turned(name)
+    looked = os.open(name, TO_LOOK, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(looked).st_mode):
+            raise Turned(name)
+        return os.open(f"/proc/self/fd/{looked}", TO_READ & ~os.O_NOFOLLOW)
+    finally:
+        os.close(looked)
+
+
+def set_mode(folder: int, name: bytes, mode: int) -> None:
+    """chmod(2) that follows no link, which the kernel has since 6.6; before that by a descriptor."""
+    if not _LIBC.syscall(
+        ctypes.c_long(FCHMODAT2), ctypes.c_int(folder), name, ctypes.c_uint(mode), ctypes.c_int(ITSELF)
+    ):
+        return
+    if not beneath.has_proc():  # on a mount of our own that follows no link either
+        os.chmod(name, mode, dir_fd=folder)
+        return
+    looked = os.open(name, TO_LOOK, dir_fd=folder)
+    try:
+        if not stat.S_ISLNK(os.fstat(looked).st_mode):
+            os.chmod(f"/proc/self/fd/{looked}", mode)
+    finally:
+        os.close(looked)
 
 
 def made(folder: int, name: bytes, make: Callable[[], T]) -> T:

@@ -12,7 +12,6 @@ one more reason to make the directories first.
 
 import os
 import re
-import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from entrypoint import cp
+from entrypoint.beneath import Tree
 from entrypoint.errors import MoveError
 from entrypoint.host import QUICK, run
 from entrypoint.inventory import Container
@@ -73,7 +73,7 @@ class Limits:
         with telling():
             given = self._given()
             for place, project in self._wanted.items():
-                if self.here and self.there and (self.target / place).is_dir():
+                if self.here and self.there and Tree(self.target).has_directory(os.fsencode(place)):
                     if place not in given:
                         raise OSError(f"{place} was given no id")
                     self.there.set_limit(given[place], self.here.limit(project))
@@ -86,7 +86,8 @@ class Limits:
         """
         if left is not None and left_there is not None and left_there < 0 <= left:
             log.warning("limits.uncounted", place=place)
-            take(self.target / place)
+            with Tree(self.target).folder(os.fsencode(place)) as folder:
+                take(folder)
 
     @cached_property
     def _wanted(self) -> dict[str, int]:
@@ -122,12 +123,13 @@ class Limits:
             return
         given = self._given()
         free = self.there.highest() + (ASIDE if self._is_one else FIRST)
+        tree = Tree(self.target)
         for place in places:
-            top = self.target / place
             if place not in given:
                 given[place], free = free, free + 1
-            if make(top):
-                give(top, given[place])
+            if make(tree, os.fsencode(place)):
+                with tree.folder(os.fsencode(place)) as top:
+                    give(top, given[place])
         log.info("limits.carried", directories=len(places))
 
 
@@ -142,7 +144,9 @@ def without_room(root: Path, containers: Iterable[Container]) -> tuple[str, ...]
 def _is_full(root: Path, container: Container, quota: Quota) -> bool:
     with suppress(OSError):  # not of this driver
         own = (root / mounts(DRIVER) / container.id / "mount-id").read_text().strip()
-        if project := project_of(root / DRIVER / own):
+        with Tree(root).folder(os.fsencode(f"{DRIVER}/{own}")) as folder:
+            project = project_of(folder)
+        if project:
             left = quota.left(project)
             return left is not None and left < min(ROOM, quota.limit(project) // 2)
     return False
@@ -174,26 +178,35 @@ def telling() -> Iterator[None]:
 
 def own_projects(root: Path, covered: Collection[str] = ()) -> dict[str, int]:
     """The directories of a root that have an id other than that of the directories above them, and their ids."""
-    found: dict[str, int] = {}
-    for above in (root, *root.glob(REMAPPED)):
+    tree, found = Tree(root), dict[str, int]()
+    for above in ("", *(f"{place.name}/" for place in root.glob(REMAPPED))):
         for home, inner in GIVEN.items():
-            found |= dict(_own(root, above / home, inner, covered))
+            found |= dict(_own(tree, f"{above}{home}", inner, covered))
     return found
 
 
-def _own(root: Path, home: Path, inner: str, covered: Collection[str]) -> Iterator[tuple[str, int]]:
+def _own(tree: Tree, home: str, inner: str, covered: Collection[str]) -> Iterator[tuple[str, int]]:
     with suppress(FileNotFoundError, NotADirectoryError):
-        of_all = project_of(home)
-        for name in os.listdir(home):
-            place = f"{home.relative_to(root)}/{name}{inner}"
+        of_all = _project(tree, home)
+        for name in map(os.fsdecode, tree.names(os.fsencode(home))):
+            place = f"{home}/{name}{inner}"
             with suppress(OSError):  # not a directory, or gone meanwhile
-                if place not in covered and (project := project_of(root / place)) not in (0, of_all):
+                if place not in covered and (project := _project(tree, place)) not in (0, of_all):
                     yield place, project
 
 
-def make(top: Path) -> bool:
+def _project(tree: Tree, place: str) -> int:
+    with tree.folder(os.fsencode(place)) as folder:
+        return project_of(folder)
+
+
+def make(tree: Tree, place: bytes) -> bool:
     """Whether a directory is there then; something else is replaced when it is copied."""
-    with suppress(FileExistsError, NotADirectoryError):
-        top.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        top.mkdir(mode=0o700)
-    return os.path.lexists(top) and stat.S_ISDIR(top.lstat().st_mode)
+    for depth in range(1, place.count(b"/") + 2):
+        name = b"/".join(place.split(b"/")[:depth])
+        if tree.found(name) is None:
+            with tree.above(name) as (folder, last):
+                os.mkdir(last, 0o700, dir_fd=folder)
+        elif not tree.has_directory(name):
+            return False
+    return True

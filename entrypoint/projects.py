@@ -93,30 +93,29 @@ def quota_of(place: Path) -> Iterator[Quota | None]:
         yield quota
 
 
-def project_of(place: Path) -> int:
-    with _opened(place, flags=os.O_DIRECTORY) as handle:
-        return _attributes(handle)[3]
+def project_of(folder: int) -> int:
+    """That of an open directory."""
+    return _attributes(folder)[3]
 
 
-def give(top: Path, project: int) -> None:
-    """Give an id to a directory and all that is in it, to itself last; what is made in it inherits it."""
+def give(top: int, project: int) -> None:
+    """Give an id to an open directory and all that is in it, to itself last; what is made in it inherits it."""
     _give_within(top, project, INHERITED)
-    with _opened(top, flags=os.O_DIRECTORY) as handle:
-        _give(handle, project, INHERITED)
+    _give(top, project, INHERITED)
 
 
-def take(top: Path) -> None:
-    """Take the id from all that is in a directory, but not from itself."""
+def take(top: int) -> None:
+    """Take the id from all that is in an open directory, but not from itself."""
     _give_within(top, 0, 0)
 
 
-def _give_within(top: Path, project: int, inherited: int) -> None:
-    for place, _, names, folder in os.fwalk(top, topdown=False):
+def _give_within(top: int, project: int, inherited: int) -> None:
+    for place, _, names, folder in os.fwalk(".", topdown=False, dir_fd=top):
         for name in names:
             if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 with _opened(name, folder) as handle:
                     _give(handle, project, 0)
-        if place != str(top):
+        if place != ".":
             _give(folder, project, inherited)
 
 
@@ -132,8 +131,8 @@ def _attributes(handle: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def _opened(place: Path | str, folder: int | None = None, flags: int = 0) -> Iterator[int]:
-    handle = os.open(place, TO_LOOK | flags, dir_fd=folder)
+def _opened(name: str, folder: int) -> Iterator[int]:
+    handle = os.open(name, TO_LOOK, dir_fd=folder)
     try:
         yield handle
     finally:

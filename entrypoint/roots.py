@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -11,11 +11,12 @@ from entrypoint import fstab, layers
 from entrypoint.clock import Ahead, ahead
 from entrypoint.exclusions import covered_now, left_out
 from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of
-from entrypoint.host import Host, run
+from entrypoint.host import Host, command_failed, run
 from entrypoint.interruption import pool
 from entrypoint.unfinished import Unfinished
 
 SUBVOLUME = 256  # the inode number of each one's root: BTRFS_FIRST_FREE_OBJECTID of linux/btrfs_tree.h
+TRIES = 20
 MEASURING = 3600.0  # seconds; `du` over tens of millions of files on a slow disk
 
 
@@ -88,21 +89,26 @@ def measure(path: Path, covered: Iterable[str] = ()) -> Size:
     excluded = [f"--exclude={path}/{name}" for name in (*(f"{one}/*/merged" for one in layers.MERGING), *covered)]
     common = ["du", "--summarize", "--one-file-system", *excluded]
     with pool(2) as threads:  # side by side: what one reads from the disk, the other finds in memory
-        by_bytes = threads.submit(run, [*common, "--block-size=1", "--", str(path)], timeout=MEASURING, check=False)
-        by_entry = threads.submit(run, [*common, "--inodes", "--", str(path)], timeout=MEASURING, check=False)
-        return Size(_first_number(by_bytes.result().stdout), _first_number(by_entry.result().stdout))
+        by_bytes = threads.submit(_sum, [*common, "--block-size=1", "--", str(path)])
+        by_entry = threads.submit(_sum, [*common, "--inodes", "--", str(path)])
+        return Size(by_bytes.result(), by_entry.result())
 
 
 def taken(root: Path, immutable: Collection[layers.Layer]) -> int:
     """Bytes of layers; of those that hold what is below them, too, the engine has noted only what they add to it."""
     whole = [str(root / layer.place) for layer in immutable if layer.is_whole]
     measuring = ["du", "--summarize", "--total", "--one-file-system", "--block-size=1", "--", *whole]
-    told = run(measuring, timeout=MEASURING, check=False).stdout.splitlines() if whole else []
-    return sum(layer.size for layer in immutable if not layer.is_whole) + _first_number("".join(told[-1:]))
+    return sum(layer.size for layer in immutable if not layer.is_whole) + (_sum(measuring) if whole else 0)
 
 
-def _first_number(output: str) -> int:
-    return int(output.split()[0]) if output.split() else 0
+def _sum(measuring: Sequence[str]) -> int:
+    """The number of du's last line. It gives up without one where a directory becomes a link under it: then again."""
+    result = run(measuring, timeout=MEASURING, check=False)
+    for _ in range(TRIES):
+        if lines := result.stdout.splitlines():
+            return int(lines[-1].split()[0])
+        result = run(measuring, timeout=MEASURING, check=False)
+    raise command_failed(result)
 
 
 def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source:
