@@ -8,10 +8,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from typing import cast
 
 from entrypoint import (
     cleanup,
     cli,
+    command,
     handover,
     interruption,
     journal,
@@ -33,7 +35,7 @@ from entrypoint import (
 from entrypoint import log as logging
 from entrypoint import status as statuses
 from entrypoint.discretion import discreet
-from entrypoint.errors import ExitCode, RelocatorError, SystemdError, UsageError
+from entrypoint.errors import ExitCode, Interrupted, RelocatorError, SystemdError, UsageError
 from entrypoint.goal import Goal
 from entrypoint.host import Host
 from entrypoint.log import log
@@ -66,13 +68,15 @@ class Application:
         document = outlook.head("already-there", survey.findings)
         if not preflight.is_already_there(survey.facts):
             if as_json and preflight.refuses(survey.findings):
-                logging.say(json.dumps(discreet(outlook.head("refused", survey.findings))), sys.stdout)
+                logging.say(
+                    json.dumps(command.told_all(discreet(outlook.head("refused", survey.findings)))), sys.stdout
+                )
             preflight.require(survey.findings)
             plan = relocation.make_plan(survey, bwlimit, checksum, accepted)
             document = outlook.to_json(plan, survey.facts, survey.findings)
             log.info("plan.ended", words=cli.words(goal, bwlimit, checksum, accepted))
         if as_json:
-            logging.say(json.dumps(discreet(document)), sys.stdout)
+            logging.say(json.dumps(command.told_all(discreet(document))), sys.stdout)
         return ExitCode.DONE
 
     def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
@@ -105,12 +109,10 @@ class Application:
             return found.exit_code
         if place:
             report.save(place, found)
-        text = (
-            json.dumps(discreet(found.to_json()))
-            if as_json
-            else sentences.report(found, shutil.get_terminal_size().columns)
-        )
-        logging.say(text, sys.stdout)
+        if as_json:
+            logging.say(json.dumps(command.told_all(discreet(found.to_json()))), sys.stdout)
+        else:
+            logging.say(command.told(sentences.report(found, shutil.get_terminal_size().columns)), sys.stdout)
         return found.exit_code
 
     def _settle(self, book: journal.Journal, systemd: Systemd) -> ExitCode | None:
@@ -136,7 +138,7 @@ class Application:
 
     def _told(self, code: ExitCode) -> ExitCode:
         if code is ExitCode.HANDED_OVER:
-            log.info("handed_over", unit=handover.UNIT, image=os.environ.get(standing.IMAGE, "relocator"))
+            log.info("handed_over", unit=handover.UNIT, wait=handover.outcome_line())
         return code
 
     def worker(self, run: str) -> ExitCode:
@@ -183,7 +185,7 @@ def main(arguments: Sequence[str]) -> int:
         explain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        logging.say("Interrupted. Nothing was changed.", sys.stderr)
+        explain(Interrupted("Interrupted. Nothing was changed."))
         return ExitCode.INTERRUPTED
     except Exception:
         logging.say(traceback.format_exc(), sys.stderr, end="")
@@ -192,13 +194,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run the verb here, in a sibling container, or say what to run instead."""
-    arguments = cli.with_help_as_option(arguments)
-    if arguments and arguments[0] not in NEEDS_NO_HOST and not {"--help", "--version"} & set(arguments):
+    asked = cli.Asked()
+    code = cli.call(cli.build(cast(cli.Verbs, asked)), arguments)  # whatever this container was given
+    if not asked.verb:
+        return code
+    if asked.verb not in NEEDS_NO_HOST:
         found = standing.find_standing()
         if found is Standing.SOCKET_ONLY:
             return sibling.run_sibling(arguments)
         if found is Standing.BARE:
             raise standing.unreachable(arguments)
+        standing.require_same_host()
         standing.require_systemd()
         selinux_access.require(Host())
     return cli.call(cli.build(Application()), arguments)
@@ -209,7 +215,8 @@ def explain(error: RelocatorError) -> None:
     if error.exit_code is not ExitCode.USAGE and not sys.stdout.isatty():
         facts = {"brief": error.brief, "details": error.details, "resolution": error.resolution}
         log.error("ended", exit_code=int(error.exit_code), **facts)
-    logging.say(f"\n{error.text()}", sys.stderr)
+    logging.end_draft()
+    logging.say(f"\n{command.told(error.text())}", sys.stderr)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from entrypoint import finished, handover, intact, loss, preflight, target_checks, wording
 from entrypoint.containerd_move import ContainerdMove
-from entrypoint.errors import ExitCode, Interrupted, PreflightError, RollbackError
+from entrypoint.errors import ExitCode, Interrupted, RollbackError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error
@@ -46,7 +46,10 @@ EVERY = 5.0  # seconds between two words about the progress
 
 
 def clean_up(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
-    """Remove every old root. Raises PreflightError for what speaks against it, and without agreement."""
+    """Remove every old root; without agreement, only tell what that would be.
+
+    Raises PreflightError for what speaks against it.
+    """
     journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
@@ -67,8 +70,8 @@ def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> No
         return
     sizes = [prove(host, systemd, journal, one) for one in found]
     if not agreed:
-        raise PreflightError("Nothing was removed.", details="Once it is removed there is no way back to it.",
-                             resolution="To remove it for good: relocator cleanup --yes")  # fmt: skip
+        log.info("cleanup.asked", agree="relocator cleanup --yes")
+        return
     for one, size in zip(found, sizes, strict=True):
         remove(host, one, size)
 

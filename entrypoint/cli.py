@@ -1,8 +1,9 @@
 """The command line: verbs, options and how a target without a verb means `run`."""
 
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
@@ -21,7 +22,21 @@ from entrypoint.throttle import bytes_a_second
 from entrypoint.wording import printable
 
 VERBS = ("run", "plan", "check", "status", "rollback", "cleanup", "script", "worker")
+HELP = ("--help", "-h")
 ALONE = ("--help", "--version")
+WORD = re.compile(r"[A-Za-z][\w-]*")  # a target is a path; this can only be meant for a verb
+MEANT = {
+    **dict.fromkeys(("relocate", "move", "migrate", "start", "apply"), "run"),
+    **dict.fromkeys(("undo", "revert", "back", "restore"), "rollback"),
+    **dict.fromkeys(("remove", "delete", "prune", "purge"), "cleanup"),
+    **dict.fromkeys(("preview", "dry-run", "diff"), "plan"),
+    **dict.fromkeys(("verify", "test", "preflight"), "check"),
+    **dict.fromkeys(("wait", "show", "progress", "info"), "status"),
+}
+
+CHOICE = (
+    f"The verbs are {', '.join(VERBS[:-2])} and {VERBS[-2]}. A target is an absolute path, such as /mnt/data/docker."
+)
 
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The new root, an absolute path.")]
 # A list, so that one that is empty, or given twice, is told from none.
@@ -74,16 +89,29 @@ class Verbs(Protocol):
     def worker(self, run: str) -> ExitCode: ...
 
 
+class Asked:
+    """In the place of the verbs, to see what is wrong with the words: notes which was asked for, and does nothing."""
+
+    verb = ""
+
+    def __getattr__(self, verb: str) -> Callable[..., ExitCode]:
+        self.verb = verb
+        return lambda *_: ExitCode.DONE
+
+
 def with_default_verb(arguments: Sequence[str]) -> list[str]:
     """The arguments with `run` put first where a target or option stands alone.
 
-    Raises UsageError for a misspelt verb.
+    Raises UsageError for a word that can only be meant for a verb and is none.
     """
     words = list(arguments)
-    if not words or words[0] in VERBS or words[0] in ALONE:
+    if not words or words[0] in (*VERBS, *ALONE, *HELP):
         return words
-    if not words[0].startswith("/") and (meant := similar(words[0])):
-        raise UsageError(f"There is no `{printable(words[0])}`.", resolution=f"Did you mean `{meant}`?")
+    meant = "" if words[0].startswith("/") else similar(words[0])
+    if meant or WORD.fullmatch(words[0]):
+        raise UsageError(
+            f"There is no `{printable(words[0])}`.", resolution=f"Did you mean `{meant}`?" if meant else CHOICE
+        )
     return ["run", *words]
 
 
@@ -94,8 +122,10 @@ def with_help_as_option(arguments: Sequence[str]) -> list[str]:
 
 
 def similar(word: str) -> str:
-    """The verb that a word is a misspelling of, if it is one."""
-    return next(iter(get_close_matches(word.lower(), (*VERBS[:-1], *ALONE), n=1, cutoff=0.75)), "")
+    """The verb that a word is a misspelling or another name of, if it is one."""
+    known = (*VERBS[:-1], *ALONE, *MEANT)
+    found = next(iter(get_close_matches(word.lower(), known, n=1, cutoff=0.75)), "")
+    return MEANT.get(found, found)
 
 
 def limit(given: Sequence[str] | None) -> str:
@@ -115,6 +145,7 @@ def build(verbs: Verbs) -> "typer.Typer":
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": [*HELP]},
         help="Move a Docker engine's storage to another path on this host. `relocator TARGET` means `run TARGET`.",
     )
 
@@ -223,7 +254,7 @@ def words(goal: Goal, bwlimit: str, checksum: bool, agreed: frozenset[str]) -> s
 def call(app: "typer.Typer", arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name. Raises UsageError for what they should not be."""
     arguments = with_help_as_option(arguments)
-    helping = redirect_stdout(StringIO()) if "--help" in arguments else nullcontext()
+    helping = redirect_stdout(StringIO()) if set(HELP) & set(arguments) else nullcontext()
     try:
         with helping as told:
             code = int(app(with_default_verb(arguments), prog_name="relocator", standalone_mode=False) or 0)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from entrypoint import memory, net
+from entrypoint.command import CALLED, IMAGE
 from entrypoint.errors import ExitCode, SystemdError
 from entrypoint.filesystem import atomic_write
 from entrypoint.host import HOST_PID, Host
@@ -29,7 +30,7 @@ from entrypoint.systemd import Command, Systemd
 
 UNIT = "relocator.service"
 KEEPER = "relocator-keeper.service"
-KEPT_ENVIRONMENT = ("RELOCATOR_IMAGE",)
+KEPT_ENVIRONMENT = (IMAGE, CALLED)
 PYTHON = (sys.executable, "-I", "-u", "-B", "-X", "utf8", "-m")  # as the image starts it (Dockerfile)
 KEEPER_GONE = 69  # EX_UNAVAILABLE: none of ours, and the program was not even started
 ENTER = "enter.sh"
@@ -89,6 +90,12 @@ def keeper(systemd: Systemd) -> Process:
         if pid and systemd.unit(KEEPER).main_pid == pid:
             return found
     raise SystemdError(f"{KEEPER} ended at once.", details=f"Why: journalctl -u {KEEPER}")
+
+
+def outcome_line() -> str:
+    """What waits on the host until the worker has ended, and tells how. It asks the unit, not the engine, which may
+    answer for a moment yet, and may never again."""
+    return f"until systemctl is-active {UNIT} | grep -q inactive; do sleep 1; done; relocator status --wait"
 
 
 def dismiss(systemd: Systemd) -> None:

@@ -18,7 +18,7 @@ from typing import IO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from entrypoint import wording
+from entrypoint import command, wording
 from entrypoint.discretion import discreet, told
 
 log: FilteringBoundLogger = structlog.get_logger()
@@ -82,6 +82,13 @@ class Sink:
         for stream in self._streams:
             say(f"{start}{line}", stream)
 
+    def end_draft(self) -> None:
+        """What was drafted stays; what comes has a line of its own."""
+        if self._drafted:
+            self._drafted = False
+            for stream in self._streams:
+                say("", stream)
+
     debug = info = warning = error = critical = msg
 
 
@@ -104,6 +111,12 @@ def draft(event: str, **facts: object) -> None:
         _terminal.sink.draft(line)
 
 
+def end_draft() -> None:
+    """Before something is written past the log."""
+    if _terminal.sink is not None:
+        _terminal.sink.end_draft()
+
+
 def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> None:
     """Send events to `streams` (standard output if none), as sentences or as JSON."""
     sink = Sink(*(streams or (sys.stdout,)))
@@ -115,6 +128,7 @@ def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> No
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _discreet,
+            _told,
             _sentence if human else structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(DEBUG if debug else INFO),
@@ -127,10 +141,16 @@ def _discreet(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
     return {key: discreet(value) for key, value in event.items()}
 
 
+def _told(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    told: EventDict = command.told_all(event)
+    return told
+
+
 def _sentence(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     if wording.is_told_later(event):
         raise structlog.DropEvent
-    return wording.sentence(dict(event))
+    sentence = wording.sentence(dict(event))
+    return sentence if command.CONTENT in event else command.told(sentence)
 
 
 def open_log(path: Path) -> IO[str]:

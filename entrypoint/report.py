@@ -5,7 +5,7 @@ from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-from entrypoint import __version__, sentences, wording
+from entrypoint import __version__, command, sentences, wording
 from entrypoint.discretion import told
 from entrypoint.errors import UsageError
 from entrypoint.filesystem import atomic_write
@@ -65,7 +65,7 @@ def page(status: Status) -> str:
         f"{HEAD}<title>{title}</title>\n"
         f'<meta http-equiv="Content-Security-Policy" content="{NOTHING_ELSE}">\n'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
-        f"<body><h1>{title}</h1>\n<pre>{escape(told(sentences.text(status)))}</pre>\n"
+        f"<body><h1>{title}</h1>\n<pre>{escape(command.told(told(sentences.text(status))))}</pre>\n"
         f"{drawing(status.timeline)}\n{table(status)}\n<p>relocator {escape(__version__)}</p></body></html>\n"
     )
 

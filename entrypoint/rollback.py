@@ -65,7 +65,10 @@ CHECKS_ALONE = (
 
 
 def go_back(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
-    """The engine runs on the root of before the last move when the worker is done. Raises PreflightError."""
+    """The engine runs on the root of before the last move when the worker is done; without agreement that is only told.
+
+    Raises PreflightError.
+    """
     journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
@@ -87,7 +90,8 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
         tell(plan, facts.inventory.containers)
     say_loss(host, run, facts.inventory)
     if not agreed:
-        raise PreflightError("Nothing was changed.", resolution="To go back all the same: relocator rollback --yes")
+        log.info("rollback.asked", agree="relocator rollback --yes")
+        return ExitCode.DONE
     return hand_over_whole(host, systemd, journal.begin(), plan, expected=expected(facts, run, made))
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from entrypoint import __version__
-from entrypoint.standing import IMAGE
+from entrypoint.command import IMAGE
 
 SOURCE = Path(__file__).with_name("script.sh")
 

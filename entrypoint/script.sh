@@ -1,18 +1,22 @@
 #!/bin/sh
+{
 # Printed by `docker run --rm @IMAGE@ script`. Moves the data root of this host's Docker engine, waits for the outcome,
 # also while the engine is away, and ends with its exit code. Needs sh, docker, systemctl and sleep. Three ways:
 #
-#     docker run --rm @IMAGE@ script | sh -s -- /new/path
+#     docker run --rm @IMAGE@ script >relocate && sh relocate /new/path
 #     a command:               saved anywhere, called with the new path
 #     `docker relocate PATH`:  saved as ~/.docker/cli-plugins/docker-relocate, with the mode 755
 #
 # If it is cut off with its session, the move goes on; call it again, or `status --wait`, to learn the outcome.
+# All of it stands between two braces: of a script that was cut off when it was written, nothing is done.
 set -u
 
 IMAGE=${RELOCATOR_IMAGE:-@IMAGE@}
 UNIT=relocator.service
 RUNS=/var/lib/relocator/runs
 NAME=relocator-$$
+CONTAINER="docker run --rm --privileged --pid=host $IMAGE"
+CALLED=$CONTAINER
 interrupted=
 
 metadata() {
@@ -27,8 +31,59 @@ say() {
 fail() {
     code=$1
     shift
-    printf '%s\n' "$*" >&2
+    printf '%s\n' "$@" >&2
     exit "$code"
+}
+
+# called PROGRAM: how one types it again, if that can be known
+called() {
+    case $1 in
+        *[!A-Za-z0-9/._+-]*) return ;;
+    esac
+    [ -f "$1" ] || return 0 # read from a pipe
+    case $1 in
+        */docker-relocate | docker-relocate) CALLED="docker relocate" ;;
+        */*) if [ -x "$1" ]; then CALLED=$1; else CALLED="sh $1"; fi ;;
+        *) CALLED="sh $1" ;;
+    esac
+}
+
+# require_local: the engine that `docker` speaks to is this host's; the end of a tunnel is known by the image
+require_local() {
+    at=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}
+    case ${at:-unix://} in
+        unix://* | fd://*) return ;;
+    esac
+    host=${at#*://}
+    host=${host%%/*}
+    host=${host##*@}
+    case $host in
+        '['*) host=${host#?} host=${host%%]*} ;;
+        *) host=${host%:*} ;;
+    esac
+    case $host in
+        localhost | 127.* | ::1 | '') ;;
+        *) fail 2 "docker speaks to an engine on another host, $at, by DOCKER_HOST or its context." \
+            "Nothing was done. Run this there; or for the engine of this host: docker context use default" ;;
+    esac
+}
+
+answers() {
+    docker version --format '{{.Server.Version}}' >/dev/null 2>&1 </dev/null
+}
+
+# require_engine: one that is not up is told in our words
+require_engine() {
+    case $(docker --version 2>/dev/null) in
+        *[Pp]odman*) return ;; # which is told by the image
+    esac
+    if answers; then return; fi
+    case $(docker version 2>&1 </dev/null) in
+        *'permission denied'*) fail 2 "This user may not ask the Docker engine. Nothing was done." \
+            "Run this as root, or as somebody of the group docker." ;;
+    esac
+    fail 3 "The Docker engine does not answer; docker.service is $(systemctl is-active docker.service). Nothing was done." \
+        "Start it, and run this again: systemctl start docker    (if it does not start: journalctl -u docker.service -n 50)"
 }
 
 # run NAME ARGUMENTS: the image with everything it needs. Its signals do not come from the session: see `front`.
@@ -37,8 +92,10 @@ run() {
     shift
     terminal=
     if [ -t 1 ]; then terminal=yes; fi
+    boot=
+    if [ -r /proc/sys/kernel/random/boot_id ]; then read -r boot </proc/sys/kernel/random/boot_id; fi
     docker run --rm --name "$name" --sig-proxy=false ${terminal:+"--tty"} --privileged --pid=host --network=none \
-        "$IMAGE" "$@" </dev/null
+        --env "RELOCATOR_CALLED=$CALLED" ${boot:+"--env=RELOCATOR_BOOT=$boot"} "$IMAGE" "$@" </dev/null
 }
 
 # front ARGUMENTS: the part with the engine up, to its end. A client that dies with its session leaves it at work.
@@ -109,13 +166,54 @@ follow() {
     if [ -r "$log" ]; then exec 3<"$log"; else exec 3</dev/null; fi
     while is_at_work; do
         drain
-        if [ -n "$interrupted" ]; then
-            fail 10 "The move goes on. Its outcome: docker run --rm --privileged --pid=host $IMAGE status --wait"
-        fi
+        if [ -n "$interrupted" ]; then gone_on; fi
         sleep 1
     done
     drain
     exec 3<&-
+}
+
+gone_on() {
+    fail 10 "Interrupted here alone: the move goes on. Its outcome: $CALLED status --wait"
+}
+
+away() {
+    fail 10 "A move is at work, and the engine is away for some seconds. Its outcome: $CALLED status --wait"
+}
+
+# asked ARGUMENTS: `status`, also while the engine is away
+asked() {
+    waits=
+    for word; do
+        if [ "$word" = --wait ]; then waits=yes; fi
+    done
+    while [ -n "$waits" ] && is_at_work; do
+        if [ -n "$interrupted" ]; then gone_on; fi
+        sleep 1
+    done
+    if is_at_work && ! answers; then
+        away
+    fi
+    if [ -r "$(last_run)/journal.jsonl" ] && ! answers; then # it may have ended with no engine
+        outcome
+        exit
+    fi
+    require_engine
+    if [ -t 1 ] || [ -z "$waits" ]; then
+        front "$@"
+        code=$?
+        said=
+    else
+        said=$(front "$@")
+        code=$?
+        if [ -n "$interrupted" ]; then docker kill --signal INT "$NAME" >/dev/null 2>&1; fi
+    fi
+    # Begun during the copy, it had to leave with the engine, and what it said is no outcome.
+    if [ -n "$waits" ] && [ -z "$interrupted" ] && is_at_work; then
+        asked "$@"
+    fi
+    if [ -n "$said" ]; then say "$said"; fi
+    exit "$code"
 }
 
 # outcome: said by the image; where the new root has none, or the engine is not there, read from the journal
@@ -124,7 +222,7 @@ outcome() {
         run "$NAME-status" status --wait
         code=$?
         case $code in
-            0 | 4 | 5 | 10 | 130) return "$code" ;;
+            0 | 4 | 5 | 6 | 10 | 130) return "$code" ;;
         esac
     fi
     told=
@@ -133,7 +231,7 @@ outcome() {
             *'"event": "outcome"'*) told=$line ;;
         esac
     done <"$(last_run)/journal.jsonl"
-    say "${told:-The outcome cannot be read here. Ask for it: docker run --rm --privileged --pid=host $IMAGE status}"
+    say "${told:-The outcome cannot be read here. Ask for it: $CALLED status}"
     case $told in
         *'"outcome": "committed"'*) return 0 ;;
         *'"outcome": "rolled-back"'*) return 4 ;;
@@ -142,28 +240,64 @@ outcome() {
     esac
 }
 
+# plugin ARGUMENTS: what docker passes to a plugin: its own options, the plugin's name, and the rest; `skipped`: how many
+plugin() {
+    skipped=1
+    while [ "$1" != relocate ]; do
+        taken=2
+        case $1 in
+            -c | --context) DOCKER_CONTEXT=$2 ;;
+            --context=*) DOCKER_CONTEXT=${1#*=} taken=1 ;;
+            -H | --host) DOCKER_HOST=$2 ;;
+            --host=*) DOCKER_HOST=${1#*=} taken=1 ;;
+            --config) DOCKER_CONFIG=$2 ;;
+            --config=*) DOCKER_CONFIG=${1#*=} taken=1 ;;
+            -D | --debug) taken=1 ;;
+            *) fail 2 "This option cannot be given to docker here: $1" ;;
+        esac
+        case $1 in
+            -c | --context*) unset DOCKER_HOST && export DOCKER_CONTEXT ;;
+            -H | --host*) export DOCKER_HOST ;;
+            --config*) export DOCKER_CONFIG ;;
+        esac
+        shift "$taken"
+        skipped=$((skipped + taken))
+    done
+}
+
 main() {
     if [ "${1:-}" = docker-cli-plugin-metadata ]; then
         metadata
         exit 0
     fi
-    case ${0##*/} in
-        docker-relocate) [ "${1:-}" != relocate ] || shift ;;
+    called "$0"
+    case "$CALLED: $* " in
+        'docker relocate: relocate '* | 'docker relocate: -'*' relocate '*)
+            plugin "$@"
+            shift "$skipped"
+            ;;
     esac
     for program in docker systemctl; do
         command -v "$program" >/dev/null || fail 2 "This host has no $program."
     done
-    case ${DOCKER_HOST:-unix://} in
-        unix://*) ;;
-        *) fail 2 "DOCKER_HOST names an engine on another host: $DOCKER_HOST. Run this there." ;;
-    esac
+    require_local
     # The session may go; a reader of our output too.
     trap '' HUP PIPE
     trap 'interrupted=1' INT TERM
+    if [ "${1:-}" = status ]; then asked "$@"; fi
+    if is_at_work && ! answers; then
+        case ${1:-} in
+            plan | check | rollback | cleanup | script | help | -h | --help | --version) away ;;
+        esac
+        follow
+        outcome
+        exit
+    fi
+    require_engine
     front "$@"
     code=$?
     case $code in
-        0 | 2 | 3 | 4 | 5 | 130) exit "$code" ;;
+        0 | 2 | 3 | 4 | 5 | 6 | 130) exit "$code" ;;
     esac
     # Not only with code 10: a client that lost its engine, or its terminal, has one of its own.
     [ "$code" = 10 ] || is_at_work || exit "$code"
@@ -173,3 +307,4 @@ main() {
 }
 
 main "$@"
+}

@@ -1,5 +1,6 @@
 """Given only the engine's socket, start a container of the same image that is given everything, and speak for it."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,9 +10,12 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
+from entrypoint.command import CALLED, IMAGE
 from entrypoint.engine import Engine
 from entrypoint.errors import ContainerError
-from entrypoint.standing import ENGINE_SOCKETS, PARENT, own_container
+from entrypoint.standing import CALLED_ON, ENGINE_SOCKETS, PARENT, own_container
+
+PASSED_ON = (IMAGE, CALLED, CALLED_ON)
 
 
 def run_sibling(arguments: Sequence[str]) -> int:
@@ -37,7 +41,7 @@ def privileges(me: str) -> dict[str, Any]:
         "pid_mode": "host",  # to see the host's first process, and through it systemd and all files
         "network_mode": "none",  # nothing is fetched, nothing is sent
         "tty": sys.stdout.isatty(),
-        "environment": {PARENT: me},
+        "environment": {PARENT: me} | {name: os.environ[name] for name in PASSED_ON if name in os.environ},
     }
 
 

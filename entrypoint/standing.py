@@ -9,10 +9,12 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
 from entrypoint import inits
+from entrypoint.command import IMAGE, has_terminal
 from entrypoint.errors import ContainerError
 from entrypoint.host import HOST_PID
 
@@ -21,7 +23,8 @@ CONTAINER_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resol
 # mount, nsenter into another's namespaces, copy what belongs to others, make device nodes
 CAPABILITIES = {"SYS_ADMIN": 21, "SYS_PTRACE": 19, "DAC_READ_SEARCH": 2, "MKNOD": 27, "SYS_CHROOT": 18}
 PARENT = "RELOCATOR_PARENT"
-IMAGE = "RELOCATOR_IMAGE"
+CALLED_ON = "RELOCATOR_BOOT"  # which boot of which kernel the script runs on
+BOOT = Path(f"/proc/{HOST_PID}/root/proc/sys/kernel/random/boot_id")
 
 
 class Standing(StrEnum):
@@ -52,6 +55,18 @@ def require_systemd() -> None:
     inits.require_systemd(host / "root", (host / "comm").read_text().strip())
 
 
+def require_same_host() -> None:
+    """Raises ContainerError where a tunnel or a virtual machine is between the script and its engine."""
+    called_on = os.environ.get(CALLED_ON)
+    with suppress(OSError):
+        if called_on and BOOT.read_text().strip() != called_on:
+            raise ContainerError(
+                "The engine that `docker` speaks to runs on another host than this was called on. Nothing was done.",
+                details="It is at the end of a tunnel, or in a virtual machine.",
+                resolution="Call it on the host of the engine.",
+            )
+
+
 def missing_capabilities() -> list[str]:
     """The capabilities that are needed and not there (capabilities(7), proc_pid_status(5))."""
     status = Path("/proc/self/status").read_text()
@@ -80,10 +95,6 @@ def full_command(arguments: Sequence[str]) -> str:
         *(image, *arguments),
     ]
     return shlex.join(words)
-
-
-def has_terminal() -> bool:
-    return os.isatty(0) and os.isatty(1)
 
 
 def lacking() -> list[str]:

@@ -27,12 +27,10 @@ SENTENCES: Mapping[str, str] = {
     "rest.compared": "  {entries} other entries compared, {again} copied once more",
     "layers.checked": "  equal to the source: {layers} layers",
     "pass.finished": "  pass {number}: {size} sent, {files} files ({seconds:.1f} s)",
-    # It waits for the unit, not for the engine, which may answer for a moment yet, and may never again.
     "handed_over": "The engine goes down now, for some seconds; until it is back, `docker` fails. The unit {unit} on "
     "the host carries on.\n"
     "  its outcome, once there is one:\n"
-    "    until systemctl is-active {unit} | grep -q inactive; do sleep 1; done; "
-    "docker run --rm --privileged --pid=host {image} status --wait\n"
+    "    {wait}\n"
     "  meanwhile:  journalctl -fu {unit}",
     "swarm.locked": "! The swarm is locked: enter its key on this host (docker swarm unlock), within {minutes} minutes",
     "swarm.unproven": "! The swarm is still locked: that its services run was not seen. Later: docker swarm unlock",
@@ -42,6 +40,9 @@ SENTENCES: Mapping[str, str] = {
     "loss.removed": "  there again: {what}, removed since",
     "loss.written": "  not there: what was written to {place} since ({files} files, now {size})",
     "loss.told": "The engine would run on {root} as the move left it. What was written since stays in {left}.",
+    "rollback.asked": "Nothing was changed. To go back all the same: {agree}",
+    "cleanup.asked": "Nothing was removed. Once it is removed there is no way back to it. To remove it for good: "
+    "{agree}",
     "cleanup.nothing": "No old root is left. Nothing to do.",
     "cleanup.proven": "The engine runs on {root}, with {containers} containers, {images} images, {volumes} volumes.",
     "cleanup.found": "The old root {root} takes {size} ({entries} files and directories).",

@@ -18,6 +18,8 @@ echo "$*" >>"{here}/asked"
 case $1 in
     run) for word; do last=$word; done; read -r code rest <"{here}/codes"; sed -i '1d' "{here}/codes"
          echo "said by $last"; exit "$code" ;;
+    context) cat "{here}/context" 2>/dev/null || exit 1 ;;
+    version) [ ! -e "{here}/down" ] || {{ cat "{here}/down" >&2; exit 1; }} ;;
     inspect) cat "{here}/running" 2>/dev/null || exit 1 ;;
     wait) rm -f "{here}/running"; cat "{here}/waited" ;;
     image) [ -e "{here}/image" ] ;;
@@ -55,14 +57,23 @@ class Desk:
         records = [{"event": "begun"}, *({"event": "outcome", "outcome": one} for one in outcome)]
         self.put("runs/000002/journal.jsonl", "".join(json.dumps(one) + "\n" for one in records))
 
-    def run(self, *arguments: str, codes: str, variables: dict[str, str] | None = None) -> tuple[int, str]:
-        """As `… script | sh -s -- ARGUMENTS`."""
+    def run(
+        self, *arguments: str, codes: str, variables: dict[str, str] | None = None, name: str = "relocate"
+    ) -> tuple[int, str]:
+        """As `… script >NAME && sh NAME ARGUMENTS`."""
+        self.put(name, self.text())
+        return self.start([*self.shell, name, *arguments], codes, variables)
+
+    def text(self) -> str:
+        return script.text().replace("/var/lib/relocator/runs", f"{self.place}/runs")
+
+    def start(
+        self, argv: Sequence[str], codes: str, variables: dict[str, str] | None = None, given: str | None = None
+    ) -> tuple[int, str]:
         self.put("codes", codes.replace(" ", "\n") + "\n")
-        text = script.text().replace("/var/lib/relocator/runs", f"{self.place}/runs")
         environment = {"PATH": f"{self.place}/bin:{os.environ['PATH']}", **(variables or {})}
-        argv = [*self.shell, "-s", "--", *arguments]
         done = subprocess.run(
-            argv, input=text, capture_output=True, text=True, env=environment, timeout=60, check=False
+            argv, input=given, capture_output=True, text=True, env=environment, timeout=60, check=False, cwd=self.place
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -87,18 +98,20 @@ def test_nothing_is_said_against_it() -> None:
 def test_the_image_and_its_version_stand_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELOCATOR_IMAGE", "example/relocator:1")
     assert "IMAGE=${RELOCATOR_IMAGE:-example/relocator:1}" in script.text()
-    assert "@" not in script.text().replace('"$@"', "")
+    assert "@IMAGE@" not in script.text()
+    assert "@VERSION@" not in script.text()
 
 
-@pytest.mark.parametrize("code", [0, 2, 3, 4, 5, 130])
+@pytest.mark.parametrize("code", [0, 2, 3, 4, 5, 6, 130])
 def test_what_ends_with_the_engine_up_is_passed_on(desk: Desk, code: int) -> None:
     assert desk.run("/new path", "--checksum", codes=str(code)) == (code, "said by --checksum\n")
     (asked,) = desk.asked("run")
-    assert asked.endswith("--privileged --pid=host --network=none relocator /new path --checksum")
+    assert "--privileged --pid=host --network=none" in asked
+    assert asked.endswith(" relocator /new path --checksum")
     assert desk.asked("image") == []
 
 
-@pytest.mark.parametrize("code", [0, 4, 5])
+@pytest.mark.parametrize("code", [0, 4, 5, 6])
 def test_a_move_is_followed_to_its_outcome(desk: Desk, code: int) -> None:
     desk.hand_over()
     desk.put("image", "")
@@ -139,10 +152,179 @@ def test_a_client_that_could_not_start_anything_is_passed_on(desk: Desk) -> None
     assert desk.run("/new", codes="125")[0] == 125
 
 
-def test_an_engine_of_another_host_is_refused(desk: Desk) -> None:
-    code, said = desk.run("/new", codes="0", variables={"DOCKER_HOST": "ssh://there"})
+ELSEWHERE = ["ssh://there", "ssh://me@there:22", "tcp://192.0.2.1:2375", "tcp://[2001:db8::1]:2375", "http://there:1/x"]
+HERE = [
+    *("", "unix:///run/docker.sock", "unix:///home/me/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2376"),
+    *("ssh://localhost", "ssh://me@localhost:22", "tcp://[::1]:2375", "ssh://127.0.1.1", "fd://"),
+]
+
+
+@pytest.mark.parametrize("at", ELSEWHERE)
+@pytest.mark.parametrize("by", ["variable", "context"])
+def test_an_engine_of_another_host_is_refused(desk: Desk, at: str, by: str) -> None:
+    if by == "context":
+        desk.put("context", f"{at}\n")
+    code, said = desk.run("/new", codes="0", variables={"DOCKER_HOST": at} if by == "variable" else {})
     assert (code, desk.asked("run")) == (2, [])
-    assert "ssh://there" in said
+    assert f"another host, {at}" in said
+    assert "Nothing was done" in said
+
+
+@pytest.mark.parametrize("at", HERE)
+@pytest.mark.parametrize("by", ["variable", "context"])
+def test_the_engine_of_this_host_is_none_of_another(desk: Desk, at: str, by: str) -> None:
+    if by == "context":
+        desk.put("context", f"{at}\n")
+    assert desk.run("/new", codes="3", variables={"DOCKER_HOST": at} if by == "variable" else {})[0] == 3
+    assert len(desk.asked("run")) == 1
+
+
+def test_a_variable_comes_before_the_context(desk: Desk) -> None:
+    """As docker itself does it."""
+    desk.put("context", "ssh://there\n")
+    assert desk.run("/new", codes="3", variables={"DOCKER_HOST": "unix:///run/docker.sock"})[0] == 3
+
+
+def test_the_image_is_told_which_boot_it_is_called_on(desk: Desk) -> None:
+    """An engine at the end of a tunnel has an address of this host."""
+    desk.run("/new", codes="3")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert f" --env=RELOCATOR_BOOT={boot} " in desk.asked("run")[0]
+
+
+@pytest.mark.parametrize("said", ["Cannot connect to the Docker daemon", ""])
+def test_an_engine_that_does_not_run_is_told_in_our_words(desk: Desk, said: str) -> None:
+    desk.put("down", f"{said}\n")
+    for words in (("/new",), ("check", "/new"), ("status",), ("status", "--wait"), ("rollback",)):
+        shutil.rmtree(desk.place / "runs", ignore_errors=True)
+        code, told = desk.run(*words, codes="0")
+        assert (code, desk.asked("run")) == (3, [])
+        assert "systemctl start docker" in told
+        assert "daemon" not in told
+
+
+def test_one_who_may_not_ask_the_engine_is_told_so(desk: Desk) -> None:
+    desk.put("down", "permission denied while trying to connect to the Docker daemon socket\n")
+    code, told = desk.run("/new", codes="0")
+    assert (code, "group docker" in told, "start docker" in told) == (2, True, False)
+
+
+# --- a script that was not written to its end -----------------------------------------------------------------------
+
+
+def test_of_a_script_that_was_cut_off_nothing_is_done_and_it_is_an_error(desk: Desk) -> None:
+    whole = desk.text()
+    ends = [length for length in range(len(whole) - 2) if whole[:length].count("\n") > 1]
+    for length in [*ends[:: len(ends) // 40], ends[-1]]:
+        desk.put("relocate", whole[:length])
+        code, said = desk.start([*desk.shell, "relocate", "/new"], "0")
+        assert code != 0, length
+        assert desk.asked("run") == [], length
+        assert said
+    assert desk.run("/new", codes="0")[0] == 0
+
+
+# --- how it is called again -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "words", "called"),
+    [
+        ("relocate", 0o644, ("{shell}", "relocate"), "sh relocate"),
+        ("relocate", 0o755, ("{shell}", "relocate"), "sh relocate"),
+        ("relocate", 0o644, ("{shell}", "{here}/relocate"), "sh {here}/relocate"),
+        ("relocate", 0o755, ("{here}/relocate",), "{here}/relocate"),
+        ("docker-relocate", 0o755, ("{here}/docker-relocate", "relocate"), "docker relocate"),
+        ("docker-relocate", 0o755, ("{here}/docker-relocate",), "docker relocate"),
+        ("my script", 0o755, ("{here}/my script",), "docker run --rm --privileged --pid=host relocator"),
+        ("", 0, ("{shell}", "-s", "--"), "docker run --rm --privileged --pid=host relocator"),
+    ],
+)
+def test_the_image_is_told_how_one_calls_it(
+    desk: Desk, name: str, mode: int, words: tuple[str, ...], called: str
+) -> None:
+    if name:
+        desk.put(name, desk.text())
+        (desk.place / name).chmod(mode)
+    argv = [part for word in words for part in (desk.shell if word == "{shell}" else [word.format(here=desk.place)])]
+    assert desk.start([*argv, "/new"], "3", given=desk.text())[0] == 3
+    (asked,) = desk.asked("run")
+    assert f" --env RELOCATOR_CALLED={called.format(here=desk.place)} --env=" in asked
+    assert asked.endswith(" relocator /new")
+
+
+@pytest.mark.parametrize(
+    ("given", "variables"),
+    [
+        ("--context there relocate /new", {}),
+        ("-c there relocate /new", {}),
+        ("--context=there relocate /new", {"DOCKER_HOST": "unix:///run/docker.sock"}),
+    ],
+)
+def test_a_context_that_docker_was_given_is_the_plugins_too(desk: Desk, given: str, variables: dict[str, str]) -> None:
+    desk.put("context", "ssh://there\n")
+    code, said = desk.run(*given.split(), codes="0", variables=variables, name="docker-relocate")
+    assert (code, "ssh://there" in said, desk.asked("run")) == (2, True, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("-H ssh://there relocate /new", 2), ("--host=unix:///x relocate /new", 3),
+                        ("-D relocate /new", 3), ("--tls relocate /new", 2), ("--bwlimit=5m /new", 3)]
+)  # fmt: skip
+def test_what_docker_was_given_is_not_taken_for_ours(desk: Desk, given: str, code: int) -> None:
+    assert desk.run(*given.split(), codes="3", name="docker-relocate")[0] == code
+    for asked in desk.asked("run"):
+        assert asked.endswith(" relocator /new" if "relocate" in given else " relocator --bwlimit=5m /new")
+
+
+# --- status ---------------------------------------------------------------------------------------------------------
+
+
+def test_status_alone_waits_for_nothing(desk: Desk) -> None:
+    desk.hand_over()
+    assert desk.run("status", codes="10") == (10, "said by status\n")
+    assert len(desk.asked("run")) == 1
+
+
+def test_waiting_goes_on_where_the_container_had_to_leave(desk: Desk) -> None:
+    """Begun during the copy: then no unit is there, and afterwards it is."""
+    desk.hand_over()
+    lines = (desk.place / "to-come").read_text().splitlines()
+    desk.put("to-come", "")
+    docker = (desk.place / "bin/docker").read_text()
+    come = "".join(f"echo '{line}' >>\"{desk.place}/to-come\"; " for line in lines)
+    desk.put("bin/docker", docker.replace('echo "said by', f'[ "$code" != 10 ] || {{ {come} }}; echo "said by'))
+    assert desk.run("status", "--wait", codes="10 4") == (4, "said by --wait\n")
+    assert len(desk.asked("run")) == 2
+
+
+def test_waiting_while_the_engine_is_away_asks_it_for_nothing(desk: Desk) -> None:
+    desk.hand_over()
+    assert desk.run("status", "--wait", codes="0") == (0, "said by --wait\n")
+    assert (desk.place / "to-come").read_text() == ""
+
+
+@pytest.mark.parametrize("verb", ["status", "check", "rollback"])
+def test_while_the_engine_is_away_it_says_so(desk: Desk, verb: str) -> None:
+    desk.hand_over()
+    desk.put("down", "no daemon\n")
+    code, said = desk.run(verb, codes="0")
+    assert (code, desk.asked("run"), "the engine is away" in said) == (10, [], True)
+
+
+def test_called_again_while_the_engine_is_away_it_follows(desk: Desk) -> None:
+    desk.hand_over("committed")
+    desk.put("down", "no daemon\n")
+    code, said = desk.run("/new", codes="0")
+    assert (code, desk.asked("run"), "committed" in said) == (0, [], True)
+
+
+def test_a_move_that_ended_with_no_engine_is_told_by_its_journal(desk: Desk) -> None:
+    desk.hand_over("rollback-failed")
+    desk.put("to-come", "")
+    desk.put("down", "no daemon\n")
+    code, said = desk.run("status", codes="0")
+    assert (code, "rollback-failed" in said) == (5, True)
 
 
 def test_docker_takes_it_for_a_plugin(desk: Desk) -> None:

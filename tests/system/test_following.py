@@ -71,8 +71,8 @@ def await_end(host: Host) -> None:
 
 
 def test_it_is_shown_to_its_end_and_its_code_passed_on(scripted: Host) -> None:
-    """The way back, piped into busybox's shell."""
-    command = "docker run --rm relocator script | busybox sh -s -- rollback --yes"
+    """The way back, in busybox's shell."""
+    command = "cd /root && docker run --rm relocator script >relocate && busybox sh relocate rollback --yes"
     done = scripted.run(command, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

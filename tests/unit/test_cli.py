@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 
 from entrypoint import __main__ as composition
 from entrypoint import __version__, cli
+from entrypoint import log as logging
 from entrypoint.errors import ExitCode, PreflightError, RelocatorError, UsageError
 from entrypoint.goal import Goal
 from entrypoint.journal import Journal
+from entrypoint.standing import Standing
 from tests.unit.fakes import make_host
 
 
@@ -157,7 +160,9 @@ WRONG: dict[str, str] = {
     "plans /new": "There is no `plans`.",
     "version": "There is no `version`.",
     "STATUS": "There is no `STATUS`.",
-    "worke /new": "Got unexpected extra argument(s) (/new)",
+    "worke /new": "There is no `worke`.",
+    "new": "There is no `new`.",
+    "docker": "There is no `docker`.",
     "": "Where to?",
 }
 
@@ -173,7 +178,11 @@ def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("stauts", "status"), ("roll-back", "rollback"), ("version", "--version"), ("clean", "cleanup")]
+    ("word", "meant"),
+    [
+        *(("stauts", "status"), ("roll-back", "rollback"), ("version", "--version"), ("clean", "cleanup")),
+        *(("relocate", "run"), ("move", "run"), ("MOVE", "run"), ("undo", "rollback"), ("revert", "rollback")),
+    ],
 )
 def test_a_misspelt_verb_is_not_taken_for_a_target(word: str, meant: str) -> None:
     with pytest.raises(UsageError, match=f"There is no `{word}`") as wrong:
@@ -263,8 +272,57 @@ def test_a_verb_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_words_are_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert composition.main([]) == 2
     shown = capsys.readouterr()
-    assert shown.err == "\nWhere to?\nUsage: relocator /new/path   (more with --help)\n"
+    line = "docker run --rm --privileged --pid=host relocator /new/path"
+    assert shown.err == f"\nWhere to?\nUsage: {line}   (more with --help)\n"
     assert shown.out == ""
+
+
+def test_a_word_that_is_like_none_is_told_what_there_is() -> None:
+    with pytest.raises(UsageError) as wrong:
+        cli.call(cli.build(FakeVerbs()), ["newdisk"])
+    assert all(verb in wrong.value.resolution for verb in cli.VERBS if verb != "worker")
+    assert "worker" not in wrong.value.resolution
+    assert "absolute path" in wrong.value.resolution
+
+
+@pytest.mark.parametrize("standing", [*Standing])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("-h", 0), ("--help", 0), ("help", 0), ("status -h", 0), ("run --help", 0), ("--version", 0), ("relocate", 2),
+     ("new/path", 2), ("/new --fast", 2), ("/new --bwlimit=fast", 2), ("", 2)],
+)  # fmt: skip
+def test_words_are_answered_whatever_the_container_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], standing: Standing, words: str, code: int
+) -> None:
+    monkeypatch.setattr("entrypoint.standing.find_standing", lambda: standing)
+    monkeypatch.setattr("entrypoint.sibling.run_sibling", lambda _: 99)
+    assert composition.main(words.split()) == code
+    shown = capsys.readouterr()
+    assert "--privileged --pid=host -v" not in shown.err
+    assert bool(shown.out) is (code == 0)
+
+
+def test_both_letters_of_help_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["-h"]) == composition.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+
+
+def test_an_interrupt_is_told_on_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_words: object) -> int:
+        logging.configure(sys.stdout, human=True)
+        logging.draft("progress", percent=1, size="1", of="2", files=3, rate="4", left="")
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(composition, "dispatch", interrupted)
+    assert composition.main(["/new"]) == 130
+    shown = capsys.readouterr()
+    assert shown.out.endswith("\n")
+    assert shown.err == "\nInterrupted. Nothing was changed.\n"
+    logging.configure()
 
 
 @pytest.mark.parametrize("error", [UsageError("What.", "Why.", "Do."), PreflightError("What.", "Why.", "Do.")])

@@ -15,7 +15,9 @@ from tests.unit.test_cli import FakeVerbs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
-COMMAND = re.compile(r"(?:^|`|\$run |docker run [^`\n]* )relocator +([^`\n]*?)\s*(?:`|#|$|;|\))", re.MULTILINE)
+COMMAND = re.compile(
+    r"(?:^|`|\$run |docker run [^`\n]* |\bsh )relocat(?:or|e) +([^`\n]*?)\s*(?:`|#|$|;|\))", re.MULTILINE
+)
 MADE = ("docs/bench",)  # by `make bench`
 PLACEHOLDERS = {"NUMBER": "1", "TARGET": "/new", ">page.html": ""}
 
@@ -39,6 +41,15 @@ def test_a_command_in_the_documentation_is_one(page: str, words: str) -> None:
 def test_the_commands_are_found() -> None:
     found = {words for _, words in commands()}
     assert {"status --wait", "cleanup", "rollback", "plan /mnt/data/docker --json"} <= found
+    assert {words for page, words in commands() if page == "README.md"} >= {"check /mnt/data/docker", "rollback"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").glob("*/*")), ROOT / "entrypoint/script.sh"],
+                         ids=lambda page: page.name)  # fmt: skip
+def test_the_script_is_never_piped_into_a_shell(page: Path) -> None:
+    """One that could not be printed would be an empty one there, and no error."""
+    assert not re.search(r"relocator script *\|", page.read_text())
+    assert "@ script |" not in page.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,11 +1,12 @@
 """A container that was not given what it needs says what it lacks, each with the option that gives it."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from entrypoint import standing
-from entrypoint.errors import ExitCode
+from entrypoint import command, standing
+from entrypoint.errors import ContainerError, ExitCode
 
 NO_HOST = "has no view of the host's processes (--pid=host)"
 NOT_ROOT = "does not run as root (--user=0)"
@@ -41,9 +42,27 @@ def test_the_line_to_run_instead_keeps_the_terminal(monkeypatch: pytest.MonkeyPa
 
 def test_the_line_to_run_instead_is_one_that_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standing, "lacking", lambda: ["lacks X", "has no Y"])
-    monkeypatch.setenv(standing.IMAGE, "registry/relocator:1; reboot")
+    monkeypatch.setenv(command.IMAGE, "registry/relocator:1; reboot")
     error = standing.unreachable(["plan", "/my disk/$HOME"])
     assert error.exit_code is ExitCode.USAGE
     assert error.details.startswith("It lacks X, has no Y, and it has no Docker socket")
     line = error.resolution.strip().splitlines()[-1]
     assert line.endswith("'registry/relocator:1; reboot' plan '/my disk/$HOME'")
+
+
+@pytest.mark.parametrize(("called_on", "other"), [("this", False), ("that", True), ("", False), (None, False)])
+def test_an_engine_of_another_host_is_known_by_its_boot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, called_on: str | None, other: bool
+) -> None:
+    monkeypatch.setattr(standing, "BOOT", tmp_path / "boot_id")
+    monkeypatch.delenv(standing.CALLED_ON, raising=False)
+    if called_on is not None:
+        monkeypatch.setenv(standing.CALLED_ON, called_on)
+    standing.require_same_host()  # where it cannot be read nothing is known
+    (tmp_path / "boot_id").write_text("this\n")
+    if not other:
+        standing.require_same_host()
+        return
+    with pytest.raises(ContainerError, match="another host") as refused:
+        standing.require_same_host()
+    assert refused.value.exit_code is ExitCode.USAGE

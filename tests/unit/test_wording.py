@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint import command, relocation, wording
 from entrypoint import log as logging
-from entrypoint import relocation, wording
 from entrypoint.errors import CopyError
-from entrypoint.handover import UNIT
+from entrypoint.handover import UNIT, outcome_line
 from entrypoint.journal import Journal
 from tests.unit.fakes import make_host
 from tests.unit.world import make_plan
@@ -42,8 +42,13 @@ def program(directory: Path, name: str, text: str) -> None:
     place.chmod(0o755)
 
 
-def test_the_line_after_the_hand_over_waits_and_ends_with_the_outcome(tmp_path: Path) -> None:
-    said = wording.sentence({"event": "handed_over", "unit": UNIT, "image": "relocator:1"})
+def test_the_line_after_the_hand_over_waits_and_ends_with_the_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(command.IMAGE, "relocator:1")
+    logging.configure(stream := io.StringIO(), human=True)
+    logging.log.info("handed_over", unit=UNIT, wait=outcome_line())
+    said = stream.getvalue()
     [line] = [line for line in said.splitlines() if "status --wait" in line]
     program(tmp_path, "systemctl", SYSTEMCTL)
     program(tmp_path, "docker", DOCKER)

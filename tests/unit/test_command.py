@@ -1,0 +1,104 @@
+"""What is told names commands as they can be typed, and paths as the host has them."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from entrypoint import command, handover, sibling, standing, wording
+from entrypoint import log as logging
+from entrypoint.cli import VERBS
+
+CONTAINER = "docker run --rm --privileged --pid=host relocator"
+
+
+@pytest.fixture(autouse=True)
+def _container(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (command.CALLED, command.IMAGE):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("called", ["docker relocate", "sh relocate", "/usr/local/bin/relocate"])
+@pytest.mark.parametrize(
+    "text",
+    ["To remove it: {} cleanup", "Usage: {} /new/path   (more with --help)", "`{} status --wait`.", "{} '/my disk'",
+     "Move it alone: {} --only containerd /new", "until …; do sleep 1; done; {} status --wait", "{} TARGET"],
+)  # fmt: skip
+def test_a_command_is_named_as_one_types_it(monkeypatch: pytest.MonkeyPatch, called: str, text: str) -> None:
+    assert command.told(text.format("relocator")) == text.format(CONTAINER)
+    monkeypatch.setenv(command.CALLED, called)
+    assert command.told(text.format("relocator")) == text.format(called)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Another relocator is at work on this host.",
+        "relocator 0.1.0",
+        "Run this instead:\n\n    docker run --rm -it --privileged --pid=host -v /:/host:rslave relocator /new\n",
+        "docker compose run --rm --build relocator /new",
+        "/etc/systemd/system/relocator.service /var/lib/relocator /x",
+    ],
+)
+def test_what_is_no_command_stays(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(command.CALLED, "sh relocate")
+    assert command.told(text) == text
+
+
+def test_every_verb_is_known() -> None:
+    for verb in VERBS[:-1]:
+        assert command.told(f"relocator {verb}") == f"{CONTAINER} {verb}"
+
+
+def test_a_name_of_the_image_is_quoted_and_no_control_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(command.IMAGE, "; rm -rf /")
+    assert command.told("relocator status").endswith(" '; rm -rf /' status")
+    monkeypatch.setenv(command.CALLED, "sh x\x1b[2J\n")
+    assert command.told("relocator status").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[Errno 28] No space left on device: '/proc/1/root/mnt/big/x'", "No space left on device: '/mnt/big/x'"),
+        ("No such file: b'/proc/1/root/mnt/a' -> b'/proc/1/root/mnt/b'", "No such file: '/mnt/a' -> '/mnt/b'"),
+        ("cp: cannot stat '/proc/1/root': x", "cp: cannot stat '/': x"),
+        ("/proc/1/rooted and /proc/10/root/x", "/proc/1/rooted and /proc/10/root/x"),
+        ("grab'f'", "grab'f'"),
+    ],
+)
+def test_a_path_is_the_hosts(text: str, told: str) -> None:
+    assert command.told(text).endswith(told)
+
+
+def test_events_are_told_so_in_a_pipe_and_on_a_terminal_but_for_what_files_hold() -> None:
+    for human in (False, True):
+        logging.configure(stream := io.StringIO(), human=human)
+        logging.log.info("cleanup.asked", agree="relocator cleanup --yes")
+        logging.log.error("ended", facts={"details": ["/proc/1/root/x"]})
+        logging.log.info("plan.edit", path="/x", diff="+# relocator rollback: /proc/1/root/x\n")
+        said = stream.getvalue()
+        assert f"{CONTAINER} cleanup --yes" in said
+        assert said.count("/proc/1/root") == 1
+        assert said.count("# relocator rollback") == 1
+        if not human:
+            assert all(json.loads(line) for line in said.splitlines())
+    logging.configure()
+
+
+def test_whoever_speaks_for_us_is_told_how_we_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(command.CALLED, "sh relocate")
+    monkeypatch.setenv(standing.CALLED_ON, "boot")
+    assert "RELOCATOR_CALLED=sh relocate" in handover.environment()
+    given = sibling.privileges("me")["environment"]
+    assert given == {"RELOCATOR_PARENT": "me", "RELOCATOR_CALLED": "sh relocate", "RELOCATOR_BOOT": "boot"}
+
+
+def test_no_text_names_a_verb_that_there_is_not() -> None:
+    """One that is none would be told as it is."""
+    known = re.compile(rf"relocator (?:{'|'.join(VERBS[:-1])}|TARGET|\[OPTIONS|--|/|'|{{)")
+    for place in Path(wording.__file__).parent.glob("*.py"):
+        for found in re.finditer(r"(?:[:(;`]|also|with) relocator [^\s.,]+", place.read_text()):
+            assert known.search(found[0]), f"{place.name}: {found[0]}"
