@@ -14,6 +14,7 @@ from entrypoint import (
     cleanup,
     cli,
     command,
+    departure,
     handover,
     interruption,
     journal,
@@ -35,7 +36,7 @@ from entrypoint import (
 from entrypoint import log as logging
 from entrypoint import status as statuses
 from entrypoint.discretion import discreet
-from entrypoint.errors import ExitCode, Interrupted, RelocatorError, SystemdError, UsageError
+from entrypoint.errors import ExitCode, Interrupted, Left, RelocatorError, SystemdError, UsageError
 from entrypoint.goal import Goal
 from entrypoint.host import Host
 from entrypoint.log import log
@@ -99,7 +100,7 @@ class Application:
         book = journal.Journal(self.host)
         with closing(Systemd()) as systemd:
             if wait:
-                statuses.wait(book, systemd)
+                self._await(book, systemd)
             # A worker that takes over waits for this container to end: waited for here, neither ever would.
             is_over = self._settle(book, systemd) is not ExitCode.HANDED_OVER
             found = statuses.wait(book, systemd) if wait and is_over else statuses.read(book, systemd)
@@ -114,6 +115,18 @@ class Application:
         else:
             logging.say(command.told(sentences.report(found, shutil.get_terminal_size().columns)), sys.stdout)
         return found.exit_code
+
+    def _await(self, book: journal.Journal, systemd: Systemd) -> None:
+        """Until the outcome. Raises Left where the engine takes this container along, and Interrupted for a person."""
+        try:
+            statuses.wait(book, systemd)
+        except KeyboardInterrupt:
+            if not departure.is_handed_over(book):
+                raise
+            again = f"To wait on this host for its outcome:\n    {handover.outcome_line()}"
+            if interruption.is_ended_from_outside():
+                raise Left("The engine goes down, and this container with it. The move goes on.", "", again) from None
+            raise Interrupted("Interrupted. Nothing was changed, and the move goes on.", "", again) from None
 
     def _settle(self, book: journal.Journal, systemd: Systemd) -> ExitCode | None:
         """Finish what was cut off; one that is at work is left alone."""

@@ -22,10 +22,11 @@ GRACE = 0.1  # seconds between two attempts to end what still runs
 
 @dataclass
 class State:
-    """How many blocks hold signals, and whether one has come meanwhile."""
+    """How many blocks hold signals, whether one has come meanwhile, and which came first."""
 
     held: int = 0
     came: bool = False
+    number: int = 0
 
 
 _state = State()
@@ -36,14 +37,20 @@ def install() -> None:
         signal.signal(number, interrupt)
 
 
-def interrupt(_number: int, _frame: FrameType | None) -> None:
+def interrupt(received: int, _frame: FrameType | None) -> None:
     """A second signal while the first is being followed is ignored."""
+    _state.number = received
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     end_children()
     if not _state.held:
         raise KeyboardInterrupt
     _state.came = True
+
+
+def is_ended_from_outside() -> bool:
+    """Whether what came is what an engine sends to a container that it stops; a person's keyboard sends another."""
+    return _state.number == signal.SIGTERM
 
 
 @contextmanager

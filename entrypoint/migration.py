@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import structlog
 
-from entrypoint import adoption, net, pair
+from entrypoint import adoption, departure, net, pair
 from entrypoint.discard import discard
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError
@@ -98,6 +98,7 @@ def wait_for_departure(move: Move, front: Process) -> None:
     On 20.10 a client that is attached while the engine stops gets an error instead of the exit code.
     """
     until(lambda: has_left(move, front), waiting_for="the relocator container to end", seconds=DEPARTURE)
+    departure.await_others(move)
 
 
 def has_left(move: Move, front: Process) -> bool:

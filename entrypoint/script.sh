@@ -235,6 +235,7 @@ outcome() {
     case $told in
         *'"outcome": "committed"'*) return 0 ;;
         *'"outcome": "rolled-back"'*) return 4 ;;
+        *'"outcome": "moved"'*) return 6 ;;
         *'"outcome": "interrupted"'*) return 130 ;;
         *) return 5 ;;
     esac

@@ -44,9 +44,15 @@ def _none(_status: Status) -> tuple[str, ...]:
 def _working(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} is at work: {status.source} → {status.target}, {status.phase}.",
-        "The engine is up. To wait for the outcome: relocator status --wait"
-        if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
-        else f"Follow it with: journalctl -fu {handover.UNIT}",
+        *(
+            ("The engine is up. To wait for the outcome: relocator status --wait",)
+            if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
+            else (
+                "The engine is away for some seconds of it. To wait on this host for the outcome:",
+                f"    {handover.outcome_line()}",
+                f"Meanwhile: journalctl -fu {handover.UNIT}",
+            )
+        ),
     )
 
 

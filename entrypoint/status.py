@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from entrypoint import handover, locality
+from entrypoint import departure, handover, locality
 from entrypoint.engine import until
 from entrypoint.errors import ExitCode, JournalError
 from entrypoint.goal import Only
@@ -128,9 +128,9 @@ def _state(outcome: Record, records: list[Record], busy: bool) -> State:
 
 
 def wait(journal: Journal, systemd: Systemd) -> Status:
-    """The last run's status once nobody is at work any more."""
+    """The last run's status once nobody is at work any more, or once whoever waits has to leave with the engine."""
     until(
-        lambda: read(journal, systemd).state is not State.WORKING,
+        lambda: read(journal, systemd).state is not State.WORKING or departure.is_engine_going(journal),
         waiting_for="the move to end",
         seconds=WAIT,
         interval=0.5,

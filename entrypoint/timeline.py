@@ -106,7 +106,8 @@ def old_root(records: Sequence[Record]) -> str:
 
 def last_phase(records: Sequence[Record]) -> str:
     begun = [record["step"] for record in records if record["event"] == Event.INTENT]
-    return begun[-1] if begun else Phase.PRE_COPY
+    handed_over = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
+    return begun[-1] if begun else Phase.HAND_OVER if handed_over else Phase.PRE_COPY
 
 
 def downtime(records: Sequence[Record]) -> float | None:

@@ -1,0 +1,58 @@
+"""Before the engine is stopped every container of ours leaves by itself: stopped with it, it could not say how.
+
+The one that hands over is waited for (`migration.wait_for_departure`). Others, which wait for the outcome, learn from
+the journal that a worker is there and the engine not yet stopped; then they end with the code of a hand-over.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from entrypoint.engine import Engine, socket_of, until
+from entrypoint.errors import EngineError
+from entrypoint.inventory import ALIVE, Container
+from entrypoint.journal import Journal
+from entrypoint.log import Phase
+from entrypoint.move import Move
+from entrypoint.record import Event, Record
+from entrypoint.systemd import RUNNING
+
+PATIENCE = 15.0  # seconds; a person who looks at something else with a container of ours must not keep the move
+
+
+def _of_last(journal: Journal) -> list[Record]:
+    runs = journal.runs()
+    return runs[-1].records() if runs else []
+
+
+def is_handed_over(journal: Journal) -> bool:
+    """Whether a worker has the last run, which has not ended."""
+    events = {record["event"] for record in _of_last(journal)}
+    return bool(events & {Event.HANDED_OVER, Event.TOOK_OVER}) and Event.OUTCOME not in events
+
+
+def is_engine_going(journal: Journal) -> bool:
+    """Whether a worker is about to stop the engine, or has stopped it and not yet started it again."""
+    started = (Event.INTENT, Phase.START)
+    return is_handed_over(journal) and all(
+        (record["event"], record.get("step")) != started for record in _of_last(journal)
+    )
+
+
+def await_others(move: Move) -> None:
+    """Let other containers of this image go: they see that a worker is there. One that stays is stopped as any is."""
+
+    def have_left() -> bool:
+        if move.systemd.unit(move.plan.service).active_state not in RUNNING:
+            return True  # asking would start it
+        with Engine.opened(socket_of(move.host)) as engine:
+            return not any(staying(engine.containers(), move.ours))
+
+    with suppress(EngineError):
+        until(have_left, waiting_for="other relocator containers to end", seconds=PATIENCE, late=())
+
+
+def staying(containers: Iterable[Container], ours: frozenset[str]) -> Iterable[Container]:
+    """Those of this image that run; one with --rm has left when it is removed, for its client waits for that."""
+    for one in containers:
+        if one.is_relocator and one.id not in ours and (one.status in ALIVE or one.auto_remove):
+            yield one

@@ -1,0 +1,194 @@
+"""What is said on a booted host is true: codes, commands that can be typed, paths, and no word of another program's."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts import Disk, Host, boot
+from tests.hosts.command import run
+from tests.system.moving import (
+    ATTACHED,
+    DISK,
+    IMAGE,
+    SOURCE,
+    TARGET,
+    arm,
+    assert_nothing_left,
+    await_pause,
+    disarm,
+    outcome,
+    relocator,
+    resume,
+)
+
+pytestmark = pytest.mark.system
+
+SCRIPT = "/root/relocate"
+PLUGIN = "/root/.docker/cli-plugins/docker-relocate"
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def spoken() -> Iterator[Host]:
+    with Disk("4G", "ext4") as disk, boot(name="spoken", disks={DISK: disk}) as host:
+        host.docker("run", "-d", "--name", "web", "--restart=always", "busybox", "sleep", "100000")
+        for place in (SCRIPT, PLUGIN):
+            host.write(place, host.docker("run", "--rm", "relocator", "script"), mode=0o755)
+        yield host
+
+
+def root_of(host: Host) -> str:
+    return host.docker("info", "--format", "{{.DockerRootDir}}")
+
+
+def begin(host: Host, *command: str) -> "subprocess.Popen[bytes]":
+    return host.popen(list(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(process: "subprocess.Popen[bytes]") -> tuple[int, str, str]:
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output.decode(), errors.decode()
+
+
+def test_who_waits_during_the_copy_leaves_before_the_engine_does_and_the_script_goes_on(spoken: Host) -> None:
+    host = spoken
+    arm(host, "pre-copy.begun pause")
+    move = begin(host, "docker", "run", *ATTACHED, IMAGE, TARGET)
+    await_pause(host, "pre-copy.begun")
+    waiting = begin(host, "docker", "run", *ATTACHED, "--name", "waiting", IMAGE, "status", "--wait")
+    document = begin(host, "docker", "run", *ATTACHED, "--name", "document", IMAGE, "status", "--wait", "--json")
+    script = begin(host, "sh", SCRIPT, "status", "--wait", "--json")
+    host.run("until [ $(docker ps --quiet --filter ancestor=relocator | wc -l) = 4 ]; do sleep 0.2; done", timeout=120)
+    resume(host, "pre-copy.begun")
+    assert ended(move)[0] == 10
+    code, said, errors = ended(waiting)
+    assert (code, errors) == (10, ""), said + errors
+    assert "until systemctl is-active relocator.service | grep -q inactive; do sleep 1; done; docker run" in said
+    code, said, errors = ended(document)
+    assert (code, json.loads(said)["state"], errors) == (10, "working", "")
+    code, said, errors = ended(script)
+    assert (code, json.loads(said)["state"], errors) == (0, "committed", "")
+    disarm(host, "pre-copy.begun")
+    assert root_of(host) == TARGET
+
+
+def test_one_who_waits_is_not_interrupted_by_the_engines_stop(spoken: Host) -> None:
+    """Begun after the others have left: what stops it is the engine, and no person."""
+    host = spoken
+    if root_of(host) != TARGET:
+        pytest.skip("it goes on from where the test before has ended")
+    arm(host, "freeze.prepared pause")
+    assert relocator(host, "rollback", "--yes").returncode == 10
+    await_pause(host, "freeze.prepared")
+    late = begin(host, "docker", "run", *ATTACHED, IMAGE, "status", "--wait")
+    code, said, errors = ended(late)
+    assert code == 10, said + errors
+    assert "until systemctl" in said
+    resume(host, "freeze.prepared")
+    told = outcome(host)
+    disarm(host, "freeze.prepared")
+    assert (told["state"], root_of(host)) == ("committed", SOURCE)
+
+
+@pytest.mark.parametrize(("given", "called"), [
+    (("sh", SCRIPT), f"sh {SCRIPT}"),
+    ((SCRIPT,), SCRIPT),
+    (("docker", "relocate"), "docker relocate"),
+    (("docker", "run", *ATTACHED, IMAGE), f"docker run --rm --privileged --pid=host {IMAGE}"),
+])  # fmt: skip
+def test_what_is_told_to_type_can_be_typed(spoken: Host, given: tuple[str, ...], called: str) -> None:
+    """Each as the one who reads it has called it; asked without `--yes` it has answered, and done nothing."""
+    host = spoken
+    expected = called.replace(f"sh {SCRIPT}", SCRIPT)  # it may be executed
+    status = host.run([*given, "status"], check=False)
+    assert status.returncode == 0, status.stdout + status.stderr
+    assert f"{expected} cleanup" in status.stdout
+    for verb in ("cleanup",):
+        told = host.run([*given, verb], check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert f"{expected} {verb} --yes" in told.stdout
+    assert host.path(f"{TARGET}/engine-id").exists()
+    wrong = host.run([*given, "undo"], check=False)
+    assert (wrong.returncode, "Did you mean `rollback`?" in wrong.stdout + wrong.stderr) == (2, True)
+
+
+def test_an_engine_of_another_host_is_left_alone(spoken: Host) -> None:
+    host = spoken
+    host.docker("context", "create", "there", "--docker", "host=ssh://192.0.2.1")
+    for command in (
+        "docker --context there relocate",
+        f"DOCKER_CONTEXT=there sh {SCRIPT}",
+        f"DOCKER_HOST=ssh://192.0.2.1 sh {SCRIPT}",
+        f"docker context use there >/dev/null; sh {SCRIPT}",
+    ):
+        told = host.run(f"{command} check {TARGET}/other", check=False)
+        assert told.returncode == 2, told.stdout + told.stderr
+        assert "on another host, ssh://192.0.2.1" in told.stderr
+    host.docker("context", "use", "default")
+    told = host.run(f"DOCKER_HOST=unix:///run/docker.sock sh {SCRIPT} check {DISK}/other", check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    tunnel = relocator(host, "check", f"{DISK}/other", given=("-e", "RELOCATOR_BOOT=another", *ATTACHED))
+    assert (tunnel.returncode, "another host" in tunnel.stderr) == (2, True)
+
+
+def test_a_script_that_finds_no_room_is_not_run(spoken: Host) -> None:
+    host = spoken
+    host.run("mkdir -p /full; mount -t tmpfs -o size=64k tmpfs /full; cat /dev/zero >/full/zeros || true")
+    told = host.run("docker run --rm relocator script >/full/relocate && sh /full/relocate /new", check=False)
+    host.run("umount /full")
+    assert told.returncode != 0
+    assert "no space left" in told.stderr
+
+
+def test_the_quick_start_can_be_pasted_and_piped(spoken: Host) -> None:
+    """On a terminal, all of it at once: each line is run, and what is piped gets what a pipe gets."""
+    host = spoken
+    block = README.read_text().split("```sh\n")[2].split("```")[0]
+    assert block.count("sh relocate") == 6, block
+    lines = [f'{line.partition("#")[0].rstrip()}; echo "code=$?"' for line in block.splitlines()]
+    lines = [line.replace("/mnt/data", f"{DISK}/pasted") for line in lines]
+    piped = f"sh relocate plan {DISK}/pasted/new --json 2>/dev/null | head -c 12 | od -c | head -1"
+    with host.terminal(["sh", "-c", "cd /root && exec sh -i"]) as terminal:
+        terminal.send("\n".join([*lines, piped, "sh relocate script | tail -c 2 | od -c", "exit", ""]))
+        terminal.wait(180)
+    shown = terminal.output
+    assert shown.count("\ncode=0") == len(lines), shown
+    assert '{   "   v   e   r   s   i   o   n   "   :' in shown
+    assert "}  \\n" in shown, shown
+
+
+def test_what_cannot_be_removed_is_named_with_its_way(spoken: Host) -> None:
+    host = spoken
+    if not host.path(f"{TARGET}/engine-id").exists():
+        pytest.skip("there is no old root")
+    place = host.path(f"{TARGET}/volumes")
+    (place / "kept").write_text("x")
+    run(["chattr", "+i", place / "kept"])
+    try:
+        told = relocator(host, "cleanup", "--yes")
+    finally:
+        run(["chattr", "-i", place / "kept"])
+    assert told.returncode == 5, told.stdout + told.stderr
+    assert f"{TARGET}/volumes/kept" in told.stderr
+    assert f"chattr -i {TARGET}/volumes/kept" in told.stderr
+    assert "/proc/1/root" not in told.stderr + told.stdout
+    assert relocator(host, "cleanup", "--yes").returncode == 0
+    assert_nothing_left(host)
+
+
+def test_an_engine_that_does_not_run_is_told_in_our_words(spoken: Host) -> None:
+    host = spoken
+    host.run(["systemctl", "stop", "docker.socket", "docker.service"])
+    try:
+        for words in (("check", f"{DISK}/new"), ("rollback",), (f"{DISK}/new",)):
+            told = host.run(["sh", SCRIPT, *words], check=False)
+            assert told.returncode == 3, told.stdout + told.stderr
+            assert "docker.service is inactive" in told.stderr
+            assert "daemon" not in told.stderr
+        told = host.run(["sh", SCRIPT, "status"], check=False)
+        assert (told.returncode, '"outcome": "committed"' in told.stdout) == (0, True), told.stdout + told.stderr
+    finally:
+        host.run(["systemctl", "start", "docker.socket", "docker.service"])
