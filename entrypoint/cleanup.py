@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
-from entrypoint import finished, handover, intact, loss, preflight, target_checks, wording
+from entrypoint import finished, handover, intact, loss, obstacles, preflight, target_checks, wording
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, Interrupted, RollbackError
 from entrypoint.facts import HostFacts, gather
@@ -199,8 +199,9 @@ def remove(host: Host, one: Remains, size: Size) -> None:
     if removal.problems:
         raise RollbackError(
             f"Not everything in {one.path} could be removed.",
-            details="\n".join(removal.problems) + "\nThe engine runs on its new root and needs none of it.",
-            resolution="Mend the cause (lsattr shows files that cannot be changed), then: relocator cleanup --yes",
+            details="\n".join(obstacles.told(host, one.path, problem) for problem in removal.problems)
+            + "\nThe engine runs on its new root and needs none of it.",
+            resolution="Then, to go on: relocator cleanup --yes",
         )
     trace("cleanup.emptied")
     one.run.append(Event.CLEANED, root=one.path)

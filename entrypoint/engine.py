@@ -20,7 +20,7 @@ from entrypoint.errors import EngineError
 from entrypoint.host import Host
 from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory
 from entrypoint.log import log
-from entrypoint.products import Product, recognise
+from entrypoint.products import Product, recognise, refused
 from entrypoint.swarm import SCOPE, Swarm, replicas
 
 SOCKET = "/run/docker.sock"
@@ -117,7 +117,10 @@ class Engine:
                 client.close()
 
     def info(self) -> EngineInfo:
-        found = EngineInfo.from_api(self._client.info(), self._client.version())
+        answer, version = self._client.info(), self._client.version()
+        if recognise(answer, version) is Product.PODMAN:
+            raise refused(Product.PODMAN)  # what else it answers is not an engine's
+        found = EngineInfo.from_api(answer, version)
         if not found.swarm.is_one_of_managers:
             return found
         return replace(found, swarm=replace(found.swarm, reachable=self._reachable_managers()))

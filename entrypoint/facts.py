@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from entrypoint import (
+    absence,
     containerd,
     dependents,
     drivers,
@@ -18,7 +19,7 @@ from entrypoint import (
 )
 from entrypoint.containerd import Containerd
 from entrypoint.engine import Engine, EngineInfo, socket_of
-from entrypoint.errors import PreflightError
+from entrypoint.errors import EngineError, PreflightError
 from entrypoint.filesystem import Mount, mount_of, mounts
 from entrypoint.goal import Only
 from entrypoint.host import Host
@@ -150,6 +151,7 @@ def gather(
     programs.require(host)
     table = mounts()
     engine_socket = socket_of(host)
+    require_engine(host, systemd, engine_socket)
     with Engine.opened(engine_socket) as engine:
         info, held = engine.info(), engine.inventory()
         sized_volumes = engine.sized_volumes()
@@ -193,6 +195,15 @@ def gather(
     points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files)
+
+
+def require_engine(host: Host, systemd: Systemd, engine_socket: Path) -> None:
+    """Raises PreflightError where no engine answers, or something else does."""
+    try:
+        with Engine.opened(engine_socket) as engine:
+            engine.info()
+    except EngineError as failure:
+        raise absence.of_engine(host, systemd, failure) from failure
 
 
 def with_containerd(

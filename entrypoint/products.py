@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from entrypoint.errors import PreflightError
 from entrypoint.findings import Finding, error
 
 
@@ -50,6 +51,12 @@ def recognise(info: Mapping[str, Any], version: Mapping[str, Any]) -> Product:
     if str(info.get("DockerRootDir")).startswith("/var/snap/"):
         return Product.SNAP
     return Product.ENGINE
+
+
+def refused(product: Product) -> PreflightError:
+    """What is said where nothing else can be asked."""
+    (finding,) = other(product)
+    return PreflightError("The move is refused, for 1 reason. Nothing was changed.", details=finding.text())
 
 
 def other(product: Product) -> Iterator[Finding]:

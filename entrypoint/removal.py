@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrypoint.entries import loosen, unlink
+from entrypoint.wording import printable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A directory deeper than this is moved up first: each level holds a file descriptor and a call of a function.
@@ -65,7 +66,7 @@ class Removal:
             return
         except OSError as error:
             if error.errno != errno.ENOTEMPTY or not self.problems:  # what is in it has been told
-                self._tell(name, error.strerror or str(error))
+                self._tell(parent, name, error.strerror or str(error))
             return
         self.removed += 1
         self.progress(self.removed)
@@ -103,9 +104,11 @@ class Removal:
         os.rename(name, short, src_dir_fd=parent, dst_dir_fd=self._top)
         return short
 
-    def _tell(self, name: str, why: str) -> None:
+    def _tell(self, parent: int, name: str, why: str) -> None:
+        """With the place below the root: what both directories are called here has the same beginning."""
         if len(self.problems) < SHOWN:
-            self.problems.append(f"{os.fsencode(name)!r}: {why}")
+            root, folder = (os.readlink(f"/proc/self/fd/{handle}") for handle in (self._top, parent))
+            self.problems.append(f"{printable(os.path.join(folder.removeprefix(root), name).lstrip('/'))}: {why}")
 
 
 def remove_beneath(folder: int, names: Iterable[str]) -> list[str]:

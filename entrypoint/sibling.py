@@ -5,14 +5,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from docker.errors import APIError, NotFound
 
+from entrypoint import absence, products
 from entrypoint.command import CALLED, IMAGE
 from entrypoint.engine import Engine
-from entrypoint.errors import ContainerError
+from entrypoint.errors import ContainerError, EngineError, PreflightError
+from entrypoint.products import Product
 from entrypoint.standing import CALLED_ON, ENGINE_SOCKETS, PARENT, own_container
 
 PASSED_ON = (IMAGE, CALLED, CALLED_ON)
@@ -21,6 +24,7 @@ PASSED_ON = (IMAGE, CALLED, CALLED_ON)
 def run_sibling(arguments: Sequence[str]) -> int:
     """Run the same command in a fully equipped sibling; its output is ours, and its exit code is returned."""
     place = next(place for place in ENGINE_SOCKETS if place.is_socket())
+    require_engine(place)
     me = own_container()
     if me is None:
         raise ContainerError("This container cannot find out its own id.", resolution="Run it with --pid=host.")
@@ -32,6 +36,21 @@ def run_sibling(arguments: Sequence[str]) -> int:
             signal.signal(number, lambda received, _frame: pass_on(sibling, received, _frame))
         sibling.start()
         return follow(sibling, output)
+
+
+def require_engine(place: Path) -> None:
+    """Raises PreflightError where the socket that was given leads to no engine."""
+    if absence.IN_PODMAN.exists():
+        raise products.refused(Product.PODMAN)
+    try:
+        with Engine.opened(place) as engine:
+            engine.info()
+    except EngineError as failure:
+        raise PreflightError(
+            "The Docker engine does not answer on the socket that this container was given.",
+            f"{failure.details}\nNothing was changed.",
+            "See on the host: systemctl status docker.service",
+        ) from failure
 
 
 def privileges(me: str) -> dict[str, Any]:

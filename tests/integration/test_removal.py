@@ -148,7 +148,7 @@ def test_what_cannot_be_removed_is_told_and_the_rest_is_removed(root: Path) -> N
         done = Removal(root)
         done.remove(["volumes"])
         assert [place.name for place in (root / "volumes/data").iterdir()] == ["locked"]
-        assert done.problems == ["b'locked': Operation not permitted"]
+        assert done.problems == ["volumes/data/locked: Operation not permitted"]
     finally:
         subprocess.run(["chattr", "-i", locked], check=True)
 
