@@ -65,13 +65,19 @@ class Bulk:
         tree = Tree(self.target)
         for folder in self.found.cut:
             make(tree, folder)
-        with progress(self.target, size, count) as told:
+        with progress(self.target, size, count, *self._earlier(there)) as told:
             self._run([*self._jobs(missing, there, rest)], told)
-        doing("flushing what was copied")
-        self._finish()
-        self.flush()
+            doing("flushing what was copied")
+            self._finish()
+            self.flush()
         self._tell(missing, there, rest)
         return self.record
+
+    def _earlier(self, there: Iterable[Layer]) -> tuple[int, int]:
+        """Bytes and entries that an earlier attempt has copied."""
+        done = [shard for shard in self.found.shards if shard.key in self.record.shards]
+        size = sum(layer.size for layer in there) + sum(shard.size for shard in done)
+        return size, sum(shard.count for shard in done)
 
     def flush(self) -> None:
         """Flush what is copied, and then write it down."""

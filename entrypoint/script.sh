@@ -212,6 +212,10 @@ asked() {
     if [ -n "$waits" ] && [ -z "$interrupted" ] && is_at_work; then
         asked "$@"
     fi
+    case $code in
+        0 | 2 | 3 | 4 | 5 | 6 | 10 | 70 | 130) ;;
+        *) if is_at_work; then away; fi ;; # the engine took it along
+    esac
     if [ -n "$said" ]; then say "$said"; fi
     exit "$code"
 }

@@ -286,6 +286,12 @@ def test_status_alone_waits_for_nothing(desk: Desk) -> None:
     assert len(desk.asked("run")) == 1
 
 
+def test_a_look_that_the_engine_took_along_is_no_code_of_another_program(desk: Desk) -> None:
+    desk.hand_over()
+    code, said = desk.run("status", codes="143")
+    assert (code, "the engine is away" in said) == (10, True)
+
+
 def test_waiting_goes_on_where_the_container_had_to_leave(desk: Desk) -> None:
     """Begun during the copy: then no unit is there, and afterwards it is."""
     desk.hand_over()

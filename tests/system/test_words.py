@@ -13,6 +13,7 @@ from tests.system.moving import (
     ATTACHED,
     DISK,
     IMAGE,
+    OUTCOME,
     SOURCE,
     TARGET,
     arm,
@@ -49,7 +50,7 @@ def begin(host: Host, *command: str) -> "subprocess.Popen[bytes]":
 
 
 def ended(process: "subprocess.Popen[bytes]") -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=OUTCOME)
     return process.returncode, output.decode(), errors.decode()
 
 
@@ -61,7 +62,9 @@ def test_who_waits_during_the_copy_leaves_before_the_engine_does_and_the_script_
     waiting = begin(host, "docker", "run", *ATTACHED, "--name", "waiting", IMAGE, "status", "--wait")
     document = begin(host, "docker", "run", *ATTACHED, "--name", "document", IMAGE, "status", "--wait", "--json")
     script = begin(host, "sh", SCRIPT, "status", "--wait", "--json")
-    host.run("until [ $(docker ps --quiet --filter ancestor=relocator | wc -l) = 4 ]; do sleep 0.2; done", timeout=120)
+    host.run(
+        "until [ $(docker ps --quiet --filter ancestor=relocator | wc -l) = 4 ]; do sleep 0.2; done", timeout=OUTCOME
+    )
     resume(host, "pre-copy.begun")
     assert ended(move)[0] == 10
     code, said, errors = ended(waiting)
@@ -153,7 +156,7 @@ def test_the_quick_start_can_be_pasted_and_piped(spoken: Host) -> None:
     piped = f"sh relocate plan {DISK}/pasted/new --json 2>/dev/null | head -c 12 | od -c | head -1"
     with host.terminal(["sh", "-c", "cd /root && exec sh -i"]) as terminal:
         terminal.send("\n".join([*lines, piped, "sh relocate script | tail -c 2 | od -c", "exit", ""]))
-        terminal.wait(180)
+        terminal.wait(OUTCOME)
     shown = terminal.output
     assert shown.count("\ncode=0") == len(lines), shown
     assert '{   "   v   e   r   s   i   o   n   "   :' in shown

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_it_never_goes_back_and_never_beyond_the_end(disk: list[int]) -> None:
     for held in (60, 90, 70, 100, 500):
         disk.append(held * MIB)
         told.tell()
-    assert shown(stream) == [10, 40, 40, 50, 100]
+    assert shown(stream) == [10, 40, 40, 50, 99]
 
 
 def test_entries_count_where_nothing_is_written(disk: list[int]) -> None:
@@ -43,7 +44,7 @@ def test_entries_count_where_nothing_is_written(disk: list[int]) -> None:
     for count in (100, 400, 700):
         told.done(count)
         told.tell()
-    assert shown(stream) == [10, 50, 100]
+    assert shown(stream) == [10, 50, 99]
 
 
 def test_on_a_terminal_a_line_takes_the_place_of_the_one_before(disk: list[int]) -> None:
@@ -112,7 +113,33 @@ def test_in_a_pipe_there_is_one_line(disk: list[int]) -> None:
         told.tell()
         told.tell()
     (line,) = stream.getvalue().splitlines()
-    assert json.loads(line)["percent"] == 25
+    assert json.loads(line)["percent"] == 100
+
+
+def test_the_end_is_100_percent_whatever_was_measured_and_no_failure_is(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    with progress.progress(Path(), 100 * MIB, 1000) as told:
+        for held in (60, 900):
+            disk.append(held * MIB)
+            told.tell()
+        told.done(1000)
+        told.tell()
+    assert shown(stream) == [10, 99, 99, 100]
+    log.configure(stream := io.StringIO(), human=True)
+    with suppress(KeyboardInterrupt), progress.progress(Path(), 100 * MIB, 1000) as told:
+        raise KeyboardInterrupt
+    assert shown(stream) == []
+
+
+def test_a_copy_that_goes_on_begins_where_it_is(disk: list[int]) -> None:
+    log.configure(stream := io.StringIO(), human=True)
+    with progress.progress(Path(), 25 * MIB, 100, 75 * MIB, 300) as told:
+        told.tell()
+        disk.append(disk[0] + 5 * MIB)
+        told.tell()
+        assert "80.0 MiB of 100.0 MiB, 300 files" in stream.getvalue()
+    assert shown(stream) == [75, 80, 100]
+    assert "100.0 MiB of 100.0 MiB, 400 files" in stream.getvalue()
 
 
 def test_nothing_to_do_is_no_error(disk: list[int]) -> None:
