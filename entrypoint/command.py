@@ -1,4 +1,5 @@
-"""What is told, in the words of the one who reads it: commands as they can be typed there, paths as the host has them.
+"""What is told, in the words of the one who reads it: commands as they can be typed there, paths as the host has them,
+and names instead of numbers.
 
 A text names a command as `relocator VERB`. How that is typed depends on how this program was started: by the printed
 script, as a plugin of docker, by compose, or by `docker run`. Whoever starts it in another way than the last says so.
@@ -10,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from entrypoint.names import named
 from entrypoint.wording import printable
 
 IMAGE = "RELOCATOR_IMAGE"
@@ -40,7 +42,7 @@ def has_terminal() -> bool:
 
 def told(text: str) -> str:
     """A text as it is told."""
-    text = NAMED.sub(lambda found: found[0] if STARTED.search(text, 0, found.start()) else prefix(), text)
+    text = NAMED.sub(lambda found: found[0] if STARTED.search(text, 0, found.start()) else prefix(), named(text))
     return BYTES.sub(r"'\2'", SEEN.sub(_on_host, text))
 
 

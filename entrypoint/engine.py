@@ -16,9 +16,10 @@ import requests
 import tenacity
 from docker.errors import APIError, DockerException, NotFound
 
+from entrypoint import names
 from entrypoint.errors import EngineError
 from entrypoint.host import Host
-from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory
+from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory, names_in
 from entrypoint.log import log
 from entrypoint.products import Product, recognise, refused
 from entrypoint.swarm import SCOPE, Swarm, replicas
@@ -142,9 +143,11 @@ class Engine:
     def container(self, container_id: str) -> Container | None:
         """A container, or nothing if there is none (any more)."""
         try:
-            return Container.from_inspect(self._client.api.inspect_container(container_id))
+            found = Container.from_inspect(self._client.api.inspect_container(container_id))
         except NotFound:
             return None
+        names.learn({found.id: found.name})
+        return found
 
     def inspect(self, container_id: str) -> dict[str, Any]:
         """The engine's own description of a container."""
@@ -206,7 +209,7 @@ class Engine:
     def inventory(self) -> Inventory:
         """Everything the engine holds."""
         info, containers = self.info(), self.containers()
-        return Inventory(
+        found = Inventory(
             engine_id=info.engine_id,
             driver=info.driver,
             store=info.store,
@@ -218,6 +221,8 @@ class Engine:
             node=info.swarm.node,
             services=replicas(containers) if info.swarm.stands_alone else {},
         )
+        names.learn(names_in(found.to_json()))
+        return found
 
     def _plugins(self) -> list[Any]:
         return list(self._client.plugins.list())

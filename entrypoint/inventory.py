@@ -131,6 +131,14 @@ class Inventory:
         return cls(**{**stored, "containers": tuple(map(Container.from_json, stored["containers"]))})
 
 
+def names_in(stored: Mapping[str, Any]) -> dict[str, str]:
+    """What a stored inventory has a number and a name of, an image's first; a volume's number is its name."""
+    found = {one["id"]: one["name"] for one in stored.get("containers", ()) if "id" in one}
+    for kind in ("images", "networks"):
+        found |= {number: str(facts).partition(" ")[0] for number, facts in stored.get(kind, {}).items()}
+    return found
+
+
 def counts(stored: Mapping[str, Any]) -> dict[str, int]:
     """How much of each kind a stored inventory has, without the containers that no restart brings back."""
     lasting = [one for one in stored.get("containers", ()) if not (one["auto_remove"] or one.get("service"))]

@@ -104,10 +104,11 @@ front() {
     code=$?
     if [ "$(docker inspect --format '{{.State.Running}}' "$NAME" 2>/dev/null)" = true ]; then
         if [ -n "$interrupted" ]; then
-            say 'Interrupted; what was copied is removed again.'
             (sleep 1; docker kill --signal INT "$NAME") >/dev/null 2>&1 & # once somebody waits for its code
         fi
         code=$(docker wait "$NAME") || code=130
+        # What it says itself nobody hears any more.
+        if [ -n "$interrupted" ] && [ "$code" = 130 ]; then printf '\n%s\n' 'Interrupted. Nothing was changed.' >&2; fi
     fi
     return "$code"
 }

@@ -147,10 +147,17 @@ def _broken(status: Status) -> tuple[str, ...]:
         *(f"  {problem}" for problem in status.problems),
         f"Both roots are there: {_old(status)} (complete, as it was) and {_new(status)}.",
         f"The copy in {_new(status)}: {status.left}" if status.left else "",
-        "Why the engine does not start: systemctl status docker.service; journalctl -u docker.service -n 50",
+        _amiss_with(status),
         f"To put the configuration back as it was and start it on {status.source}, on the host:",
         f"    {net.by_hand(status.run)}",
     )
+
+
+def _amiss_with(status: Status) -> str:
+    """Where to look; an engine that runs has no reason why it would not."""
+    if status.engine_up:
+        return f"The engine runs. What is amiss there: docker ps --all; journalctl -u {status.unit} -n 50"
+    return f"Why the engine does not start: systemctl status {status.unit}; journalctl -u {status.unit} -n 50"
 
 
 def _stayed(status: Status) -> tuple[str, ...]:
@@ -160,7 +167,7 @@ def _stayed(status: Status) -> tuple[str, ...]:
         f"The engine is one of several managers of a swarm and has been at work on {status.target}: it stays there, "
         "because an older state must not be returned to the other managers.",
         *(f"  {problem}" for problem in status.problems),
-        "See what is amiss: docker node ls; docker ps --all; journalctl -u docker.service -n 50",
+        f"See what is amiss: docker node ls; docker ps --all; journalctl -u {status.unit} -n 50",
         f"The old root {status.source} is as it was. To return to it all the same, leave the swarm first.",
     )
 

@@ -5,19 +5,20 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from entrypoint import departure, handover, locality
+from entrypoint import departure, handover, locality, names
 from entrypoint.engine import until
 from entrypoint.errors import ExitCode, JournalError
 from entrypoint.goal import Only
 from entrypoint.host import Host
-from entrypoint.inventory import counts
+from entrypoint.inventory import counts, names_in
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import frees, is_copied, old_roots
+from entrypoint.service import SERVICE
 from entrypoint.state import EXIT_CODES, State
-from entrypoint.systemd import Systemd
+from entrypoint.systemd import RUNNING, Systemd
 from entrypoint.timeline import Span, downtime, last_phase, old_root, spans
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
@@ -33,6 +34,7 @@ class Status:
     copy is still in the target. `verified` counts what was proven to be there again; `frees` are the bytes that the
     removal of the old root gives back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until
     `told_by` the host. `waiting` are old roots that an earlier run has left, where the last one has left none.
+    `unit` is the engine's, and `engine_up` whether it runs now, None while somebody is at work.
     """
 
     state: State
@@ -55,6 +57,8 @@ class Status:
     began: str = ""
     ended: str = ""
     waiting: tuple[str, ...] = ()
+    unit: str = ""
+    engine_up: bool | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -72,6 +76,8 @@ def read(journal: Journal, systemd: Systemd) -> Status:
         return Status(State.NONE)
     busy = systemd.is_busy(handover.UNIT) or journal.is_locked()
     found = of_run(runs[-1], busy)
+    if found.unit and not busy:
+        found = replace(found, engine_up=systemd.unit(found.unit).active_state in RUNNING)
     before = [one for one in runs[:-1] if (one.outcome() or {}).get("outcome") == Outcome.COMMITTED]
     is_back = found.direction is Direction.BACK and bool(before)
     if found.old_root == "kept" and is_back and not is_copied(Direction.BACK, _direction(before[-1])):
@@ -89,6 +95,7 @@ def of_run(run: Run, busy: bool) -> Status:
     begun = next((record for record in records if record["event"] == Event.BEGUN), {})
     outcome = run.outcome() or {}
     state, direction = _state(outcome, records, busy), _direction(run)
+    names.learn(names_in(run.inventory() or {}))
     return Status(
         state=state,
         run=run.number,
@@ -108,7 +115,15 @@ def of_run(run: Run, busy: bool) -> Status:
         frees=frees(run),
         began=locality.moment(begun.get("at")),
         ended=locality.moment(outcome.get("at")),
+        unit=_unit(run),
     )
+
+
+def _unit(run: Run) -> str:
+    """The engine's, as the run's plan has it; the usual one of a plan that cannot be read."""
+    with suppress(JournalError, KeyError, TypeError):
+        return str(run.plan()["plan"]["service"])
+    return SERVICE
 
 
 def _counted(run: Run, direction: Direction) -> Mapping[str, int]:

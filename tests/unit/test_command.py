@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import command, handover, sibling, standing, wording
+from entrypoint import command, handover, names, sibling, standing, wording
 from entrypoint import log as logging
 from entrypoint.cli import VERBS
+from entrypoint.inventory import Container, Inventory, Status, names_in
 
 CONTAINER = "docker run --rm --privileged --pid=host relocator"
 
@@ -71,6 +72,19 @@ def test_a_name_of_the_image_is_quoted_and_no_control_is_passed_on(monkeypatch: 
 )
 def test_a_path_is_the_hosts(text: str, told: str) -> None:
     assert command.told(text).endswith(told)
+
+
+def test_what_has_a_name_is_not_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_known", {})
+    one, other, image, volume = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)
+    text = f"Cannot restart container {one}: {other}, sha256:{image}, volume {volume}"
+    assert command.told(text) == text
+    container = Container(one, "db", f"sha256:{image}", Status.EXITED, "no", False, "")
+    held = Inventory("ID", "overlay2", "graphdriver", (container,), {f"sha256:{image}": "app:1 app:latest"},
+                     {volume: "local"}, {other: "backend bridge"}, {})  # fmt: skip
+    names.learn(names_in(held.to_json()))
+    assert command.told(text) == f"Cannot restart container db: backend, app:1, volume {volume}"
+    assert command.told_all({"reason": one, "diff": one}) == {"reason": "db", "diff": one}
 
 
 def test_events_are_told_so_in_a_pipe_and_on_a_terminal_but_for_what_files_hold() -> None:

@@ -126,7 +126,7 @@ CASES: tuple[Case, ...] = (
     (interrupted, UnitState.INACTIVE, State.INTERRUPTED, 130, ("interrupted", "Nothing was changed.")),
     (cut_off, UnitState.FAILED, State.CUT_OFF, 5,
      ("cut off in the phase `final sync`", "started again by the host", "docker info", "the same command again")),
-    (handed_over, UnitState.FAILED, State.CUT_OFF, 5, ("cut off in the phase `pre-copy`", "docker info")),
+    (handed_over, UnitState.FAILED, State.CUT_OFF, 5, ("cut off in the phase `hand-over`", "docker info")),
     (abandoned, UnitState.INACTIVE, State.ABANDONED, 130,
      ("before the engine was stopped", "not touched", "An unfinished copy is in /new")),
 )  # fmt: skip
@@ -299,6 +299,22 @@ def test_what_comes_back_is_not_guessed(journal: Journal, facts: dict[str, Any])
     assert status.of_run(run, busy=False).frees is None
     run.save_plan({"plan": replace(make_plan(), **facts).to_json()})
     assert status.of_run(run, busy=False).frees is None
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_why_an_engine_does_not_start_is_told_where_it_does_not(
+    journal: Journal, systemd: FakeSystemd, up: bool
+) -> None:
+    """And by its unit's own name."""
+    run = begun(journal)
+    run.save_plan({"plan": make_plan().to_json() | {"service": "moby.service"}})
+    ended(run, Outcome.BROKEN, reason="x", problems=["y"], failed_in="start")
+    systemd.states["moby.service"] = UnitState.ACTIVE if up else UnitState.FAILED
+    found = status.read(journal, systemd)
+    said = sentences.text(found)
+    assert (found.engine_up, "does not start" in said) == (up, not up)
+    assert "moby.service" in said
+    assert "docker.service" not in said
 
 
 def test_waiting_ends_at_once_when_nobody_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:
