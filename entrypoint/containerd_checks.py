@@ -14,7 +14,7 @@ from entrypoint.systemd import RUNNING
 from entrypoint.users import bound
 
 USERS = "containerd-users"
-BY_HAND = "stop docker.socket, docker.service and {unit}, copy {source} there (cp -a), set the root, start them again."
+BY_HAND = "stop {units}, copy {source} there (cp -a), set the root, start them again."
 
 
 def snapshotter(facts: HostFacts) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def nested(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
                 "The data root and containerd's root lie in each other",
                 f"{inner} is in {outer}.",
                 "Move containerd's root out of it by hand first: "
-                + BY_HAND.format(unit=found.service.name, source=found.root),
+                + BY_HAND.format(units=", ".join(one.name for one in (*facts.units, found.service)), source=found.root),
             )
 
 
