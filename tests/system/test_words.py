@@ -152,12 +152,11 @@ def test_the_quick_start_can_be_pasted_and_piped(spoken: Host) -> None:
     block = README.read_text().split("```sh\n")[2].split("```")[0]
     assert block.count("sh relocate") == 6, block
     lines = [f'{line.partition("#")[0].rstrip()}; echo "code=$?"' for line in block.splitlines()]
-    lines = [line.replace("/mnt/data", f"{DISK}/pasted") for line in lines]
-    piped = f"sh relocate plan {DISK}/pasted/new --json 2>/dev/null | head -c 12 | od -c | head -1"
+    lines = [line.replace("/mnt/data/docker", root_of(host)) for line in lines]  # it is there already
+    piped = f"sh relocate plan {DISK}/new --json 2>/dev/null | head -c 12 | od -c | head -1"
     with host.terminal(["sh", "-c", "cd /root && exec sh -i"]) as terminal:
-        terminal.send("\n".join([*lines, piped, "sh relocate script | tail -c 2 | od -c", "exit", ""]))
-        terminal.wait(OUTCOME)
-    shown = terminal.output
+        terminal.send("\n".join([*lines, piped, "sh relocate script | tail -c 2 | od -c", ""]))
+        shown = terminal.expect("\r\n0000002", OUTCOME)
     assert shown.count("\ncode=0") == len(lines), shown
     assert '{   "   v   e   r   s   i   o   n   "   :' in shown
     assert "}  \\n" in shown, shown
