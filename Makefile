@@ -50,7 +50,7 @@ engine-matrix: $(READY) packages ## containerd's image store, drivers, several m
 	CI=1 $(PYTHON) -m pytest $(ENGINE) -m "matrix or not matrix" -s
 
 input-matrix: $(READY) packages ## All bad input, every way to start it, and the file systems it copies to (10 minutes)
-	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,refusals.py hand_over.py copy.py) -m "matrix or not matrix"
+	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,refusals.py hand_over.py copy.py podman.py) -m "matrix or not matrix"
 
 boot-matrix: $(READY) packages ## Boots without the disk, in every way to mount it, and read-only hosts (10 minutes)
 	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,boot_order.py adoption.py immutable.py) \

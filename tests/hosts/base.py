@@ -71,9 +71,12 @@ class Suite:
     release: str = ""  # if the suite is one of Debian's under another name
     has_systemd: bool = True
     keeps_package: bool = False
+    has_docker: bool = True
 
     @property
     def all_packages(self) -> tuple[str, ...]:
+        if not self.has_docker:
+            return (*(package for package in COMMON if package != "docker.io"), *self.packages)
         return (*(COMMON if self.has_systemd else SYSVINIT), *self.packages)
 
 
@@ -86,6 +89,7 @@ SUITES = {
         Suite("forky", CLIENT, apt_options=('Acquire::Check-Valid-Until "false";',)),
         # Two minutes more to build, for cloud-init brings Python along: no test of the default run uses it.
         Suite("cloud", (*CLIENT, "cloud-init", "udev", "e2fsprogs", "fdisk"), release="trixie"),
+        Suite("podman", ("podman", "podman-docker", "crun", "netavark"), release="trixie", has_docker=False),
         Suite("fuse", (*CLIENT, "fuse-overlayfs"), release="trixie"),
         Suite("sysvinit", needs_runc_shim=True, release="bookworm", has_systemd=False),
     )

@@ -157,7 +157,7 @@ def test_the_quick_start_can_be_pasted_and_piped(spoken: Host) -> None:
     with host.terminal(["sh", "-c", "cd /root && exec sh -i"]) as terminal:
         terminal.send("\n".join([*lines, piped, "sh relocate script | tail -c 2 | od -c", ""]))
         shown = terminal.expect("\r\n0000002", OUTCOME)
-    assert shown.count("\ncode=0") == len(lines), shown
+    assert shown.count("code=0") == len(lines), shown
     assert '{   "   v   e   r   s   i   o   n   "   :' in shown
     assert "}  \\n" in shown, shown
 
