@@ -377,11 +377,11 @@ def test_what_cannot_be_removed_is_told(host: Host, journal: Journal, monkeypatc
     one = left(host, journal)
 
     def cannot(self: Removal, _names: list[str]) -> None:
-        self.problems.append("b'x': Operation not permitted")
+        self.problems.append("x: Operation not permitted")
 
     monkeypatch.setattr(Removal, "remove", cannot)
     with pytest.raises(RollbackError) as failed:
         cleanup.remove(host, one, Size(1, 1))
-    assert "Operation not permitted" in failed.value.details
+    assert "/srv/old/x: Operation not permitted" in failed.value.details
     assert failed.value.exit_code == 5
     assert events(one) == ["cleanup"]
