@@ -23,6 +23,7 @@ CODES: dict[type[RelocatorError], int] = {
     errors.SystemdError: 4,
     errors.EngineError: 4,
     errors.CopyError: 4,
+    errors.FullError: 4,
     errors.VerificationError: 4,
     errors.JournalError: 5,
     errors.RollbackError: 5,
