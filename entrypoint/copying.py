@@ -11,12 +11,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from entrypoint import cp, wording
+from entrypoint import cp, timer, wording
 from entrypoint.beneath import Tree
 from entrypoint.bulk import Bulk
 from entrypoint.changes import DIRECTORY, Look, Places
@@ -54,7 +54,8 @@ class Copied:
     `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets; `target`
     is the device and inode of the directory the copy is in. `covered` are the places on which something was mounted
     while the engine ran, which the engine does for volumes with options: what was seen there is not the root's, and
-    what is there by itself has yet to be looked at.
+    what is there by itself has yet to be looked at. `sets` is how often the clock had been set by then; what is
+    read from a record counts from there on. `settled` is since when to look, once nothing changes any more.
     """
 
     layers: frozenset[str]
@@ -62,9 +63,12 @@ class Copied:
     monotonic: float
     target: tuple[int, int] = (0, 0)
     covered: tuple[str, ...] = ()
+    sets: int = field(default_factory=timer.settings)
+    settled: float | None = None
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self) | {"layers": sorted(self.layers)}
+        found = asdict(self) | {"layers": sorted(self.layers)}
+        return {name: value for name, value in found.items() if name not in ("sets", "settled")}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Copied":
@@ -78,9 +82,25 @@ class Copied:
 
     def racy_since(self) -> float:
         """Files changed after this instant (seconds since 1970) are copied again; all, if the clock was set."""
+        if self.settled is not None:
+            return self.settled
         drift = (time.time() - self.since) - (time.monotonic() - self.monotonic)
-        was_set = abs(drift) >= RACY / 2 or self.since > time.time()
+        was_set = self.clock_was_set or abs(drift) >= RACY / 2 or self.since > time.time()
         return 0.0 if was_set else self.since - RACY
+
+    @property
+    def clock_was_set(self) -> bool:
+        """Whether somebody has set the clock since, be it back and forward again: times tell nothing then."""
+        return self.sets != timer.settings()
+
+    def begin_again(self) -> "Copied":
+        """The same, as a pass begins now. The clock's settings are counted before it is looked at, for it may be set
+        between."""
+        return replace(self, sets=timer.settings(), since=time.time(), monotonic=time.monotonic())
+
+    def settle(self) -> "Copied":
+        """The same, with the engine down: a clock that is set from here on hides nothing."""
+        return replace(self, settled=self.racy_since())
 
 
 @dataclass(frozen=True)
@@ -113,7 +133,7 @@ class Copier:
             yield replace(self, source=roots.source, target=roots.target, path=path, one_mount=one_mount)
 
     def _pre_copy(self, record: Unfinished) -> Copied:
-        began = self.noting_mounts(Copied(frozenset(), time.time(), time.monotonic()))
+        began = self.noting_mounts(Copied(frozenset(), 0.0, 0.0).begin_again())
         self.clean_source()
         layers = immutable_layers(self.source)
         excludes = left_out((layer.place for layer in layers), began.covered)
@@ -137,6 +157,13 @@ class Copier:
         replace(record, since=copied.since).write(self.target)
         trace("pre-copy.passed")
         return replace(copied, target=identity(self.target))
+
+    def again(self, copied: Copied) -> Copied:
+        """Look at everything but the layers once more, with the engine up: the clock was set, and hides changes."""
+        with throttled(self.bwlimit), self.confined() as inside:
+            found = inside.passes(replace(copied, since=0.0), Places.read(inside.target / PLACES))
+            flush(inside.target)
+            return found
 
     def clean_source(self) -> None:
         """Write the source's dirty pages to its disk; before anything is read, and after the instant was noted.
@@ -217,7 +244,7 @@ class Copier:
         for number in range(1, MOST_PASSES + 1):
             doing("looking for what has changed meanwhile")
             copied = self.noting_mounts(copied)
-            began = replace(copied, since=time.time(), monotonic=time.monotonic())
+            began = copied.begin_again()
             self.clean_source()
             look = self.look(copied, places, live=True)
             with limits(self.source, self.target, copied.covered) as kept:

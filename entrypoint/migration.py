@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import structlog
 
-from entrypoint import adoption, departure, net, pair
+from entrypoint import adoption, departure, net, pair, renewal
 from entrypoint.discard import discard
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError
@@ -51,6 +51,7 @@ def work(move: Move, journal: Journal, front: Process, steps: Sequence[Step]) ->
             held.enter_context(journal.locked(wait=True))
             if took_over(records):
                 return recover(move, records, steps)
+            renewal.renew(move)
             return forward(move, steps, begun)
         except (RelocatorError, KeyboardInterrupt) as failure:
             return roll_back(move, begun, failure)

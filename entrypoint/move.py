@@ -1,7 +1,7 @@
 """A move under way: its plan and its record, and the host it is done on."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from entrypoint.copying import Copied, Copier
@@ -23,12 +23,16 @@ class Move:
     copied: Copied
     ours: frozenset[str]
     copied_containerd: Copied | None = None
+    renewed: list[Copied] = field(default_factory=list, init=False)
 
     def each(self) -> Iterator[tuple[Copier, Copied]]:
-        """Each root's copier, and what the pre-copy has achieved there."""
-        copied = (self.copied, *([self.copied_containerd] if self.copied_containerd else []))
-        for plan, found in zip(self.plan.each(), copied, strict=True):
+        """Each root's copier, and what the pre-copy has achieved there, or what was achieved after it."""
+        copied = self.renewed or [self.copied, *([self.copied_containerd] if self.copied_containerd else [])]
+        for plan, found in zip(self.plan.each(), tuple(copied), strict=True):
             yield self.copier(plan), found
+
+    def renew(self, copied: Iterable[Copied]) -> None:
+        self.renewed[:] = list(copied)
 
     def copier(self, plan: Plan) -> Copier:
         """For the root of one of the plan's views."""

@@ -200,7 +200,8 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
         save(run, plan, *copies)
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
-        run.append(Event.HANDED_OVER, unit=handover.UNIT)
+        # The worker listens to the clock by now. Without this record it takes it that the clock was set.
+        run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=any(copied.clock_was_set for copied in copies))
     except BaseException as failure:
         if is_at_work(systemd):
             # Interrupted too late: the worker has what it needs, and its copy must not be taken from it.

@@ -13,7 +13,7 @@ verify          a fresh connection: root, inventory, what ran, health   nothing
 from contextlib import suppress
 from typing import Protocol
 
-from entrypoint import adoption, drivers, edits, hold, inventory, limits, pair, restart
+from entrypoint import adoption, drivers, edits, hold, inventory, limits, pair, renewal, restart
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import MoveError, RollbackError, SystemdError, VerificationError
 from entrypoint.inventory import Inventory
@@ -41,6 +41,7 @@ class Freeze:
     def apply(self, move: Move) -> None:
         require_as_planned(move)
         await_ephemeral(move)
+        renewal.renew(move)  # that may have taken minutes
         hold.prepare(move.host, move.plan.every_unit)
         trace("freeze.prepared")
         move.systemd.reload()
@@ -51,6 +52,7 @@ class Freeze:
         move.run.save_inventory(held.to_json())
         trace("freeze.inventoried")
         bring_down(move)
+        renewal.settle(move)
 
     def undo(self, move: Move) -> None:
         bring_up(move)

@@ -55,6 +55,7 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",
     "target.removed": "  the unfinished copy in {target} is removed",
     "giving_up": "! {why}: what was copied {copy}; the engine was not stopped",
+    "clock.set": "! The clock was set: everything is looked at once more, while the engine runs",
     "retry": "  waiting for {waiting_for} ({why})",
 }
 OPTIONAL = {"remedy": "\n      {remedy}", "files": ", {files} files"}

@@ -43,7 +43,7 @@ systemctl restart docker.service
 """
 LOOKS = (("check", TARGET), ("plan", TARGET), ("plan", "--json", TARGET), ("check", "/proc/x"))
 AFTERWARDS = (("status",), ("status", "--json"), ("status", "--html=-"), ("rollback",), ("cleanup",), ("script",))
-PLACES = f"/etc /run /tmp /root /var/lib/relocator /var/log {DISK}"
+PLACES = f"/etc /run /tmp /root /var/lib/relocator {DISK}"
 
 
 def planted(host: Host, flag: str = "", variable: str = "") -> None:

@@ -323,6 +323,10 @@ class FakeCopier(Copier):
 
     calls: Calls = field(default_factory=Calls)
 
+    def again(self, copied: Copied) -> Copied:
+        self.calls.record("again")
+        return copied.begin_again()
+
     def final_sync(self, copied: Copied) -> None:
         self.calls.record("final_sync", tuple(sorted(copied.layers)))
         copytree(self.source, self.target, copy_function=copy2, dirs_exist_ok=True, symlinks=True)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from entrypoint import discard, handover, recovery, relocation
+from entrypoint import discard, handover, recovery, relocation, timer
 from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, SystemdError
 from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.plan import Plan
 from entrypoint.processes import Process
 from entrypoint.record import Run
+from entrypoint.renewal import is_doubtful
 from entrypoint.systemd import UnitState
 from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
 from tests.unit.world import TARGET, make_plan, snapshot
@@ -81,6 +82,23 @@ def test_a_good_attempt_hands_over_what_the_worker_needs(attempt: Attempt) -> No
     assert (Process(**stored["front"]), stored["copied"]["layers"]) == (Process.own(), [])
     assert attempt.run.outcome() is None
     assert attempt.calls.made[-1] == ("start_transient", handover.UNIT)
+
+
+@pytest.mark.usefixtures("_copies")
+@pytest.mark.parametrize("is_set", [True, False])
+def test_the_worker_is_told_of_a_clock_that_was_set_until_it_listened_itself(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, is_set: bool
+) -> None:
+    """The last instant at which it may be set unseen by the worker is when this returns."""
+
+    def hand_over(*_: object) -> None:
+        if is_set:
+            monkeypatch.setattr(timer._watch, "_seen", timer.settings() + 1)
+
+    monkeypatch.setattr(handover, "hand_over", hand_over)
+    assert attempt() is ExitCode.HANDED_OVER
+    assert attempt.run.records()[-1]["clock_set"] is is_set
+    assert is_doubtful(attempt.run) is is_set
 
 
 @pytest.mark.usefixtures("_copies")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import containerd_config, daemon_config, migration, net, pair, restart, standstill, steps
+from entrypoint import containerd_config, daemon_config, handover, migration, net, pair, restart, standstill, steps
 from entrypoint.containerd import BLOBS, DATABASE
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.copying import Copied, identity
@@ -21,6 +21,7 @@ from entrypoint.journal import Journal
 from entrypoint.ordering import IMAGES, ordering_drop_in
 from entrypoint.plan import Plan
 from entrypoint.processes import Process
+from entrypoint.record import Event
 from entrypoint.settings import Kind, Setting
 from entrypoint.steps import Step, steps_of
 from entrypoint.systemd import UnitState
@@ -188,6 +189,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     journal.prepare()
     copied = Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))
     move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls=calls)
+    move.run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=False)
     return World(host, calls, daemon, systemd, journal, move, before)
 
 
