@@ -20,6 +20,7 @@ SERVICE = "docker.service"
 PID_FILE = "/run/docker.pid"
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 ANSWER = 5.0  # seconds
+LISTENS = "00010000"  # __SO_ACCEPTCON
 
 
 def find(host: Host, systemd: Systemd, engine_socket: Path) -> Unit:
@@ -54,7 +55,32 @@ def _pids(host: Host, engine_socket: Path) -> Iterator[int]:
         if (listening := listener(engine_socket)) > HOST_PID:
             yield listening
     with suppress(OSError, ValueError):
-        yield int(host.path(host.resolve(PID_FILE)).read_text())
+        noted = int(host.path(host.resolve(PID_FILE)).read_text())
+        if has_socket(host, noted, engine_socket):
+            yield noted
+
+
+def has_socket(host: Host, pid: int, engine_socket: Path) -> bool:
+    """Whether a process has a listening socket open. An engine that keeps its number elsewhere may have left an old
+    file, and the number in it may be that of any service by now. Believed where the kernel does not tell the socket."""
+    wanted = host.resolve(f"/{engine_socket.relative_to(host.root)}")
+    found = {inode for inode, path in _listening() if path == str(wanted) or host.resolve(path) == wanted}
+    return not found or not found.isdisjoint(_sockets(pid))
+
+
+def _listening() -> Iterator[tuple[str, str]]:
+    """The listening sockets that have a name, in the host's network: inode and path (proc_net(5))."""
+    for line in Path(f"/proc/{HOST_PID}/net/unix").read_text(errors="replace").splitlines()[1:]:
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[3] == LISTENS and fields[7].startswith("/"):
+            yield fields[6], fields[7]
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    """The inodes of those that a process has open."""
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            yield os.readlink(handle).removeprefix("socket:[").removesuffix("]")
 
 
 def listener(engine_socket: Path) -> int:
