@@ -3,7 +3,8 @@
 import os
 
 from entrypoint.comparison import Comparison, require_none
-from entrypoint.copying import Copied, Copier
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier
 from entrypoint.errors import CopyError
 from entrypoint.interruption import pool
 from entrypoint.layers import immutable_layers

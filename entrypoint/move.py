@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from entrypoint.copying import Copied, Copier
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory
 from entrypoint.plan import Direction, Plan

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from entrypoint import handover
-from entrypoint.copying import Copied
+from entrypoint.copied import Copied
 from entrypoint.engine import Engine, socket_of
 from entrypoint.errors import ExitCode, JournalError, PreflightError, RelocatorError, SystemdError
 from entrypoint.host import Host

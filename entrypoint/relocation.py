@@ -31,7 +31,8 @@ from entrypoint import (
 )
 from entrypoint import plan as planning
 from entrypoint.adoption import Adoptable
-from entrypoint.copying import Copied, Copier, identity
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier, identity
 from entrypoint.discard import discard
 from entrypoint.errors import ExitCode, FullError, Interrupted, MoveError, PreflightError, RelocatorError
 from entrypoint.facts import HostFacts, gather

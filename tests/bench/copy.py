@@ -18,7 +18,8 @@ from typing import TypeVar
 import entrypoint.__main__
 from entrypoint import log
 from entrypoint.changes import Places
-from entrypoint.copying import Copied, Copier
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier
 from entrypoint.unfinished import PLACES, Unfinished
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint.copying import Copied
+from entrypoint.copied import Copied
 from entrypoint.exclusions import covered_now
 from entrypoint.filesystem import mounts
 from entrypoint.roots import measure

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint import timer
-from entrypoint.copying import Copied
+from entrypoint.copied import Copied
 from tests.hosts import Disk
 from tests.unit.data_root import VOLUME, Roots, make_roots
 

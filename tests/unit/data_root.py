@@ -13,7 +13,8 @@ from pathlib import Path
 from entrypoint import log
 from entrypoint.changes import Places
 from entrypoint.comparison import Comparison, require_equal
-from entrypoint.copying import Copied, Copier
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier
 from entrypoint.layers import DRIVERS, MERGING, content
 from entrypoint.transfer import Sent
 from entrypoint.unfinished import NAME, PLACES, Unfinished

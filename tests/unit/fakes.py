@@ -17,7 +17,8 @@ from typing import Any
 
 from entrypoint import dependents, hold, pair, programs
 from entrypoint.containerd_config import root_in
-from entrypoint.copying import Copied, Copier
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier
 from entrypoint.engine import Engine, EngineInfo
 from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdError
 from entrypoint.host import Host

@@ -10,7 +10,8 @@ import pytest
 
 from entrypoint import adoption, finished, holdings, outline, plan, preflight, sentences
 from entrypoint.adoption import ADOPT, Adoptable
-from entrypoint.copying import Copied, identity
+from entrypoint.copied import Copied
+from entrypoint.copying import identity
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import existing_ancestor

@@ -11,7 +11,8 @@ from entrypoint import adoption, adoption_checks, net, outline, plan, preflight
 from entrypoint.adoption import ADOPT, Adoptable, Along
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_holdings import ContainerdHoldings
-from entrypoint.copying import Copied, identity
+from entrypoint.copied import Copied
+from entrypoint.copying import identity
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.facts import HostFacts
 from entrypoint.finished import Finished

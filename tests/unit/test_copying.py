@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.copied import Copied
 from entrypoint.copying import (
     SMALL_ENOUGH,
-    Copied,
     Copier,
     identity,
     is_enough,

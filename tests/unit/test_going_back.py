@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint import finished, intact, outline, rollback
-from entrypoint.copying import Copied, identity
+from entrypoint.copied import Copied
+from entrypoint.copying import identity
 from entrypoint.edits import content
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.file_edit import FileEdit

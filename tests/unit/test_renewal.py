@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint import handover, recovery, timer
-from entrypoint.copying import Copied, Copier
+from entrypoint.copied import Copied
+from entrypoint.copying import Copier
 from entrypoint.errors import ExitCode
 from entrypoint.record import Event
 from tests.unit.world import World, make_world, make_world_of_two

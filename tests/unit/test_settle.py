@@ -57,6 +57,7 @@ def test_a_run_that_has_ended_is_left_alone(world: World) -> None:
 
 
 def test_a_run_cut_off_before_the_hand_over_is_called_interrupted_and_keeps_its_copy(world: World) -> None:
+    world.move.run.file.unlink()
     world.move.run.append(Event.BEGUN)
     assert settle(world) is ExitCode.INTERRUPTED
     assert (world.outcome["outcome"], world.outcome["left"]) == (Outcome.INTERRUPTED, KEPT)

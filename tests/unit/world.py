@@ -12,7 +12,8 @@ import pytest
 from entrypoint import containerd_config, daemon_config, handover, migration, net, pair, restart, standstill, steps
 from entrypoint.containerd import BLOBS, DATABASE
 from entrypoint.containerd_move import ContainerdMove
-from entrypoint.copying import Copied, identity
+from entrypoint.copied import Copied
+from entrypoint.copying import identity
 from entrypoint.engine import Engine
 from entrypoint.errors import ExitCode
 from entrypoint.file_edit import FileEdit
