@@ -4,6 +4,7 @@ changes while the passes run is not missed."""
 import io
 import mmap
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import bulk, changes, content, copying, filesystem, log, unfinished
+from entrypoint import bulk, changes, content, copying, filesystem, log, progress, unfinished
 from entrypoint import log as logging
 from entrypoint.comparison import Comparison
 from entrypoint.copying import Copier
@@ -66,6 +67,25 @@ def test_a_terminal_is_told_what_takes_long_after_the_copy(
     shown = capsys.readouterr().out
     for what in ("flushing what was copied", "looking for what has changed", "comparing the copy with the source"):
         assert f"  {what}" in shown
+
+
+def test_a_copy_that_is_gone_on_with_is_told_from_where_it_is_to_its_end(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a whole attempt all but the files in no shard is there: what is told first is nearly the end."""
+    roots.pre_copy()
+    record = unfinished.Unfinished.read(roots.target)
+    assert record is not None
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    logging.configure(stream := io.StringIO(), human=True)
+    roots.copier.pre_copy(record)
+    logging.configure()
+    told = [int(one) for one in re.findall(r"(\d+) %", stream.getvalue())]
+    assert told[-1] == 100
+    assert 50 < told[0] < 100, told
+    assert 100 not in told[:-1]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
