@@ -17,7 +17,7 @@ DOCKER = """#!/bin/sh
 echo "$*" >>"{here}/asked"
 case $1 in
     run) for word; do last=$word; done; read -r code rest <"{here}/codes"; sed -i '1d' "{here}/codes"
-         echo "said by $last"; exit "$code" ;;
+         echo "said by $last"; [ ! -e "{here}/interrupt" ] || kill -INT "$PPID"; exit "$code" ;;
     context) cat "{here}/context" 2>/dev/null || exit 1 ;;
     version) [ ! -e "{here}/down" ] || {{ cat "{here}/down" >&2; exit 1; }} ;;
     inspect) cat "{here}/running" 2>/dev/null || exit 1 ;;
@@ -141,6 +141,26 @@ def test_a_client_that_lost_its_container_waits_for_it(desk: Desk) -> None:
     desk.put("running", "true\n")
     desk.put("waited", "3\n")
     assert desk.run("/new", codes="1")[0] == 3
+
+
+@pytest.mark.parametrize("words", [("/new",), ("check", "/new"), ("status",)])
+def test_an_interrupt_is_told_on_a_line_of_its_own_with_what_was_changed(desk: Desk, words: tuple[str, ...]) -> None:
+    """The client goes with the interrupt, and with it whatever the container says."""
+    desk.put("interrupt", "")
+    desk.put("running", "true\n")
+    desk.put("waited", "130\n")
+    code, said = desk.run(*words, codes="1")
+    assert (code, said.splitlines()[-1]) == (130, "Interrupted. Nothing was changed.")
+    assert "removed" not in said
+
+
+def test_an_interrupt_that_comes_too_late_is_no_interrupt_of_the_move(desk: Desk) -> None:
+    desk.put("interrupt", "")
+    desk.put("running", "true\n")
+    desk.put("waited", "10\n")
+    desk.hand_over()
+    code, said = desk.run("/new", codes="1")
+    assert (code, "the move goes on" in said, "Nothing was changed" in said) == (10, True, False)
 
 
 def test_a_client_that_lost_its_engine_follows_all_the_same(desk: Desk) -> None:

@@ -144,6 +144,9 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "a misspelt verb": (("stauts",), "Did you mean `status`?"),
     "a verb in capitals": (("CHECK", GOOD), "Did you mean `check`?"),
     "an option without dashes": (("version",), "Did you mean `--version`?"),
+    "another name of a verb": (("move", GOOD), "Did you mean `run`?"),
+    "another name of a way back": (("undo",), "Did you mean `rollback`?"),
+    "a word alone": (("newdisk",), "The verbs are run, plan,"),
     "two verbs": (("plan", "check", GOOD), "unexpected extra argument"),
     "the worker by hand": (("worker", "000001"), "by systemd"),
     "a worker elsewhere": (("worker", "../../../../etc"), "by systemd"),
@@ -240,6 +243,9 @@ TERMINALS = {
 PINNED = "-v", "/:/host:rslave"
 GIVEN = {
     "nothing": Case((GOOD,), 2, "--privileged --pid=host", ("--rm",)),
+    "nothing, wrong words": Case(("new/path",), 2, "absolute path", ("--rm",)),
+    "nothing, no verb": Case(("revert",), 2, "Did you mean `rollback`?", ("--rm",)),
+    "nothing, a question": Case(("-h",), 0, "Usage: relocator", ("--rm",)),
     "privileges alone": Case((GOOD,), 2, "no view of the host's processes", ("--rm", "--privileged")),
     "the processes alone": Case((GOOD,), 2, "lacks SYS_ADMIN, SYS_PTRACE", ("--rm", "--pid=host")),
     "everything, but not root": Case((GOOD,), 2, "does not run as root", (*ATTACHED, "--user=1000")),
