@@ -33,6 +33,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from entrypoint.command import told_all
 from entrypoint.discretion import discreet
 from entrypoint.errors import JournalError
 from entrypoint.filesystem import atomic_write
@@ -120,7 +121,7 @@ class Run:
         """Add a record; it is on the disk when this returns."""
         if event in (Event.ROLLBACK, Event.OUTCOME):
             self.room.unlink(missing_ok=True)
-        said = {key: discreet(facts[key]) for key in SAID if key in facts}
+        said = {key: told_all(discreet(facts[key])) for key in SAID if key in facts}
         line = json.dumps({"at": time.time(), "event": event, **facts, **said}) + "\n"
         self._with_room(lambda: self._append(line.encode()))
 

@@ -11,6 +11,7 @@ from entrypoint import command, handover, names, sibling, standing, wording
 from entrypoint import log as logging
 from entrypoint.cli import VERBS
 from entrypoint.inventory import Container, Inventory, Status, names_in
+from entrypoint.record import Event, Outcome, Run
 
 CONTAINER = "docker run --rm --privileged --pid=host relocator"
 
@@ -116,3 +117,17 @@ def test_no_text_names_a_verb_that_there_is_not() -> None:
     for place in Path(wording.__file__).parent.glob("*.py"):
         for found in re.finditer(r"(?:[:(;`]|also|with) relocator [^\s.,]+", place.read_text()):
             assert known.search(found[0]), f"{place.name}: {found[0]}"
+
+
+def test_the_journal_has_it_so_too_for_the_script_reads_it_where_no_engine_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(names, "_known", {"1" * 64: "db"})
+    run = Run(tmp_path)
+    reason = f"Cannot restart container {'1' * 64}: '/proc/1/root/mnt/x'. See: relocator status"
+    run.append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, reason=reason, problems=[reason], root="/proc/1/root")
+    (record,) = run.records()
+    assert (
+        record["reason"] == record["problems"][0] == f"Cannot restart container db: '/mnt/x'. See: {CONTAINER} status"
+    )
+    assert record["root"] == "/proc/1/root"  # what is a path and no text stays what it is
