@@ -10,11 +10,6 @@ single name, and not if it is a link, which comes to the same and takes longer.
 import ctypes
 import errno
 import os
-import stat
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 # The two constants of this wall: without them the kernel would follow links.
 NO_LINKS = os.O_NOFOLLOW
@@ -28,6 +23,7 @@ MISSING = (errno.ENOSYS, errno.EPERM, errno.EINVAL)  # no openat2, or a filter t
 CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ESTALE,
            errno.EXDEV, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EAGAIN)  # fmt: skip
 _LIBC = ctypes.CDLL(None, use_errno=True)
+# Nothing is imported here that a program of a few thousand files would wait for (tree_copier.py).
 
 
 class _How(ctypes.Structure):
@@ -38,27 +34,19 @@ class _How(ctypes.Structure):
 
 def open_beneath(root: int, name: bytes, flags: int = FOLDER) -> int:
     """A descriptor for a name relative to the directory `root`; the last part is no link either. Raises OSError."""
-    todo = _pieces(name)
-    folder, is_ours = root, False
-    while True:
-        piece, rest = next(todo)
-        try:
-            handle = _open(folder, piece, FOLDER if rest else flags)
-        finally:
-            if is_ours:
-                os.close(folder)
-        if not rest:
-            return handle
-        folder, is_ours = handle, True
-
-
-def _pieces(name: bytes) -> Iterator[tuple[bytes, bool]]:
-    """A name in pieces that the kernel takes, each with whether more follow."""
-    while len(name) > LONGEST:
+    folder = root
+    while len(name) > LONGEST:  # in pieces that the kernel takes
         cut = name.rindex(b"/", 0, LONGEST)
-        yield name[:cut], True
-        name = name[cut + 1 :]
-    yield name or b".", False
+        folder, name = _next(root, folder, name[:cut], FOLDER), name[cut + 1 :]
+    return _next(root, folder, name or b".", flags)
+
+
+def _next(root: int, folder: int, name: bytes, flags: int) -> int:
+    try:
+        return _open(folder, name, flags)
+    finally:
+        if folder != root:
+            os.close(folder)
 
 
 def _open(folder: int, name: bytes, flags: int) -> int:
@@ -124,55 +112,6 @@ def without_proc() -> None:
     """From here on this program has one thread, and no /proc."""
     global _HAS_PROC
     _HAS_PROC = False
-
-
-class Tree:
-    """A directory as the root of all that is asked here; names are bytes relative to it, and empty for itself."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self.root)
-
-    @contextmanager
-    def folder(self, name: bytes) -> Iterator[int]:
-        """A directory's descriptor. Raises OSError, also if the name is a link by now."""
-        handle = open_beneath(self.root, name)
-        try:
-            yield handle
-        finally:
-            os.close(handle)
-
-    @contextmanager
-    def above(self, name: bytes) -> Iterator[tuple[int, bytes]]:
-        """The descriptor of the directory that a name is in, and its last part; the root is in itself."""
-        where, _, last = name.rpartition(b"/")
-        if not where:
-            yield self.root, last or b"."
-            return
-        with self.folder(where) as handle:
-            yield handle, last
-
-    def status(self, name: bytes) -> os.stat_result:
-        with self.above(name) as (folder, last):
-            return os.stat(last, dir_fd=folder, follow_symlinks=False)
-
-    def found(self, name: bytes) -> os.stat_result | None:
-        """The same, or nothing if there is nothing by this name."""
-        try:
-            return self.status(name)
-        except OSError as error:
-            if error.errno in CHANGED:
-                return None
-            raise
-
-    def has_directory(self, name: bytes) -> bool:
-        status = self.found(name)
-        return status is not None and stat.S_ISDIR(status.st_mode)
-
-    def names(self, name: bytes) -> list[bytes]:
-        """What a directory holds."""
-        with self.folder(name) as handle, os.scandir(handle) as listing:
-            return [os.fsencode(entry.name) for entry in listing]
 
 
 def join(where: bytes, name: bytes) -> bytes:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from entrypoint import cp
-from entrypoint.beneath import CHANGED, Tree, join
+from entrypoint.beneath import CHANGED, join
 from entrypoint.changes import Change, Look, Places
 from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
 from entrypoint.confinement import Roots
@@ -28,6 +28,7 @@ from entrypoint.log import log
 from entrypoint.progress import Progress, doing, progress
 from entrypoint.shards import Shard, Shards
 from entrypoint.transfer import Transfer
+from entrypoint.tree import Tree
 from entrypoint.unfinished import Unfinished
 from entrypoint.wording import size as in_words
 

@@ -20,10 +20,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoint.beneath import CHANGED, Tree, join
+from entrypoint.beneath import CHANGED, join
 from entrypoint.confinement import place
 from entrypoint.filesystem import atomic_write, read_ours
 from entrypoint.host import polite_command, stream
+from entrypoint.tree import Tree
 
 DIRECTORY = b"d"
 

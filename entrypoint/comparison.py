@@ -17,9 +17,10 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoint.beneath import CHANGED, Tree, join, place
+from entrypoint.beneath import CHANGED, join, place
 from entrypoint.entries import LABEL, attributes, open_file
 from entrypoint.errors import CopyError
+from entrypoint.tree import Tree
 
 SHOWN = 20  # differences that are shown; more say nothing new
 BLOCK = 1 << 20

@@ -17,9 +17,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint.beneath import Tree
 from entrypoint.host import HOST_PID
 from entrypoint.log import log
+from entrypoint.tree import Tree
 
 NAMESPACES = ("/proc/self/ns/mnt", f"/proc/{HOST_PID}/ns/mnt")
 PLACE = b"/mnt"  # in every image, and a mount needs no more

@@ -16,7 +16,6 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from entrypoint import cp, wording
-from entrypoint.beneath import Tree
 from entrypoint.bulk import Bulk
 from entrypoint.changes import DIRECTORY, Look, Places
 from entrypoint.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
@@ -33,6 +32,7 @@ from entrypoint.shards import cut
 from entrypoint.throttle import throttled
 from entrypoint.trace import trace
 from entrypoint.transfer import Sent, Transfer
+from entrypoint.tree import Tree
 from entrypoint.unfinished import PLACES, Unfinished, this_boot
 from entrypoint.warming import warm
 

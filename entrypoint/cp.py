@@ -14,11 +14,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from entrypoint.beneath import Tree
 from entrypoint.confinement import place, space_of
 from entrypoint.errors import CopyError, FullError
 from entrypoint.host import HOST_ROOT, Result, polite_command, run
 from entrypoint.throttle import COPIER, await_turn
+from entrypoint.tree import Tree
 
 TOLD = 10  # lines
 NO_SPACE_HINTS = ("No space left on device", "Disk quota exceeded")

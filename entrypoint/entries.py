@@ -15,8 +15,6 @@ import os
 import stat
 import struct
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar
 
 from entrypoint import beneath
 from entrypoint.beneath import NO_LINKS, place
@@ -44,7 +42,6 @@ FORGOING = (
     FIXED,
 )  # what a file system may lack: first C and D, then all but i and a
 _LIBC = ctypes.CDLL(None, use_errno=True)
-T = TypeVar("T")
 
 
 class Turned(OSError):
@@ -127,15 +124,15 @@ def set_mode(folder: int, name: bytes, mode: int) -> None:
         os.close(looked)
 
 
-def made(folder: int, name: bytes, make: Callable[[], T]) -> T:
-    """What `make` makes; whatever is at its place goes first, but no directory."""
+def made(folder: int, name: bytes, make: Callable[[], int | None]) -> int:
+    """What `make` makes, and its descriptor if it opens one; whatever is at its place goes first, but no directory."""
     try:
-        return make()
+        return make() or 0
     except FileExistsError:
         unlink(folder, name)
     except PermissionError:
         loosen(folder)
-    return make()
+    return make() or 0
 
 
 def unlink(folder: int, name: bytes) -> None:
@@ -144,25 +141,34 @@ def unlink(folder: int, name: bytes) -> None:
         os.unlink(name, dir_fd=folder)
     except PermissionError:
         loosen(folder)
-        with suppress(OSError):
-            handle = os.open(name, TO_READ, dir_fd=folder)
-            try:
-                loosen(handle)
-            finally:
-                os.close(handle)
+        _loosen_file(folder, name)
         os.unlink(name, dir_fd=folder)
+
+
+def _loosen_file(folder: int, name: bytes) -> None:
+    """What is none has no such attribute."""
+    try:
+        handle = open_file(folder, name)
+    except OSError:
+        return
+    try:
+        loosen(handle)
+    finally:
+        os.close(handle)
 
 
 def copy_content(ours: int, theirs: int, status: os.stat_result) -> None:
     """The bytes of a file; a hole stays one, and what was set aside beyond the end is set aside again."""
-    size = status.st_size
-    if size and not _cloned(ours, theirs, status.st_dev):
-        if BLOCK * status.st_blocks < size:
+    size, taken = status.st_size, BLOCK * status.st_blocks
+    is_cloned = bool(size) and _cloned(ours, theirs, status.st_dev)
+    if size and not is_cloned:
+        if taken < size:
             _copy_sparse(ours, theirs, size)
         else:
             _copy_range(ours, theirs, 0, size)
-    if BLOCK * status.st_blocks > size + (1 << 20):  # more than any file system's own foresight for a small file
-        _set_aside(theirs, BLOCK * status.st_blocks)
+    # More than any file system's own foresight for a small file; or a clone, which shares only what was written.
+    if taken > size + (1 << 20) or (is_cloned and taken >= size):
+        _set_aside(theirs, taken)
 
 
 _apart: set[int] = set()

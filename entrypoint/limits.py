@@ -19,13 +19,13 @@ from functools import cached_property
 from pathlib import Path
 
 from entrypoint import cp
-from entrypoint.beneath import Tree
 from entrypoint.errors import MoveError
 from entrypoint.host import QUICK, run
 from entrypoint.inventory import Container
 from entrypoint.layers import DRIVER, immutable_layers, mounts
 from entrypoint.log import log
 from entrypoint.projects import Quota, give, project_of, quota_of, take
+from entrypoint.tree import Tree
 
 # Below what the engine gives ids to directories, and to which; where it maps users, in a directory with their numbers.
 # Volumes come last, and so get the highest: every engine looks at those when it asks itself which id comes next.

@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrypoint import cp
-from entrypoint.beneath import CHANGED, Tree, join
+from entrypoint.beneath import CHANGED, join
 from entrypoint.changes import DIRECTORY, Change, Look
 from entrypoint.comparison import LeftOut
 from entrypoint.entries import dress_folder, made, unlink
 from entrypoint.errors import CopyError
 from entrypoint.interruption import pool
 from entrypoint.removal import remove_beneath
+from entrypoint.tree import Tree
 from entrypoint.tree_copier import FULL, TreeCopier
 
 BATCH = 300  # names for one program; starting one takes as long as copying some hundreds of small files

@@ -13,7 +13,6 @@ import errno
 import os
 import stat
 import sys
-from dataclasses import dataclass, field
 
 from entrypoint import beneath
 from entrypoint.beneath import CHANGED, FOLDER, join, open_beneath
@@ -24,7 +23,6 @@ DEEPEST = 100  # names below each other; each holds two descriptors and a call o
 NEW_NAMESPACE = 0x20000  # CLONE_NEWNS
 
 
-@dataclass
 class TreeCopier:
     """Source and target are open directories; `said` is what could not be copied, a line each.
 
@@ -32,13 +30,11 @@ class TreeCopier:
     (`live`), what goes or changes is passed over.
     """
 
-    source: int
-    target: int
-    links: bool = False
-    live: bool = True
-    said: list[str] = field(default_factory=list)
-    _firsts: dict[int, bytes] = field(default_factory=dict)
-    _deep: list[bytes] = field(default_factory=list)
+    def __init__(self, source: int, target: int, *, links: bool = False, live: bool = True) -> None:
+        self.source, self.target, self.links, self.live = source, target, links, live
+        self.said: list[str] = []
+        self._firsts: dict[int, bytes] = {}
+        self._deep: list[bytes] = []
 
     def tree(self, name: bytes) -> None:
         """A directory with all that it holds, but for what another file system holds."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint import beneath
-from entrypoint.beneath import FOLDER, Tree, open_beneath
+from entrypoint.beneath import FOLDER, open_beneath
+from entrypoint.tree import Tree
 
 
 @pytest.fixture(params=["openat2", "by single names"])

@@ -148,7 +148,7 @@ def test_a_mapped_page_that_was_dirty_when_it_was_copied_is_not_missed(roots: Ro
         with pytest.MonkeyPatch.context() as patch:
             for module in (copying, bulk):  # two disks: a flush of the target's leaves the source's pages dirty
                 patch.setattr(module, "flush", lambda path: filesystem.flush(path) if path == roots.source else None)
-            patch.setattr(copying, "RACY", 0.02)
+            patch.setattr("entrypoint.copied.RACY", 0.02)
             time.sleep(0.1)  # the file's time is older than the pass by more than a tick of its clock
             copied = roots.pre_copy()
             page[0] = 3
@@ -248,7 +248,9 @@ def test_no_change_between_two_passes_is_missed(roots: Roots, change: Change) ->
 def test_no_unseen_change_long_before_the_last_pass_is_missed(
     roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "RACY", 0.05)  # a pass over a large root takes minutes, one over this root takes none
+    monkeypatch.setattr(
+        "entrypoint.copied.RACY", 0.05
+    )  # a pass over a large root takes minutes, one over this root takes none
 
     def act() -> None:
         change_unseen(roots.source)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.beneath import Tree
+from entrypoint.tree import Tree
 from entrypoint.tree_copier import TreeCopier
 from tests.hosts import Disk
 from tests.unit.data_root import acl

@@ -1,0 +1,59 @@
+"""A directory as the root of all that is asked below it, by descriptors alone (beneath.py)."""
+
+import os
+import stat
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from entrypoint.beneath import CHANGED, open_beneath
+
+
+class Tree:
+    """A directory as the root of all that is asked here; names are bytes relative to it, and empty for itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.root)
+
+    @contextmanager
+    def folder(self, name: bytes) -> Iterator[int]:
+        """A directory's descriptor. Raises OSError, also if the name is a link by now."""
+        handle = open_beneath(self.root, name)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def above(self, name: bytes) -> Iterator[tuple[int, bytes]]:
+        """The descriptor of the directory that a name is in, and its last part; the root is in itself."""
+        where, _, last = name.rpartition(b"/")
+        if not where:
+            yield self.root, last or b"."
+            return
+        with self.folder(where) as handle:
+            yield handle, last
+
+    def status(self, name: bytes) -> os.stat_result:
+        with self.above(name) as (folder, last):
+            return os.stat(last, dir_fd=folder, follow_symlinks=False)
+
+    def found(self, name: bytes) -> os.stat_result | None:
+        """The same, or nothing if there is nothing by this name."""
+        try:
+            return self.status(name)
+        except OSError as error:
+            if error.errno in CHANGED:
+                return None
+            raise
+
+    def has_directory(self, name: bytes) -> bool:
+        status = self.found(name)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def names(self, name: bytes) -> list[bytes]:
+        """What a directory holds."""
+        with self.folder(name) as handle, os.scandir(handle) as listing:
+            return [os.fsencode(entry.name) for entry in listing]
