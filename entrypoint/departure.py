@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import EngineError
-from entrypoint.inventory import ALIVE, Container
+from entrypoint.inventory import Container, Status
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.move import Move
@@ -52,7 +52,8 @@ def await_others(move: Move) -> None:
 
 
 def staying(containers: Iterable[Container], ours: frozenset[str]) -> Iterable[Container]:
-    """Those of this image that run; one with --rm has left when it is removed, for its client waits for that."""
+    """Those of this image that run; one with --rm leaves by being removed, for its client waits for that."""
     for one in containers:
-        if one.is_relocator and one.id not in ours and (one.status in ALIVE or one.auto_remove):
+        is_leaving = one.auto_remove and one.status is not Status.CREATED
+        if one.is_relocator and one.id not in ours and (one.is_alive or is_leaving):
             yield one

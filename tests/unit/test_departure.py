@@ -125,6 +125,7 @@ def test_the_engines_stop_is_no_interrupt_by_a_person(
         (OTHER, True),
         (replace(OTHER, status=Status.EXITED), False),
         (replace(OTHER, status=Status.EXITED, auto_remove=True), True),
+        (replace(OTHER, status=Status.CREATED, auto_remove=True), False),
         (replace(OTHER, is_relocator=False), False),
         (replace(OTHER, id="ours"), False),
     ],
