@@ -143,7 +143,7 @@ def test_the_loop_over_many_hosts_moves_one_and_passes_over_one_that_is_there(no
 
 
 def test_status_waits_for_the_end_of_the_hand_over(nomad: Nomad) -> None:
-    """Asked while the engine goes down it dies with it, as every container does; asked again it tells the end."""
+    """Asked while the engine goes down it ends with 10, or finds no engine; asked again it tells the end."""
     target = nomad.next_target()
     assert relocator(nomad.host, target).returncode == 10
     deadline = time.monotonic() + 120
