@@ -11,19 +11,19 @@ is incomplete, in use, or of a newer engine           refused            refused
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint import containerd_config, drivers, loss, target_checks
-from entrypoint.containerd import MANAGED_ROOT, Containerd
+from entrypoint import drivers, loss, target_checks, whole
+from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_holdings import ContainerdHoldings
 from entrypoint.engine import Engine, socket_of
-from entrypoint.errors import EngineError, PreflightError, VerificationError
+from entrypoint.errors import EngineError, VerificationError
 from entrypoint.facts import HostFacts
 from entrypoint.finished import Finished, identities
 from entrypoint.holdings import Holdings, is_root, lacking
 from entrypoint.host import Host
+from entrypoint.intact import roots
 from entrypoint.inventory import Inventory
 from entrypoint.log import log
 from entrypoint.loss import Written
@@ -95,23 +95,14 @@ def look_along(host: Host, facts: HostFacts) -> Along | None:
         return None
     managed = facts.target.resolved / MANAGED_ROOT if found.is_managed else None
     path = own.resolved if own else managed or found.root
-    place = host.path(path)
+    place, elsewhere = host.path(path), bool(found.snapshots_of(facts.engine.driver))
     return Along(
         path=path,
         record=Finished.read(place),
-        holdings=ContainerdHoldings.of(place, live=not (own or managed), elsewhere=_names_snapshots(found)),
+        holdings=ContainerdHoldings.of(place, live=not (own or managed), elsewhere=elsewhere),
         in_use=own is not None and is_in_use(place),
         is_adopted=own is not None,
     )
-
-
-def _names_snapshots(found: Containerd) -> bool:
-    """Whether the configuration says where snapshots are."""
-    with suppress(PreflightError):  # what cannot be read is told by another check
-        return any(
-            containerd_config.snapshots_in(one.content, str(one.path)) for one in (found.config, *found.imported)
-        )
-    return False
 
 
 def lacks(root: Path, along: Along | None, held: Inventory) -> Iterator[tuple[str, str]]:
@@ -145,6 +136,7 @@ def prove(host: Host, plan: Plan) -> None:
         now = engine.inventory()
     lost = [f"container {name}" for key, name in held.containers.items() if now.container(key) is None]
     lost += [f"volume {name}" for name in sorted(held.volumes - now.volumes.keys())]
+    lost += [one.text for one in whole.missing(now, roots(host, plan, is_target=True), live=True)]
     if now.driver != plan.driver or lost:
         details = "\n".join([f"Its storage driver is {now.driver}.", *lost[:20]])
         raise VerificationError("The engine does not hold what the adopted root holds.", details=details)

@@ -84,6 +84,14 @@ class Containerd:
         was = Setting(Kind.TOML, containerd_config.KEY, was=named)
         return Place(file, was, named or containerd_config.DEFAULT_ROOT, said)
 
+    def snapshots_of(self, snapshotter: str) -> str:
+        """Where that keeps its directories, if the configuration says so; what cannot be read is told by a check."""
+        found = ""
+        for file in (self.config, *self.imported):
+            with suppress(PreflightError):
+                found = containerd_config.snapshots_in(file.content, str(file.path), (snapshotter,)) or found
+        return found
+
     @property
     def root_flag(self) -> str:
         """The root that its command line sets, if it does."""

@@ -10,7 +10,7 @@ A flag `--root` wins over the file, and a file that it imports does too (contain
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -77,10 +77,10 @@ def renamed(content: bytes | None, old: str, new: str, place: str) -> bytes | No
     return _checked(_renamed(content.decode("utf-8"), old, new), expected, place, new)
 
 
-def snapshots_in(content: bytes | None, place: str) -> str:
-    """The place that a file gives to the snapshotter; empty if it gives none. Raises PreflightError."""
+def snapshots_in(content: bytes | None, place: str, snapshotters: Collection[str] = SNAPSHOTTERS) -> str:
+    """The place that a file gives to a snapshotter; empty if it gives none. Raises PreflightError."""
     for name, one in _tables(parse(content, place).get("plugins")):
-        if name.rpartition(".")[2] in SNAPSHOTTERS and (path := one.get("root_path")):
+        if name.rpartition(".")[2] in snapshotters and (path := one.get("root_path")):
             return str(path)
     return ""
 

@@ -16,6 +16,7 @@ from entrypoint import (
     service,
     unit_files,
     waking,
+    whole,
 )
 from entrypoint.containerd import Containerd
 from entrypoint.engine import Engine, EngineInfo, socket_of
@@ -30,6 +31,7 @@ from entrypoint.roots import Left, Source, Target, source_at, target_at
 from entrypoint.selinux import SELinux
 from entrypoint.switch import override_path
 from entrypoint.systemd import Systemd, Unit
+from entrypoint.whole import Lack
 from entrypoint.words import text_of
 
 ORDERING = "50-relocator.conf"
@@ -51,7 +53,7 @@ class HostFacts:
     where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
     the root that is in the target, `containerd_left` the same of containerd's. `containerd` is the one that the images
     are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
-    root stays, and is its own target.
+    root stays, and is its own target. `missing` is what the engine holds and is not on its disk.
     """
 
     engine: EngineInfo
@@ -89,6 +91,7 @@ class HostFacts:
     containerd_source: Source | None = None
     containerd_target: Target | None = None
     alone: bool = False
+    missing: tuple[Lack, ...] = ()
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -194,7 +197,8 @@ def gather(
     facts = with_containerd(host, systemd, facts, named, only)
     points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
-    return replace(facts, configured_root=_configured_root(host, facts), waking=files)
+    return replace(facts, configured_root=_configured_root(host, facts), waking=files,
+                   missing=_missing(host, facts, engine_socket))  # fmt: skip
 
 
 def require_engine(host: Host, systemd: Systemd, engine_socket: Path) -> None:
@@ -231,6 +235,20 @@ def resolved(host: Host, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to."""
     absolute = [path for path in paths if path.startswith("/")]
     return tuple(dict.fromkeys((*absolute, *(str(host.resolve(path)) for path in absolute))))
+
+
+def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, ...]:
+    found = facts.containerd
+    named = found.snapshots_of(facts.engine.driver) if found else ""
+    roots = whole.Roots(
+        host.path(facts.source.path) / facts.engine.within,
+        host.path(found.root) if found else None,
+        host.path(host.resolve(named)) if named else None,
+    )
+    if not (lacks := whole.missing(facts.inventory, roots, live=True)):
+        return ()
+    with Engine.opened(engine_socket) as engine:
+        return whole.still(lacks, engine.inventory())
 
 
 def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:

@@ -1,12 +1,12 @@
 """Whether the roots that a move has left are there, whole, and as they were left, as their files tell."""
 
-import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from entrypoint.containerd import BLOBS, DATABASE, MANAGED_ROOT, snapshots
+from entrypoint import whole
+from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.findings import Finding, error, warning
-from entrypoint.holdings import layer_directories
 from entrypoint.host import Host
 from entrypoint.host import run as run_program
 from entrypoint.inventory import Inventory
@@ -16,6 +16,7 @@ from entrypoint.loss import MEASURING
 from entrypoint.plan import Plan
 from entrypoint.record import Event, Run
 from entrypoint.remains import is_same_directory
+from entrypoint.whole import Lack, Roots
 
 
 def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
@@ -25,7 +26,7 @@ def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
         yield error("old-root-gone", "The old root is not there any more", f"{gone[0]} is missing or another one.")
         return
     if lacking := tuple(lacks(host, run, made)):
-        yield error("old-root-incomplete", "The old root is not complete any more", "; ".join(lacking[:5]))
+        yield error("old-root-incomplete", "The old root is not complete any more", f"{'; '.join(lacking[:5])}.")
         return
     for one in made.each():
         if changed := changed_since(host.path(one.source) / one.within, left_at(run)):
@@ -38,34 +39,44 @@ def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
 
 def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     """What the engine held when it left its roots, and is not there now. The files, for no engine can be asked."""
-    source = str(PurePosixPath(made.source, made.within))
-    root, stored = host.path(source), run.inventory()
-    if stored is None:
+    if (stored := run.inventory()) is None:
         return
+    held, left = Inventory.from_json(stored), roots(host, made, is_target=False)
+    if made.alone:  # the data root stayed, and is as it is now
+        kept = [one for one in held.containers if (left.data / f"containers/{one.id}").is_dir()]
+        held = replace(held, containers=tuple(kept), volumes={})
+    left = replace(left, containerd=None) if is_shared(made) else left
+    yield from (one.text for one in whole.missing(held, left))
+
+
+def gone_since(host: Host, run: Run, made: Plan) -> tuple[Lack, ...]:
+    """What was removed from a containerd root that both data roots use: nobody can bring that back."""
+    stored = run.inventory()
+    if stored is None or not is_shared(made):
+        return ()
     held = Inventory.from_json(stored)
-    if made.alone:
-        yield from lacks_of_containerd(host, made, held)
-        return
-    names = [f"containers/{one.id}/config.v2.json" for one in held.containers if not one.is_fleeting]
-    names += [f"volumes/{name}" for name, driver in held.volumes.items() if driver == "local"]
-    if made.is_of_containerd:
-        yield from lacks_of_containerd(host, made, held)
-    else:
-        names += [f"image/{held.driver}/imagedb/content/{image.replace(':', '/')}" for image in held.images]
-    names += layer_directories(root, [one.id for one in held.containers if not one.is_fleeting])
-    yield from (f"{source}/{name} is missing" for name in names if not os.path.lexists(root / name))
+    return tuple(one for one in whole.missing(held, roots(host, made, is_target=False), live=True)
+                 if one.kind in ("container", "image"))  # fmt: skip
 
 
-def lacks_of_containerd(host: Host, made: Plan, held: Inventory) -> Iterator[str]:
-    """Images by the content that they are named for; which snapshot is whose stands in its databases alone.
+def is_shared(made: Plan) -> bool:
+    """Whether both of a move's data roots have their images in a containerd root that stays."""
+    return bool(made.images)
 
-    Nothing is asked of a containerd root that had stayed where it was.
-    """
-    root = made.containerd.source if made.containerd else f"{made.source}/{MANAGED_ROOT}"
-    if made.containerd or host.path(root).exists():
-        names = [DATABASE, f"{snapshots(held.driver)}/metadata.db"]
-        names += [f"{BLOBS}/{image.replace(':', '/')}" for image in held.images]
-        yield from (f"{root}/{name} is missing" for name in names if not os.path.lexists(host.path(root) / name))
+
+def roots(host: Host, plan: Plan, *, is_target: bool) -> Roots:
+    """Where an engine works before a move, or after it."""
+    root = plan.target if is_target else plan.source
+    data, along = host.path(root) / plan.within, plan.containerd
+    if not plan.is_of_containerd:
+        return Roots(data)
+    images = (along.target if is_target else along.source) if along else plan.images or f"{root}/{MANAGED_ROOT}"
+    if not (along or plan.images or host.path(images).is_dir()):
+        return Roots(data)  # its root had stayed, and the plan of an older version does not say where
+    kept = plan.snapshots
+    if along and PurePosixPath(kept).is_relative_to(along.source):
+        kept = str(PurePosixPath(images, PurePosixPath(kept).relative_to(along.source)))
+    return Roots(data, host.path(images), host.path(host.resolve(kept)) if kept else None)
 
 
 def changed_since(root: Path, instant: float) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from entrypoint import layers
+from entrypoint import layers, whole
 from entrypoint.engine import REMAPPED
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
@@ -30,6 +30,17 @@ def subvolumes(facts: HostFacts) -> Iterator[Finding]:
             "A part of the data root is a btrfs subvolume of its own",
             f"Below {facts.source.path}: {shown}. It would be an empty directory in the copy.",
             "Turn it into a directory (cp -a --reflink=always), or move it out of the data root.",
+        )
+
+
+def missing(facts: HostFacts) -> Iterator[Finding]:
+    """What is gone already would be missed after the next start, on whatever root, and the move be blamed for it."""
+    if facts.missing:
+        yield error(
+            "source-incomplete",
+            "Something that the engine holds is not on its disk any more",
+            f"{whole.told(facts.missing)}.",
+            "Restore it, or remove what cannot be mended, and make it anew: docker rm, docker rmi, docker volume rm.",
         )
 
 

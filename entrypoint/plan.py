@@ -41,6 +41,7 @@ class Plan:
     rules, line by line. `containerd` is the move of its root along with this one, `store` where the images are.
     `one_of_managers`: of a swarm, so that an older state must not be returned to the others. `alone`: containerd's root
     moves alone. Then the data root is source and target, where it stays, and `switch` is the edit of containerd's file.
+    `images` is containerd's root where that stays, and `snapshots` where the configuration says that it keeps them.
     """
 
     source: str
@@ -75,6 +76,8 @@ class Plan:
     store: str = GRAPHDRIVER
     one_of_managers: bool = False
     alone: bool = False
+    images: str = ""
+    snapshots: str = ""
 
     @property
     def every_unit(self) -> tuple[str, ...]:
@@ -202,4 +205,12 @@ def make(
         containerd=containerd_move.make(facts, can_link, ends_others),
         store=facts.engine.store,
         one_of_managers=facts.engine.swarm.is_one_of_managers,
+        images=images_in(facts),
+        snapshots=facts.containerd.snapshots_of(facts.engine.driver) if facts.containerd else "",
     )
+
+
+def images_in(facts: HostFacts) -> str:
+    """containerd's root, if the images are in one that stays where it is."""
+    found = facts.containerd
+    return str(found.root) if found and not (found.is_managed or facts.containerd_target) else ""

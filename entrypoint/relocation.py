@@ -160,12 +160,14 @@ def require_as_seen(host: Host, facts: HostFacts) -> None:
         claim.require_as_seen(host, one.target)
 
 
-def begin(run: Run, plan: Plan) -> None:
-    """The first record: from where to where."""
+def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
+    """The first record: from where to where, and what is `gone` and will not be found there."""
     along = {"containerd": [plan.paired.source, plan.paired.target]} if plan.paired else {}
     only = {"only": Only.CONTAINERD} if plan.alone else {}
     first = plan.moved
-    run.begun(source=first.source, target=first.target, direction=plan.direction, boot=this_boot(), **along, **only)
+    also = {"gone": list(gone)} if gone else {}
+    run.begun(source=first.source, target=first.target, direction=plan.direction, boot=this_boot(), **along, **only,
+              **also)  # fmt: skip
 
 
 def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:
@@ -223,10 +225,10 @@ def undone(left: str) -> str:
 
 
 def hand_over_whole(
-    host: Host, systemd: Systemd, run: Run, plan: Plan, expected: dict[str, Any] | None = None
+    host: Host, systemd: Systemd, run: Run, plan: Plan, expected: dict[str, Any] | None = None, gone: Sequence[str] = ()
 ) -> ExitCode:
     """Let the worker point the engine at a root that is whole; `expected` is what it must hold there, if known."""
-    begin(run, plan)
+    begin(run, plan, gone)
     if expected is not None:
         run.save_inventory(expected, "expected")
     try:

@@ -5,7 +5,7 @@ The way back is a move whose target is there already: freeze, switch, start and 
 the same way if it fails. Both roots are complete throughout.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +20,7 @@ from entrypoint import (
     preflight,
     setting_checks,
     settings,
+    whole,
     wording,
 )
 from entrypoint.containerd import MANAGED_ROOT
@@ -41,6 +42,7 @@ from entrypoint.relocation import hand_over_whole, tell
 from entrypoint.remains import Remains, moves
 from entrypoint.standing import our_containers
 from entrypoint.systemd import RUNNING, Systemd
+from entrypoint.whole import Lack
 
 CHECKS = (
     preflight.of_return,
@@ -92,13 +94,20 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
     if not agreed:
         log.info("rollback.asked", agree="relocator rollback --yes")
         return ExitCode.DONE
-    return hand_over_whole(host, systemd, journal.begin(), plan, expected=expected(facts, run, made))
+    gone = intact.gone_since(host, run, made)
+    return hand_over_whole(host, systemd, journal.begin(), plan, expected=expected(facts, run, made, gone),
+                           gone=[one.text for one in gone])  # fmt: skip
 
 
-def expected(facts: HostFacts, run: Run, made: Plan) -> dict[str, Any]:
+def expected(facts: HostFacts, run: Run, made: Plan, gone: Collection[Lack] = ()) -> dict[str, Any]:
     """What the engine must hold then: what it held when it left, and of a data root that stays what it holds now."""
     held = run.inventory() or {}
-    return facts.inventory.with_images(held.get("images", {})).to_json() if made.alone else held
+    if made.alone:
+        return facts.inventory.with_images(held.get("images", {})).to_json()
+    if held and intact.is_shared(made):  # images are where they were, and what was removed of them is nowhere
+        left = Inventory.from_json(held).without(frozenset(one.key for one in gone))
+        return left.with_images(facts.inventory.images).to_json()
+    return held
 
 
 def last_move(journal: Journal) -> Remains:
@@ -150,12 +159,24 @@ def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Fin
         yield error("old-root-removed", "The old root has been removed", f"{made.source}, by `relocator cleanup`.")
     else:
         yield from intact.as_left(host, run, made)
+        yield from gone_since(host, run, made)
     yield from since(facts, run, made)
     if facts.engine.version != made.engine_version:
         yield warning(
             "engine-version",
             "The engine is another version now",
             f"The old root was last used by {made.engine_version}, the engine is {facts.engine.version} now.",
+        )
+
+
+def gone_since(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
+    """What both data roots share is as it is now."""
+    if lacks := intact.gone_since(host, run, made):
+        yield warning(
+            "gone-since",
+            "Something was removed since that the way back cannot bring back",
+            f"It was in {made.images}, which has stayed where it is: {whole.told(lacks)}.",
+            "The old root may list such a container all the same, and cannot start it; then: docker rm NAME",
         )
 
 

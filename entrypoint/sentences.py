@@ -62,13 +62,14 @@ def _committed(status: Status) -> tuple[str, ...]:
         f"{which} {_moved(status)} (run {status.run}).",
         _took(status),
         _verified(status),
+        *(["Not there, as was told before: " + "; ".join(status.gone) + "."] if status.gone else []),
         *_left_behind(status),
     )
 
 
 def _verified(status: Status) -> str:
     counts = ", ".join(f"{count} {kind if count != 1 else kind[:-1]}" for kind, count in status.verified.items())
-    return f"Verified after the start: {counts}, all as before." if counts else ""
+    return f"Verified after the start: {counts}, {'the others' if status.gone else 'all'} as before." if counts else ""
 
 
 def _moved(status: Status) -> str:

@@ -35,6 +35,7 @@ class Status:
     removal of the old root gives back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until
     `told_by` the host. `waiting` are old roots that an earlier run has left, where the last one has left none.
     `unit` is the engine's, and `engine_up` whether it runs now, None while somebody is at work.
+    `gone` is what the old root knew, and nobody could bring back.
     """
 
     state: State
@@ -59,6 +60,7 @@ class Status:
     waiting: tuple[str, ...] = ()
     unit: str = ""
     engine_up: bool | None = None
+    gone: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -116,6 +118,7 @@ def of_run(run: Run, busy: bool) -> Status:
         began=locality.moment(begun.get("at")),
         ended=locality.moment(outcome.get("at")),
         unit=_unit(run),
+        gone=tuple(begun.get("gone", ())),
     )
 
 

@@ -11,11 +11,13 @@ verify          a fresh connection: root, inventory, what ran, health   nothing
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
-from entrypoint import adoption, drivers, edits, hold, inventory, limits, pair, renewal, restart
+from entrypoint import adoption, drivers, edits, hold, inventory, limits, pair, renewal, restart, whole
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import MoveError, RollbackError, SystemdError, VerificationError
+from entrypoint.intact import is_shared, roots
 from entrypoint.inventory import Inventory
 from entrypoint.location import engine_root, is_switched, runs_on
 from entrypoint.log import Phase, log
@@ -94,6 +96,7 @@ class Switch:
             copier.require_target(copied)
         edits.require_unedited(move.host, move.plan.switch)
         require_same_driver(move)
+        require_whole(move)
         for edit in move.plan.waking:
             edits.make(move.host, edit)
         for rule in move.plan.rules:
@@ -187,6 +190,8 @@ def prove(move: Move, before: Inventory | None, *, is_target: bool) -> None:
             pair.prove(move, move.plan.containerd, is_target=is_target)
         if before is not None:
             prove_inventory(move, engine, before)
+            if is_target:
+                require_on_disk(move, engine, before)
 
 
 def await_health(move: Move) -> None:
@@ -222,6 +227,27 @@ def await_ephemeral(move: Move) -> None:
     if not move.plan.remove_ephemeral:
         with Engine.opened(socket_of(move.host)) as engine:
             restart.await_ephemeral(engine, move.ours)
+
+
+def require_whole(move: Move) -> None:
+    """Raises MoveError for what the engine is to hold and would not find: no container has run there yet."""
+    if (wanted := move.expected()) is None:
+        return  # an adopted root says itself what it holds, and was looked at
+    if lacks := whole.lost(wanted, *both_roots(move), live=is_shared(move.plan)):
+        raise MoveError(f"Not all is there in {move.plan.moved.target}.", details=whole.told(lacks))
+
+
+def both_roots(move: Move) -> tuple[whole.Roots, whole.Roots]:
+    """Before the move, and after it. Of a containerd root that both use nothing can have been missing before it: then
+    the move would have been refused."""
+    before, after = (roots(move.host, move.plan, is_target=is_target) for is_target in (False, True))
+    return (replace(before, containerd=None) if is_shared(move.plan) else before), after
+
+
+def require_on_disk(move: Move, engine: Engine, held: Inventory) -> None:
+    """Raises VerificationError for what the engine lists, and its new root has not."""
+    if lacks := whole.still(whole.lost(held, *both_roots(move), live=True), engine.inventory()):
+        raise VerificationError("Not all that the engine lists is on its disk.", details=whole.told(lacks, 20))
 
 
 def require_same_driver(move: Move) -> None:

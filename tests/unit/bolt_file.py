@@ -54,11 +54,15 @@ def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
     keys = ["sha256:layer", *containers]
     names = {key: f"moby/{number}/{key}" for number, key in enumerate(keys, 1)}
     digest = f"sha256:{image.removeprefix('sha256:')}"
+    unpacked = {"containerd.io/gc.ref.snapshot.overlayfs": b"sha256:layer"}
     moby: Branches = {
-        "content": {"blob": {digest: {"size": bytes([2 * len(b"blob")])}}},
+        "content": {"blob": {digest: {"size": bytes([2 * len(b"blob")]), "labels": unpacked}}},
         "images": {"docker.io/library/app:1": {"target": {"digest": digest.encode()}}},
-        "snapshots": {OVERLAYFS: {key: {"name": name.encode()} for key, name in names.items()}},
-    }
+        "snapshots": {OVERLAYFS: {
+            key: {"name": name.encode(), "parent": b"sha256:layer" if key in containers else b""}
+            for key, name in names.items()
+        }},
+    }  # fmt: skip
     kinds = [b"\3", *(b"\2" for _ in containers)]
     own: Branches = {
         name: {"id": bytes([number]), "kind": kinds[number - 1]} for number, name in enumerate(names.values(), 1)
