@@ -136,7 +136,11 @@ def prove(host: Host, plan: Plan) -> None:
         now = engine.inventory()
     lost = [f"container {name}" for key, name in held.containers.items() if now.container(key) is None]
     lost += [f"volume {name}" for name in sorted(held.volumes - now.volumes.keys())]
-    lost += [one.text for one in whole.missing(now, roots(host, plan, is_target=True), live=True)]
+    lost += [
+        one.text
+        for one in whole.missing(now, roots(host, plan, is_target=True), live=True)
+        if one.key in held.containers or one.key in held.volumes
+    ]  # images were looked up before
     if now.driver != plan.driver or lost:
         details = "\n".join([f"Its storage driver is {now.driver}.", *lost[:20]])
         raise VerificationError("The engine does not hold what the adopted root holds.", details=details)

@@ -5,8 +5,8 @@ in the host's own directory is not (balena-engine issue 282). Connections are ma
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -167,6 +167,23 @@ class Engine:
             if device := (volume.get("Options") or {}).get("device", ""):
                 found[f"volume {volume['Name']}"] = (device,)
         return found
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """The labels of every container, by its name."""
+        listed = self._client.api.containers(all=True)
+        return {one["Names"][0].lstrip("/"): one.get("Labels") or {} for one in listed}
+
+    def describe(self, container_ids: Iterable[str]) -> tuple[dict[str, Any], ...]:
+        """The engine's own descriptions of those containers that are still there."""
+        found = []
+        for one in container_ids:
+            with suppress(NotFound):
+                found.append(self.inspect(one))
+        return tuple(found)
+
+    def runtimes(self) -> dict[str, str]:
+        """The programs of the runtimes that it was set up with, by name."""
+        return {name: str(one.get("path") or "") for name, one in (self._client.info().get("Runtimes") or {}).items()}
 
     def sized_volumes(self) -> tuple[str, ...]:
         """The volumes, by name, that were made with a limit of size."""

@@ -10,6 +10,8 @@ from entrypoint import (
     drivers,
     flags,
     limits,
+    needs,
+    owners,
     packages,
     programs,
     selinux,
@@ -26,6 +28,7 @@ from entrypoint.goal import Only
 from entrypoint.host import Host
 from entrypoint.host_file import HostFile
 from entrypoint.inventory import Inventory
+from entrypoint.needs import Obstacle
 from entrypoint.places import Argument, Decision, command_line, decide, variables
 from entrypoint.roots import Left, Source, Target, source_at, target_at
 from entrypoint.selinux import SELinux
@@ -53,7 +56,8 @@ class HostFacts:
     where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
     the root that is in the target, `containerd_left` the same of containerd's. `containerd` is the one that the images
     are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
-    root stays, and is its own target. `missing` is what the engine holds and is not on its disk.
+    root stays, and is its own target. `missing` is what the engine holds and is not on its disk, `owners` who
+    starts containers again beside the engine, by their names, `obstacles` why running ones could not be started again.
     """
 
     engine: EngineInfo
@@ -92,6 +96,8 @@ class HostFacts:
     containerd_target: Target | None = None
     alone: bool = False
     missing: tuple[Lack, ...] = ()
+    owners: dict[str, str] = field(default_factory=dict)
+    obstacles: tuple[Obstacle, ...] = ()
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -157,9 +163,10 @@ def gather(
     require_engine(host, systemd, engine_socket)
     with Engine.opened(engine_socket) as engine:
         info, held = engine.info(), engine.inventory()
-        sized_volumes = engine.sized_volumes()
+        sized_volumes, labels = engine.sized_volumes(), engine.labels()
         binds = {name: resolved(host, paths) for name, paths in engine.binds().items()}
-    inventory = held.without(ours)
+        inventory = held.without(ours)
+        obstacles = needs.look(host, engine, inventory)
     unit = service.find(host, systemd, engine_socket)
     socket = service.socket_unit(systemd, unit)
     arguments = service.arguments(unit.main_pid)
@@ -189,6 +196,8 @@ def gather(
         wants_reboot=packages.wants_reboot(host),
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
+        obstacles=obstacles,
+        owners=owners.owners(owners.runners(systemd), labels),
         sized_volumes=sized_volumes,
         without_room=limits.without_room(host.path(info.data_root / info.within), inventory.containers),
         selinux=selinux.look(host, info.data_root, table),

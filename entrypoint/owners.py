@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from entrypoint.systemd import Systemd
+
 PARTING = frozenset(";&|()<>")
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "busybox"})
 DOCKER, COMPOSE = "docker", "docker-compose"
@@ -68,6 +70,12 @@ class Claim:
         return bool(self.folder) and labels.get(FOLDER, "") == self.folder
 
 
+def runners(systemd: Systemd) -> tuple[Runner, ...]:
+    """The services that are at work now; one that was stopped does not start its container again."""
+    units = map(systemd.unit, systemd.services_at_work())
+    return tuple(Runner(one.name, (*one.commands, *one.before), one.folder) for one in units)
+
+
 def owners(runners: Sequence[Runner], labels: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The owner of each container that has one, by its name; `labels` are those of all."""
     claims = [(runner.unit, claim) for runner in runners for claim in _claims(runner)]
@@ -86,7 +94,7 @@ def _claims(runner: Runner) -> Iterator[Claim]:
 
 def _calls(command: Sequence[str]) -> Iterator[Sequence[str]]:
     """Each call of docker, from that word on: the command itself, or those in a shell's text."""
-    words = list(command)
+    words = list(command) or [""]
     if PurePosixPath(words[0]).name in SHELLS and "-c" in words[:-1]:
         words = _split(words[words.index("-c") + 1])
     for part in _parts(words):

@@ -1,7 +1,7 @@
 """The plan: pure data, made from facts, printed by `outline.py`, stored for the worker and executed as it is."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -42,6 +42,7 @@ class Plan:
     `one_of_managers`: of a swarm, so that an older state must not be returned to the others. `alone`: containerd's root
     moves alone. Then the data root is source and target, where it stays, and `switch` is the edit of containerd's file.
     `images` is containerd's root where that stays, and `snapshots` where the configuration says that it keeps them.
+    `owners` are units and agents that start containers by themselves, by the containers' names.
     """
 
     source: str
@@ -78,6 +79,7 @@ class Plan:
     alone: bool = False
     images: str = ""
     snapshots: str = ""
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def every_unit(self) -> tuple[str, ...]:
@@ -206,6 +208,7 @@ def make(
         store=facts.engine.store,
         one_of_managers=facts.engine.swarm.is_one_of_managers,
         images=images_in(facts),
+        owners=facts.owners,
         snapshots=facts.containerd.snapshots_of(facts.engine.driver) if facts.containerd else "",
     )
 

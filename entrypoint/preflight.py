@@ -14,6 +14,7 @@ from entrypoint import (
     parts_checks,
     products,
     quotas,
+    restart_checks,
     selinux_checks,
     setting_checks,
     store_checks,
@@ -59,6 +60,7 @@ def check_adoption(facts: HostFacts, found: Adoptable | None, accepted: Collecti
         dependents,
         parts_checks.sub_mounts,
         ephemeral,
+        *restart_checks.CHECKS,
         containerd_checks.check_adoption,
     )
     found_so_far = [agreed(finding, accepted) for one in checks for finding in one(facts)]
@@ -247,6 +249,7 @@ CHECKS: tuple[Callable[[HostFacts], Iterator[Finding]], ...] = (
     clock,
     ephemeral,
     unattended,
+    *restart_checks.CHECKS,
     users.bound,
     quotas.check,
 )
@@ -267,4 +270,5 @@ CHECKS_ALONE = (
     clock,
     ephemeral,
     unattended,
+    *restart_checks.CHECKS,
 )

@@ -18,6 +18,7 @@ from entrypoint import (
     loss,
     parts_checks,
     preflight,
+    restart_checks,
     setting_checks,
     settings,
     whole,
@@ -52,6 +53,7 @@ CHECKS = (
     preflight.dependents,
     parts_checks.sub_mounts,
     preflight.ephemeral,
+    *restart_checks.CHECKS,
 )
 
 
@@ -63,6 +65,7 @@ CHECKS_ALONE = (
     *setting_checks.CHECKS_STAYING,
     preflight.dependents,
     preflight.ephemeral,
+    *restart_checks.CHECKS,
 )
 
 
@@ -243,6 +246,7 @@ def plan_back(facts: HostFacts, made: Plan, now: Callable[[FileEdit], bytes | No
         remove_ephemeral=True,
         driver=facts.engine.driver,
         driver_named=facts.storage_driver(),
+        owners=facts.owners,
     )
 
 

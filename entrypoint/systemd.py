@@ -51,15 +51,16 @@ class UnitState(StrEnum):
 
 RUNNING = frozenset({UnitState.ACTIVE, UnitState.RELOADING, UnitState.REFRESHING})
 STOPPED = frozenset({UnitState.INACTIVE, UnitState.FAILED})
+CHANGING = frozenset({UnitState.ACTIVATING, UnitState.DEACTIVATING})
 
 
 @dataclass(frozen=True)
 class Unit:
     """A unit as systemd has it loaded; `dependents` are those that a stop of it stops along.
 
-    `command` are the words of its only `ExecStart=`, before variables are put in (empty if it has several), and
-    `before` those of each `ExecStartPre=`; `starting` is when its last start began and was done, in seconds. It
-    `has_job` while systemd is to start or stop it.
+    `command` are the words of its only `ExecStart=`, before variables are put in (empty if it has several), `commands`
+    those of each, `before` those of each `ExecStartPre=`; it starts in a `folder`. `starting` is when its last start
+    began and was done, in seconds. It `has_job` while systemd is to start or stop it.
     """
 
     name: str
@@ -77,6 +78,8 @@ class Unit:
     triggered_by: tuple[str, ...] = ()
     starting: tuple[float, float] = (0.0, 0.0)
     has_job: bool = False
+    commands: tuple[tuple[str, ...], ...] = ()
+    folder: str = ""
 
     @property
     def exists(self) -> bool:
@@ -127,6 +130,11 @@ class Systemd:
         gone systemd still knows the file's name, and would complain in the log each time that it is not there."""
         listed = self._run(self._ask("ListUnitsByPatterns", "asas", [], [name]))
         return any(state not in STOPPED for _name, _text, _load, state, *_more in listed)
+
+    def services_at_work(self) -> tuple[str, ...]:
+        """The names of the services that run, or are being started or stopped."""
+        listed = self._run(self._ask("ListUnitsByPatterns", "asas", [*RUNNING, *CHANGING], ["*.service"]))
+        return tuple(name for name, *_more in listed)
 
     def unit_of(self, pid: int) -> str | None:
         """The name of the unit that a process belongs to, none of its aliases; nothing if it belongs to none."""
@@ -207,6 +215,8 @@ class Systemd:
             needs_reload=base["NeedDaemonReload"],
             dependents=tuple(name for kind in STOPPED_ALONG for name in base.get(kind, ())),
             command=next(iter(commands), ()) if len(commands) == 1 else (),
+            commands=commands,
+            folder=own.get("WorkingDirectory", ""),
             before=_commands(own, "ExecStartPre"),
             environment_files=tuple(path for path, _optional in own.get("EnvironmentFiles", ())),
             triggered_by=tuple(base["TriggeredBy"]),

@@ -261,6 +261,9 @@ class FakeSystemd(Systemd):
         has_job = name in self.queued
         return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job)
 
+    def services_at_work(self) -> tuple[str, ...]:
+        return tuple(name for name, state in self.states.items() if name.endswith(".service") and state not in STOPPED)
+
     def is_busy(self, name: str) -> bool:
         return self.unit(name).active_state not in STOPPED
 

@@ -14,13 +14,16 @@ from entrypoint.edits import content
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import birth
+from entrypoint.findings import Severity
 from entrypoint.inventory import Inventory, Status
 from entrypoint.location import is_switched
 from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event
 from entrypoint.steps import STEPS_BACK
+from tests.unit.bolt_file import make_store
+from tests.unit.data_root import write
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
-from tests.unit.good_facts import GOOD, config
+from tests.unit.good_facts import GOOD, TWO, config, container
 from tests.unit.test_crash_points import Deadly, Failing, Killed, safety_net
 from tests.unit.world import CONTENT, DROP_IN, OTHER_RULE, RULE, RULES, TARGET, World, make_world
 
@@ -302,3 +305,21 @@ def test_what_the_old_root_lacks_is_named(moved: World) -> None:
     assert len(lacking) == 2 * len(held.containers) + len(held.volumes) + len(held.images)  # a record, and a layer
     moved.path(f"{DEFAULT_ROOT}/volumes/data/_data").mkdir(parents=True)
     assert gone not in intact.lacks(moved.host, moved.move.run, moved.move.plan)
+
+
+def test_what_was_removed_from_an_images_root_that_both_use_is_told_and_not_expected(moved: World) -> None:
+    """Engine 29.5 and later would list the container, and start nothing."""
+    made = replace(moved.move.plan, store="containerd", images="/srv/images")
+    make_store(moved.path(made.images), "web")
+    boxes = (container("web"), container("stopped"))
+    for box in boxes:
+        write(moved.path(f"{DEFAULT_ROOT}/containers/{box.id}/config.v2.json"))
+    held = replace(TWO.inventory, containers=boxes, images={"sha256:1": "app:1", "sha256:2": "old:1"})
+    moved.move.run.save_inventory(held.to_json())
+    (found,) = rollback.gone_since(moved.host, moved.move.run, made)
+    assert (found.id, found.severity) == ("gone-since", Severity.WARNING)
+    assert "container stopped has no snapshot; image old:1 has no record" in found.detail
+    gone = intact.gone_since(moved.host, moved.move.run, made)
+    wanted = Inventory.from_json(rollback.expected(TWO, moved.move.run, made, gone))
+    assert ([one.name for one in wanted.containers], wanted.images) == (["web"], TWO.inventory.images)
+    assert list(rollback.gone_since(moved.host, moved.move.run, replace(made, images=""))) == []

@@ -14,6 +14,7 @@ from entrypoint.filesystem import Space
 from entrypoint.findings import Severity
 from entrypoint.goal import parse_target
 from entrypoint.inventory import Status
+from entrypoint.needs import Obstacle
 from entrypoint.plan import make
 from entrypoint.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
 from entrypoint.products import Product
@@ -21,6 +22,7 @@ from entrypoint.roots import Left, Size, Target
 from entrypoint.swarm import Swarm
 from entrypoint.systemd import UnitState
 from entrypoint.target_checks import UNSUITABLE, may_be_tried
+from entrypoint.whole import Lack
 from tests.unit.good_facts import (
     CONFIG,
     DATA_MOUNT,
@@ -178,8 +180,11 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("sub-mount", with_mounts("/var/lib/docker/overlay2")),
     ("sub-mount", with_mounts("/var/lib/docker/volumes/data")),
     ("subvolume", source(subvolumes=("volumes/db/_data",))),
+    ("source-incomplete", replace(GOOD, missing=(Lack("container", "id", "stopped", "snapshot"),))),
     ("ephemeral-containers", running(False, True)),
     ("bound-into-root", bound("/var/lib/docker")),
+    ("cannot-restart", replace(GOOD, obstacles=(Obstacle("zigbee", "the device /dev/ttyX is gone", "Plug it in."),))),
+    ("owned-elsewhere", replace(GOOD, owners={"web": "web.service"})),
     ("bound-into-root", bound("/etc", "/var/lib/docker/containers")),
     ("bound-into-root", mounted("/srv/web", "8:1", "/var/lib/docker/volumes/web/_data")),
 )  # fmt: skip
@@ -496,3 +501,12 @@ def test_one_of_several_managers_is_told_of_the_quorum(count: int, reachable: in
 def test_a_node_alone_and_a_worker_may_return_to_an_older_state() -> None:
     for swarm in (Swarm("active", "N", is_manager=True, managers=1, nodes=1), Swarm("active", "N")):
         assert not refuses(of_return(engine(swarm=swarm)))
+
+
+def test_a_unit_that_does_not_stop_with_the_engine_may_give_up() -> None:
+    facts = replace(GOOD, owners={"web": "web.service", "gone": "gone.service"})
+    (found,) = check(facts)
+    assert "web to web.service" in found.detail and "web.service. Then: systemctl reset-failed" in found.remedy
+    assert "gone" not in found.detail + found.remedy  # it does not run
+    (found, _) = sorted(check(replace(facts, dependents=("web.service",))), key=lambda one: one.id, reverse=True)
+    assert (found.id, found.remedy) == ("owned-elsewhere", "")
