@@ -8,13 +8,15 @@ has the record of a move on this host, and is whole   adopted            adopted
 has another host's record, or none                    refused            adopted, if it is whole
 lacks what the engine holds now, or has written       refused            adopted
 is incomplete, in use, or of a newer engine           refused            refused
+is an older copy of the engine's own root             refused            refused
+was copied by a move that failed                      refused            refused
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint import drivers, loss, target_checks, whole
+from entrypoint import drivers, kinship, loss, target_checks, whole
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_holdings import ContainerdHoldings
 from entrypoint.engine import Engine, socket_of
@@ -25,6 +27,7 @@ from entrypoint.holdings import Holdings, is_root, lacking
 from entrypoint.host import Host
 from entrypoint.intact import roots
 from entrypoint.inventory import Inventory
+from entrypoint.kinship import Kin, Kinship
 from entrypoint.log import log
 from entrypoint.loss import Written
 from entrypoint.plan import Direction, Plan
@@ -53,6 +56,7 @@ class Adoptable:
 
     `lacks` are kinds and names, `written` what was written to the engine's root since the record was made. `host` are
     the ids of this host. `along` is where the images are, if they are in containerd; `traces` are those of drivers.
+    `kin` is how one without a record is related to the engine's root.
     """
 
     record: Finished | None
@@ -63,6 +67,7 @@ class Adoptable:
     in_use: bool
     along: Along | None = None
     traces: frozenset[str] = frozenset()
+    kin: Kin | None = None
 
 
 def look(host: Host, facts: HostFacts) -> Adoptable | None:
@@ -76,11 +81,14 @@ def look(host: Host, facts: HostFacts) -> Adoptable | None:
         return None
     others = {name: tags for name, tags in facts.inventory.images.items() if name not in facts.own_images}
     along, used = look_along(host, facts), record or facts.engine
+    held, lacking_there = Holdings.of(root, used.store, used.driver), tuple(
+        lacks(root, along, facts.inventory.with_images(others)))  # fmt: skip
     return Adoptable(
         record=record,
-        holdings=Holdings.of(root, used.store, used.driver),
-        lacks=tuple(lacks(root, along, facts.inventory.with_images(others))),
-        written=tuple(written(host, facts, record)) if record else (),
+        holdings=held,
+        lacks=lacking_there,
+        written=tuple(written(host, facts, record.at)) if record else (),
+        kin=None if record else kin_of(host, facts, root, held, lacking_there),
         host=identities(host),
         in_use=is_in_use(root),
         along=along,
@@ -112,13 +120,26 @@ def lacks(root: Path, along: Along | None, held: Inventory) -> Iterator[tuple[st
         yield from along.holdings.lacking(held)
 
 
-def written(host: Host, facts: HostFacts, record: Finished) -> Iterator[Written]:
-    """What was written to the roots that the engine works on since the record was made, but for logs."""
+def occupant(found: Adoptable | None) -> Kinship | None:
+    """How a root is related to the engine's that nobody has asked to adopt."""
+    return found.kin.kinship if found and found.kin else None
+
+
+def kin_of(host: Host, facts: HostFacts, root: Path, held: Holdings, lacking_there: Iterable[tuple[str, str]]) -> Kin:
+    """How a root that has no record is related to the engine's."""
+    source, known = host.path(facts.source.path) / facts.engine.within, [one.id for one in facts.inventory.containers]
+    related, made = kinship.are_related(root, source, held, known, facts.engine.engine_id), kinship.made_at(root)
+    is_less = any(kind in ("container", "volume") for kind, _name in lacking_there)
+    return kinship.of(related, kinship.own_files(root), tuple(written(host, facts, made)), is_less, made)
+
+
+def written(host: Host, facts: HostFacts, instant: float) -> Iterator[Written]:
+    """What was written to the roots that the engine works on since an instant, but for logs."""
     source = host.path(facts.source.path) / facts.engine.within
     images = host.path(facts.containerd_source.path) if facts.containerd_source else None
     if facts.containerd and facts.containerd.is_managed:
         images = source / MANAGED_ROOT
-    since = loss.between(facts.inventory, facts.inventory, source, record.at, images)
+    since = loss.between(facts.inventory, facts.inventory, source, instant, images)
     yield from (one for one in since.written if not one.place.startswith("the log"))
 
 

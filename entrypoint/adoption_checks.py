@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
-from entrypoint import selinux_checks, setting_checks, store_checks, target_checks
+from entrypoint import selinux_checks, setting_checks, store_checks, target_checks, wording
 from entrypoint.adoption import Adoptable, Along
 from entrypoint.drivers import OVERLOOKED
 from entrypoint.engine import CONTAINERD
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning
+from entrypoint.kinship import Kinship
 
 INSIST = "If it is to be used as it is, add: --adopt"
 KEPT = "It stays in {source} and is not lost, but the engine will not see it."
@@ -48,8 +50,43 @@ def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
                         f"{one.target.path} says of itself that it is an unfinished copy.",
                         "Choose another target, or empty this one after a look at what is in it.")  # fmt: skip
     yield from target_checks.left(facts)
+    yield from older(facts, found)
     if found.along:
         yield from whole_along(facts, found, found.along)
+
+
+def older(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
+    """Whatever is insisted: nobody wants what was written since to be gone."""
+    if found.kin and found.kin.kinship is Kinship.OLDER and not facts.left:
+        yield error("root-older", "The root in the target is an older copy of the one in use",
+                    f"{facts.target.path} has nothing of its own. {since(facts, found)}",
+                    f"To make it a copy as the other is now: {target_checks.FINISH}, or empty it.")  # fmt: skip
+
+
+def since(facts: HostFacts, found: Adoptable) -> str:
+    """In numbers, what the root in use has that the other has not."""
+    missed = [f"{kind} {name}" for kind, name in found.lacks if kind in ("container", "volume")]
+    kin = found.kin
+    told = [f"{one.place} ({one.files} file{'s' if one.files > 1 else ''}, {wording.size(one.size)})"
+            for one in (kin.since if kin else ())]  # fmt: skip
+    when = f"{datetime.fromtimestamp(kin.made, UTC):%Y-%m-%d %H:%M:%S} UTC" if kin else ""
+    parts = [f"Since {when}, when its last file was made, was written to {facts.source.path}: {', '.join(told[:5])}."
+             if told else "", f"It has no {', '.join(missed[:5])}." if missed else ""]  # fmt: skip
+    return " ".join(filter(None, parts))
+
+
+def compared(facts: HostFacts, found: Adoptable) -> str:
+    """What a root without a record is, in numbers."""
+    held, kin = found.holdings, found.kin
+    size = f"{len(held.containers)} containers and {len(held.volumes)} volumes"
+    if kin is None:
+        return f"It has {size}."
+    related = (
+        "It has nothing in common with the root in use"
+        if kin.kinship is Kinship.UNRELATED
+        else (f"It has the same origin as the root in use, and {kin.own} files were changed there since it was made")
+    )
+    return f"It has {size}. {related}. {since(facts, found) if kin.kinship is not Kinship.UNRELATED else ''}".rstrip()
 
 
 def whole_along(facts: HostFacts, found: Adoptable, along: Along) -> Iterator[Finding]:
@@ -106,7 +143,11 @@ def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[tuple[str, str, str
     """What a person may know better, as an id, a title and a detail."""
     path, record = facts.target.path, found.record
     if record is None:
-        yield "root-unknown", "The root in the target has no record of relocator", f"{path} looks like a data root."
+        yield (
+            "root-unknown",
+            "The root in the target has no record of relocator",
+            (f"{path} looks like a data root. {compared(facts, found)}"),
+        )
     elif not record.is_of_host(found.host):
         yield ("root-of-another-host", "The root in the target was used by another host",
                f"{path} was used on {record.machine}, this is {found.host[0]}. "

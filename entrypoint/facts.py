@@ -28,6 +28,7 @@ from entrypoint.goal import Only
 from entrypoint.host import Host
 from entrypoint.host_file import HostFile
 from entrypoint.inventory import Inventory
+from entrypoint.kinship import Kinship
 from entrypoint.needs import Obstacle
 from entrypoint.places import Argument, Decision, command_line, decide, variables
 from entrypoint.roots import Left, Source, Target, source_at, target_at
@@ -58,6 +59,7 @@ class HostFacts:
     are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
     root stays, and is its own target. `missing` is what the engine holds and is not on its disk, `owners` who
     starts containers again beside the engine, by their names, `obstacles` why running ones could not be started again.
+    `occupant` is how a data root in the target is related to this one, if there is one that has no record.
     """
 
     engine: EngineInfo
@@ -98,6 +100,7 @@ class HostFacts:
     missing: tuple[Lack, ...] = ()
     owners: dict[str, str] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
+    occupant: Kinship | None = None
 
     @property
     def units(self) -> tuple[Unit, ...]:

@@ -80,7 +80,7 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
         found = adoption.look(host, facts)
         adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
-        facts = facts if adopts else tried(host, facts)
+        facts = facts if adopts else tried(host, replace(facts, occupant=adoption.occupant(found)))
         findings = preflight.check_adoption(facts, found, accepted) if adopts else preflight.check(facts, accepted)
         for finding in findings:
             log.warning("finding", **asdict(finding))
@@ -165,9 +165,8 @@ def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
     along = {"containerd": [plan.paired.source, plan.paired.target]} if plan.paired else {}
     only = {"only": Only.CONTAINERD} if plan.alone else {}
     first = plan.moved
-    also = {"gone": list(gone)} if gone else {}
     run.begun(source=first.source, target=first.target, direction=plan.direction, boot=this_boot(), **along, **only,
-              **also)  # fmt: skip
+              **({"gone": list(gone)} if gone else {}))  # fmt: skip
 
 
 def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:

@@ -2,6 +2,7 @@
 
 import fcntl
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from entrypoint.filesystem import birth
 from entrypoint.holdings import engine_id
 from entrypoint.host import Host
 from entrypoint.journal import Journal
+from entrypoint.log import Phase
 from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event, Outcome, Run
 from entrypoint.roots import Left
@@ -82,12 +84,49 @@ def is_copied(direction: Direction, before: Direction | None) -> bool:
 
 
 def how_left(host: Host, journal: Journal, path: str) -> Left | None:
-    """What becomes of a root that a move on this host has left; nothing of any other directory."""
+    """What becomes of a root that a move on this host has left, or has made and not kept; nothing of any other."""
+    if is_failed_copy(host, journal, path):
+        return Left.FAILED
     one = next((one for one in old_roots(host, journal) if one.path == path), None)
     if one is None:
         return None
     is_last = one.run.number == moves(journal)[-1].run.number
     return Left.WAY_BACK if is_last and one.plan.direction is not Direction.BACK else Left.ASIDE
+
+
+def is_failed_copy(host: Host, journal: Journal, path: str) -> bool:
+    """Whether the last run that had to do with a directory has copied to it, started the engine there, and gone back.
+
+    What was written there then is only there, and what was written since only elsewhere.
+    """
+    for run in reversed(journal.runs()):
+        if (copy := _copy_of(run, path)) is not None:
+            outcome = (run.outcome() or {}).get("outcome")
+            return outcome in (Outcome.ROLLED_BACK, Outcome.BROKEN) and _is_started(run) and _is_same(host, run, *copy)
+    return False
+
+
+def _copy_of(run: Run, path: str) -> tuple[Plan, list[int]] | None:
+    """The part of a run's plan that a directory was the target of, and by which numbers it is known."""
+    with suppress(JournalError, KeyError, TypeError):
+        stored, plan = run.plan(), plan_of(run)
+        for one, name in zip(plan.each(), ("copied", "copied_containerd"), strict=False):
+            if one.target == path and stored[name]:
+                return one, list(stored[name]["target"])
+    return None
+
+
+def _is_started(run: Run) -> bool:
+    return any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in run.records())
+
+
+def _is_same(host: Host, run: Run, plan: Plan, identity: list[int]) -> bool:
+    with suppress(OSError):
+        info = host.path(plan.target).lstat()
+        same_boot = run.records()[0].get("boot") == this_boot()
+        is_same = info.st_ino == identity[1] and (info.st_dev == identity[0] or not same_boot)
+        return is_same and plan.direction is Direction.FORTH
+    return False
 
 
 def is_same_directory(host: Host, run: Run, plan: Plan) -> bool:

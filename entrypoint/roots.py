@@ -29,10 +29,11 @@ class Size:
 
 
 class Left(StrEnum):
-    """Of a root that a move has left: whether `rollback` leads back to it."""
+    """Of a root that a move has left: whether `rollback` leads back to it. Or it is the copy of one that failed."""
 
     WAY_BACK = "way back"
     ASIDE = "aside"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from entrypoint import fstab, wording
 from entrypoint.drivers import PLAIN
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, Severity, error, warning
+from entrypoint.kinship import Kinship
 from entrypoint.roots import Left
 
 # What needs no try, or must not be tried: the rest is found out by doing there what an engine does (probe.py). A
@@ -30,6 +31,7 @@ UNSUITABLE = {
         KERNEL,
     ),
 }  # fmt: skip
+FINISH = "add: --finish-copy"
 SYSTEM = (PurePosixPath("/"), PurePosixPath("/usr"))
 MARGIN = 0.10  # of the source, for growth while the copy runs and for file systems that need more for the same files
 LEAST_MARGIN = 256 * 1024 * 1024
@@ -87,15 +89,27 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             "target-not-empty",
             "The target is not empty",
             f"{target.path} holds {', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''}.",
-            "Choose a new directory, or empty this one after a look at what is in it. If it is an engine's data root, "
-            "and to be used as it is, add: --adopt",
+            "Choose a new directory, or empty this one after a look at what is in it." + ways(facts),
         )
+
+
+def ways(facts: HostFacts) -> str:
+    """What else can be done with a data root in the target; one that is older than the one in use is never proposed."""
+    if facts.occupant is None:
+        return ""
+    finish = f" To make it a copy of the one in use: {FINISH}"
+    return finish if facts.occupant is Kinship.OLDER else f"{finish}. If it is to be used as it is, add: --adopt"
 
 
 def left(facts: HostFacts) -> Iterator[Finding]:
     """A root that a move on this host has left is neither to be copied to nor to be used as it is."""
     path = facts.moved.target.path
-    if facts.left:
+    if facts.left is Left.FAILED:
+        yield error("failed-copy", "The target holds the copy of a move that failed",
+                    f"The engine was started on {path}, and went back to {facts.moved.source.path}, where it has "
+                    "written since. What was written meanwhile is only in the copy.",
+                    f"Look whether something there is missed; then: {FINISH}, or empty it.")  # fmt: skip
+    elif facts.left:
         ways = {
             Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",
             Left.ASIDE: "What is missed in the engine can be copied out of it (of a data root from `volumes`). "
