@@ -16,19 +16,21 @@ COPY_MODE = 0o700  # until the copy gives the target the data root's own mode: n
 AGAIN = "then run the same command again."
 
 
-def require_as_seen(host: Host, seen: Target) -> None:
+def require_as_seen(host: Host, *targets: Target) -> None:
     """Between the look and the act a link may have been put in the way, a disk unmounted, or another mounted over it.
 
     Raises PreflightError.
     """
-    resolved = host.resolve(seen.path)
-    ancestor = existing_ancestor(host, resolved)
-    if (resolved, ancestor) != (seen.resolved, seen.ancestor) or identity(host.path(ancestor)) != seen.identities[0]:
-        raise PreflightError(
-            f"{seen.path} is not any more what it was when it was looked at. Nothing was changed.",
-            details=f"It led to {seen.resolved}, of which {seen.ancestor} was there.",
-            resolution=f"See who changes it (ls -ld {seen.ancestor}, findmnt), {AGAIN}",
-        )
+    for seen in targets:
+        resolved = host.resolve(seen.path)
+        ancestor = existing_ancestor(host, resolved)
+        is_same = identity(host.path(ancestor)) == seen.identities[0]
+        if (resolved, ancestor) != (seen.resolved, seen.ancestor) or not is_same:
+            raise PreflightError(
+                f"{seen.path} is not any more what it was when it was looked at. Nothing was changed.",
+                details=f"It led to {seen.resolved}, of which {seen.ancestor} was there.",
+                resolution=f"See who changes it (ls -ld {seen.ancestor}, findmnt), {AGAIN}",
+            )
 
 
 def require_still_empty(host: Host, plan: Plan) -> None:

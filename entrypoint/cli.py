@@ -15,6 +15,7 @@ from entrypoint import __version__
 from entrypoint.adoption import ADOPT
 from entrypoint.containerd_checks import USERS
 from entrypoint.errors import ExitCode, UsageError
+from entrypoint.finishing import FINISH
 from entrypoint.goal import Goal, Only
 from entrypoint.log import say
 from entrypoint.preflight import EPHEMERAL
@@ -53,6 +54,9 @@ PageOption = Annotated[
 ]
 AdoptOption = Annotated[
     bool, typer.Option("--adopt", help="Use the data root that is in TARGET as it is, whoever has made it.")
+]
+FinishOption = Annotated[
+    bool, typer.Option("--finish-copy", help="Make what is in TARGET a copy; what the root in use has not is removed.")
 ]
 RemoveOption = Annotated[
     bool, typer.Option("--remove-ephemeral", help="Agree to the loss of containers started with --rm.")
@@ -171,13 +175,14 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         bwlimit: BandwidthOption = None,
         checksum: ChecksumOption = False,
         adopt: AdoptOption = False,
+        finish_copy: FinishOption = False,
         remove_ephemeral: RemoveOption = False,
         containerd_root: ContainerdRootOption = "",
         only: OnlyOption = None,
         stop_users: StopUsersOption = False,
     ) -> None:
         goal = Goal.of(target, containerd_root, only, adopts=adopt)
-        agreed = accepted(adopt, remove_ephemeral, stop_users)
+        agreed = accepted(adopt, remove_ephemeral, stop_users, finish_copy)
         raise typer.Exit(verbs.run(goal, limit(bwlimit), checksum, agreed))
 
     @app.command(help="Print what `run` would do; change nothing.")
@@ -186,6 +191,7 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         bwlimit: BandwidthOption = None,
         checksum: ChecksumOption = False,
         adopt: AdoptOption = False,
+        finish_copy: FinishOption = False,
         remove_ephemeral: RemoveOption = False,
         containerd_root: ContainerdRootOption = "",
         only: OnlyOption = None,
@@ -193,20 +199,21 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         as_json: JsonOption = False,
     ) -> None:
         goal = Goal.of(target, containerd_root, only, adopts=adopt)
-        agreed = accepted(adopt, remove_ephemeral, stop_users)
+        agreed = accepted(adopt, remove_ephemeral, stop_users, finish_copy)
         raise typer.Exit(verbs.plan(goal, limit(bwlimit), checksum, agreed, as_json))
 
     @app.command(help="Say whether TARGET and the engine are fit; change nothing.")
     def check(
         target: TargetArgument,
         adopt: AdoptOption = False,
+        finish_copy: FinishOption = False,
         remove_ephemeral: RemoveOption = False,
         containerd_root: ContainerdRootOption = "",
         only: OnlyOption = None,
         stop_users: StopUsersOption = False,
     ) -> None:
         goal = Goal.of(target, containerd_root, only, adopts=adopt)
-        agreed = accepted(adopt, remove_ephemeral, stop_users)
+        agreed = accepted(adopt, remove_ephemeral, stop_users, finish_copy)
         raise typer.Exit(verbs.check(goal, agreed))
 
     @app.command(help="Say how the last move stands or ended.")
@@ -236,15 +243,18 @@ def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
         raise typer.Exit(verbs.worker(run))
 
 
-def accepted(adopt: bool, remove_ephemeral: bool, stop_users: bool) -> frozenset[str]:
+def accepted(adopt: bool, remove_ephemeral: bool, stop_users: bool, finish_copy: bool) -> frozenset[str]:
     """What options agree to: the ids of findings, and the root that is in the target."""
-    given = {ADOPT: adopt, EPHEMERAL: remove_ephemeral, USERS: stop_users}
+    if adopt and finish_copy:
+        raise UsageError("Either --adopt or --finish-copy.", resolution="See: relocator --help")
+    given = {ADOPT: adopt, EPHEMERAL: remove_ephemeral, USERS: stop_users, FINISH: finish_copy}
     return frozenset(what for what, is_given in given.items() if is_given)
 
 
 def words(goal: Goal, bwlimit: str, checksum: bool, agreed: frozenset[str]) -> str:
     """What was asked of `plan`, as one types it to have it done."""
-    options = {"--adopt": ADOPT, "--remove-ephemeral": EPHEMERAL, "--stop-containerd-users": USERS}
+    options = {"--adopt": ADOPT, "--remove-ephemeral": EPHEMERAL, "--stop-containerd-users": USERS,
+               "--finish-copy": FINISH}  # fmt: skip
     typed = [str(goal.target), *(option for option, id in options.items() if id in agreed)]
     typed += [f"--bwlimit={bwlimit}"] * bool(bwlimit) + ["--checksum"] * checksum
     typed += [f"--containerd-root={goal.containerd}"] * bool(goal.containerd)

@@ -17,6 +17,7 @@ from entrypoint import (
     content,
     cp,
     drivers,
+    finishing,
     handover,
     net,
     outline,
@@ -80,7 +81,9 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
         found = adoption.look(host, facts)
         adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
-        facts = facts if adopts else tried(host, replace(facts, occupant=adoption.occupant(found)))
+        facts = replace(facts, occupant=adoption.occupant(found))
+        facts = finishing.look(host, facts, found) if finishing.FINISH in accepted else facts
+        facts = facts if adopts else tried(host, facts)
         findings = preflight.check_adoption(facts, found, accepted) if adopts else preflight.check(facts, accepted)
         for finding in findings:
             log.warning("finding", **asdict(finding))
@@ -141,23 +144,20 @@ def relocate(
     preflight.require(survey.findings)
     plan = make_plan(survey, bwlimit, checksum, accepted)
     trace("plan.made")
-    require_as_seen(host, survey.facts)
+    seen = [one.target for one in survey.facts.each()]
+    claim.require_as_seen(host, *seen)
     journal.prepare()
     with journal.locked():
         require_no_worker(systemd)
-        require_as_seen(host, survey.facts)
+        claim.require_as_seen(host, *seen)
         if plan.direction is Direction.ADOPT:
             return hand_over_whole(host, systemd, journal.begin(), plan)
+        finishing.take_over(host, plan, accepted)
         for one in plan.each():
             claim.require_still_empty(host, one)
         run = journal.begin()
         begin(run, plan)
         return attempt(host, systemd, run, plan)
-
-
-def require_as_seen(host: Host, facts: HostFacts) -> None:
-    for one in facts.each():
-        claim.require_as_seen(host, one.target)
 
 
 def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:

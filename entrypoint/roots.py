@@ -37,6 +37,14 @@ class Left(StrEnum):
 
 
 @dataclass(frozen=True)
+class Rest:
+    """Of a target that is to be made a copy: how many entries are there, and how many of them the source has not."""
+
+    entries: int
+    extra: int
+
+
+@dataclass(frozen=True)
 class Target:
     """The path the operator named, and what is there now.
 
@@ -44,7 +52,7 @@ class Target:
     `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off. `closed`
     are the directories above it that only some users may pass, `exposed` those that others than root can change;
     `lacks` is what its file system cannot do, as far as that was tried (probe.py), `full` why nothing could be tried;
-    `uuid` is that of its disk, if it is known.
+    `uuid` is that of its disk, if it is known. `rest`: what is there is to be made a copy, as the operator wants it.
     """
 
     path: PurePosixPath
@@ -63,6 +71,7 @@ class Target:
     lacks: tuple[str, ...] = ()
     full: str = ""
     uuid: str = ""
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True)

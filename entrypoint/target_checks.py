@@ -82,6 +82,10 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             "An earlier attempt was cut off; what it copied is used. Anything else in there will be removed.",
             "To begin anew instead, empty it first.",
         )
+    elif target.rest and facts.left in (None, Left.FAILED):
+        yield warning("target-taken-over", "What is in the target will be made a copy of the root in use",
+                      f"{target.path} holds {target.rest.entries} files and directories. {target.rest.extra} of them "
+                      "the root in use has not, and they are removed; so is all of it, if the move fails.")  # fmt: skip
     elif facts.left and target.content:
         yield from left(facts)
     elif strangers := [name for name in target.content if name != "lost+found"]:
