@@ -104,6 +104,7 @@ class Application:
             # A worker that takes over waits for this container to end: waited for here, neither ever would.
             is_over = self._settle(book, systemd) is not ExitCode.HANDED_OVER
             found = statuses.wait(book, systemd) if wait and is_over else statuses.read(book, systemd)
+            found = statuses.with_present(self.host, systemd, book, found)
         found = statuses.told_by(self.host, found, book)
         if page == STANDARD_OUTPUT:
             logging.say(report.page(found), sys.stdout, end="")

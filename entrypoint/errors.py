@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     REFUSED = 3
     ROLLED_BACK = 4
     BROKEN = 5
+    AMISS = 6
     HANDED_OVER = 10
     INTERRUPTED = 130
 

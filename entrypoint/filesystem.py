@@ -116,6 +116,11 @@ def birth(path: Path) -> str:
     return run(["stat", "--format=%w", "--", os.fspath(path)], timeout=QUICK).stdout.strip().strip("-")
 
 
+def born_at(path: Path) -> float:
+    """The same in seconds since 1970, 0 where it is not noted."""
+    return float(run(["stat", "--format=%W", "--", os.fspath(path)], timeout=QUICK).stdout)
+
+
 def fsync_directory(path: Path) -> None:
     """Make names created, renamed or removed in a directory durable."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

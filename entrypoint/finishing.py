@@ -21,8 +21,10 @@ from entrypoint.unfinished import Found, Unfinished
 FINISH = "finish-copy"  # what the operator has accepted, as with the ids of findings
 
 
-def look(host: Host, facts: HostFacts, found: Adoptable | None) -> HostFacts:
-    """The facts, with what would be removed from each target that can be finished."""
+def look(host: Host, facts: HostFacts, found: Adoptable | None, accepted: Collection[str]) -> HostFacts:
+    """The facts, with what would be removed from each target that can be finished, if that is accepted."""
+    if FINISH not in accepted:
+        return facts
     images = facts.containerd_target
     return replace(
         facts,

@@ -27,6 +27,7 @@ from entrypoint import (
     remains,
     selinux,
     selinux_checks,
+    setting_checks,
     target_checks,
     validation,
 )
@@ -76,13 +77,12 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
         except RelocatorError as error:
             raise PreflightError(error.brief, error.details, error.resolution or "Nothing was changed.") from error
         if preflight.is_already_there(facts):
-            preflight.require(containerd_checks.left_behind(facts))
+            preflight.require((*containerd_checks.left_behind(facts), *setting_checks.pending(facts)))
             return Survey(facts, ())
         facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
         found = adoption.look(host, facts)
         adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
-        facts = replace(facts, occupant=adoption.occupant(found))
-        facts = finishing.look(host, facts, found) if finishing.FINISH in accepted else facts
+        facts = finishing.look(host, replace(facts, occupant=adoption.occupant(found)), found, accepted)
         facts = facts if adopts else tried(host, facts)
         findings = preflight.check_adoption(facts, found, accepted) if adopts else preflight.check(facts, accepted)
         for finding in findings:

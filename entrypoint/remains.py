@@ -8,7 +8,7 @@ from pathlib import Path
 
 from entrypoint.containerd import DATABASE
 from entrypoint.errors import JournalError
-from entrypoint.filesystem import birth
+from entrypoint.filesystem import birth, born_at
 from entrypoint.holdings import engine_id
 from entrypoint.host import Host
 from entrypoint.journal import Journal
@@ -125,7 +125,8 @@ def _is_same(host: Host, run: Run, plan: Plan, identity: list[int]) -> bool:
         info = host.path(plan.target).lstat()
         same_boot = run.records()[0].get("boot") == this_boot()
         is_same = info.st_ino == identity[1] and (info.st_dev == identity[0] or not same_boot)
-        return is_same and plan.direction is Direction.FORTH
+        is_later = born_at(host.path(plan.target)) > float(run.records()[-1]["at"])  # a number is given again
+        return is_same and not is_later and plan.direction is Direction.FORTH
     return False
 
 

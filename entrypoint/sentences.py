@@ -10,8 +10,13 @@ from entrypoint.unfinished import KEPT
 
 
 def text(status: Status) -> str:
-    first, *others = SENTENCES[status.state](status)
+    first, *others = (*_now(status), *SENTENCES[status.state](status))
     return "\n".join(line for line in (first, _when(status), *others, *_earlier(status)) if line)
+
+
+def _now(status: Status) -> tuple[str, ...]:
+    """What is otherwise by now comes first; what follows is what was."""
+    return (status.present.what, status.present.remedy, "What the last run had done:") if status.present else ()
 
 
 def report(status: Status, columns: int) -> str:

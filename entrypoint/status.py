@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from entrypoint import departure, handover, locality, names
+from entrypoint import departure, handover, locality, names, present
 from entrypoint.engine import until
 from entrypoint.errors import ExitCode, JournalError
 from entrypoint.goal import Only
@@ -14,6 +14,7 @@ from entrypoint.inventory import counts, names_in
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.plan import Direction
+from entrypoint.present import Present
 from entrypoint.record import Event, Outcome, Record, Run
 from entrypoint.remains import frees, is_copied, old_roots
 from entrypoint.service import SERVICE
@@ -35,7 +36,8 @@ class Status:
     removal of the old root gives back, None where that is not known. `began` and `ended` are in ISO 8601, in UTC until
     `told_by` the host. `waiting` are old roots that an earlier run has left, where the last one has left none.
     `unit` is the engine's, and `engine_up` whether it runs now, None while somebody is at work.
-    `gone` is what the old root knew, and nobody could bring back.
+    `gone` is what the old root knew, and nobody could bring back. `present` is what is otherwise now than that run has
+    left it.
     """
 
     state: State
@@ -61,14 +63,22 @@ class Status:
     unit: str = ""
     engine_up: bool | None = None
     gone: tuple[str, ...] = ()
+    present: Present | None = None
 
     @property
     def exit_code(self) -> ExitCode:
-        return EXIT_CODES[self.state]
+        return self.present.code if self.present else EXIT_CODES[self.state]
 
     def to_json(self) -> dict[str, Any]:
         timeline = [span.to_json() for span in self.timeline]
         return asdict(self) | {"version": 1, "exit_code": int(self.exit_code), "timeline": timeline}
+
+
+def with_present(host: Host, systemd: Systemd, journal: Journal, status: Status) -> Status:
+    """The same, with what others have changed since that run has ended."""
+    if not status.run or status.state is State.WORKING:
+        return status
+    return replace(status, present=present.look(host, systemd, journal.run(status.run)))
 
 
 def read(journal: Journal, systemd: Systemd) -> Status:

@@ -112,7 +112,7 @@ def left(facts: HostFacts) -> Iterator[Finding]:
         yield error("failed-copy", "The target holds the copy of a move that failed",
                     f"The engine was started on {path}, and went back to {facts.moved.source.path}, where it has "
                     "written since. What was written meanwhile is only in the copy.",
-                    f"Look whether something there is missed; then: {FINISH}, or empty it.")  # fmt: skip
+                    f"Look whether something there is missed; then {FINISH}, or empty it.")  # fmt: skip
     elif facts.left:
         ways = {
             Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",

@@ -8,7 +8,8 @@ from entrypoint.errors import ExitCode, RelocatorError
 
 def test_the_exit_codes_are_these() -> None:
     assert {code.name: int(code) for code in ExitCode} == {
-        "DONE": 0, "USAGE": 2, "REFUSED": 3, "ROLLED_BACK": 4, "BROKEN": 5, "HANDED_OVER": 10, "INTERRUPTED": 130,
+        "DONE": 0, "USAGE": 2, "REFUSED": 3, "ROLLED_BACK": 4, "BROKEN": 5, "AMISS": 6, "HANDED_OVER": 10,
+        "INTERRUPTED": 130,
     }  # fmt: skip
 
 
