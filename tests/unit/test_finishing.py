@@ -30,8 +30,8 @@ def facts_of(root: Path) -> tuple[Host, HostFacts]:
     for place in (DEFAULT_ROOT, TARGET):
         write(host.path(place) / "volumes/data/_data/file")
     write(host.path(TARGET) / "volumes/data/_data/extra")
-    place = PurePosixPath(TARGET)
-    target = replace(GOOD.target, path=place, resolved=place, content=("volumes",))
+    wanted = PurePosixPath(TARGET)
+    target = replace(GOOD.target, path=wanted, resolved=wanted, content=("volumes",))
     source = replace(GOOD.source, path=PurePosixPath(DEFAULT_ROOT))
     return host, replace(GOOD, target=target, source=source)
 
