@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
-from entrypoint import finished, handover, intact, loss, obstacles, preflight, target_checks, wording
+from entrypoint import finished, handover, intact, loss, obstacles, parts_checks, preflight, target_checks, wording
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, Interrupted, RollbackError
 from entrypoint.facts import HostFacts, gather
@@ -152,6 +152,7 @@ def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove |
         yield error("another-engine", "This is not the engine that was moved",
                     f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
                     "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
+    yield from parts_checks.missing(facts)  # of what is gone the old root may have the last copy
     if along:
         yield from containerd_apart(facts, along)
     if facts.containerd and (old in facts.containerd.root.parents or facts.containerd.root in (old, *old.parents)):

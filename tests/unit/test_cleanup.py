@@ -20,6 +20,7 @@ from entrypoint.remains import Remains, how_left, old_roots
 from entrypoint.removal import Removal
 from entrypoint.roots import Left, Size
 from entrypoint.unfinished import KEPT, this_boot
+from entrypoint.whole import Lack
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import CONTAINERD, GOOD, mount, unit
 from tests.unit.world import make_plan
@@ -207,6 +208,7 @@ SOURCE = GOOD.source.path
         ({"configured_root": PurePosixPath("/x")}, ["configured-root-differs"]),
         ({"configured_root": None}, ["configured-root-differs"]),
         ({"engine": replace(GOOD.engine, engine_id="other")}, ["another-engine"]),
+        ({"missing": (Lack("container", "web", "web", "snapshot"),)}, ["source-incomplete"]),
         ({"mounts": (*GOOD.mounts, mount("/srv/old/volumes/x", "0:1", "ext4"))}, ["old-root-mounts"]),
         ({"mounts": (*GOOD.mounts, mount("/srv/old", "0:1", "ext4"))}, []),
         ({"mounts": (*GOOD.mounts, mount("/srv/older", "0:1", "ext4"))}, []),
