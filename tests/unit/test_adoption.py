@@ -48,6 +48,10 @@ def make_root(root: Path, *containers: str) -> Path:
         place.mkdir()
         (place / "config.v2.json").write_text(json.dumps({"Name": f"/{name}"}))
         (place / "hostconfig.json").write_text(json.dumps({"AutoRemove": name.startswith("rm-")}))
+        own = root / "image/overlay2/layerdb/mounts" / name
+        own.mkdir(parents=True)
+        (own / "mount-id").write_text(name)
+        (root / f"overlay2/{name}/diff").mkdir(parents=True)
     return root
 
 
