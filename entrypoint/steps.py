@@ -246,7 +246,8 @@ def both_roots(move: Move) -> tuple[whole.Roots, whole.Roots]:
 
 def require_on_disk(move: Move, engine: Engine, held: Inventory) -> None:
     """Raises VerificationError for what the engine lists, and its new root has not."""
-    if lacks := whole.still(whole.lost(held, *both_roots(move), live=True), engine.inventory()):
+    lacks = whole.lost(held, *both_roots(move), live=True)
+    if lacks := lacks and whole.still(lacks, engine.inventory()):
         raise VerificationError("Not all that the engine lists is on its disk.", details=whole.told(lacks, 20))
 
 
