@@ -8,7 +8,8 @@ import pytest
 from entrypoint import cli, finishing, preflight, remains, target_checks
 from entrypoint.adoption import ADOPT, Adoptable
 from entrypoint.claim import has_strangers
-from entrypoint.copying import Copied, identity
+from entrypoint.copied import Copied
+from entrypoint.copying import identity
 from entrypoint.errors import UsageError
 from entrypoint.facts import HostFacts
 from entrypoint.finishing import FINISH

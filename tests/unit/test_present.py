@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entrypoint import present, sentences, status
-from entrypoint.copying import Copied
+from entrypoint.copied import Copied
 from entrypoint.engine import Engine
 from entrypoint.errors import ExitCode
 from entrypoint.present import Present
