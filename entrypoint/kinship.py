@@ -1,7 +1,8 @@
 """How a data root without a record of ours is related to the one in use: of two copies one may be older.
 
-It is a copy of the one in use, or that one of it, if both have the same engine id, a container, or a layer in common:
-ids of containers and layers are random. Then two things are looked at.
+It is a copy of the one in use, or that one of it, if both have a container or a layer in common, whose ids are random;
+or the engine's id, where there is no container: hosts that are made from one image have that in common, too. Then two
+things are looked at.
 
 own      files of volumes and containers in it whose content and inode were changed last at the same instant, as a write
          does. What was copied was given the time of its content after that: so somebody has worked on it there
@@ -50,9 +51,9 @@ class Kin:
 
 def are_related(one: Path, other: Path, held: Holdings, known: Sequence[str], engine_id: str) -> bool:
     """`held` is in the one; the other is an engine's with this id, and has `known` containers."""
-    if held.engine_id and held.engine_id == engine_id:
+    if {*held.containers} & {*known} or {*_layers(one)} & {*_layers(other)}:
         return True
-    return bool({*held.containers} & {*known}) or bool({*_layers(one)} & {*_layers(other)})
+    return bool(held.engine_id) and held.engine_id == engine_id and not held.containers
 
 
 def of(related: bool, own: int, since: tuple[Written, ...], lacks: bool, made: float) -> Kin:

@@ -44,6 +44,8 @@ def test_roots_are_related_by_ids_that_are_random(tmp_path: Path) -> None:
     assert kinship.are_related(one, other, replace(fresh, engine_id="ID"), (), "ID")
     assert kinship.are_related(one, other, replace(fresh, containers={"web": "web"}), ("web",), "ID")
     assert not kinship.are_related(one, other, replace(fresh, engine_id="OTHER"), ("web",), "ID")
+    clone = replace(fresh, engine_id="ID", containers={"other": "other"})
+    assert not kinship.are_related(one, other, clone, ("web",), "ID")
     for root in (one, other):
         write(root / "image/overlay2/layerdb/sha256/1/cache-id", b"random")
     assert kinship.are_related(one, other, fresh, (), "ID")
