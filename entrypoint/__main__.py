@@ -101,9 +101,8 @@ class Application:
         with closing(Systemd()) as systemd:
             if wait:
                 self._await(book, systemd)
-            # A worker that takes over waits for this container to end: waited for here, neither ever would.
-            is_over = self._settle(book, systemd) is not ExitCode.HANDED_OVER
-            found = statuses.wait(book, systemd) if wait and is_over else statuses.read(book, systemd)
+            self._settle(book, systemd)
+            found = statuses.wait(book, systemd) if wait else statuses.read(book, systemd)
             found = statuses.with_present(self.host, systemd, book, found)
         found = statuses.told_by(self.host, found, book)
         if page == STANDARD_OUTPUT:
@@ -129,12 +128,16 @@ class Application:
                 raise Left("The engine goes down, and this container with it. The move goes on.", "", again) from None
             raise Interrupted("Interrupted. Nothing was changed, and the move goes on.", "", again) from None
 
-    def _settle(self, book: journal.Journal, systemd: Systemd) -> ExitCode | None:
-        """Finish what was cut off; one that is at work is left alone."""
-        if statuses.read(book, systemd).state not in (State.CUT_OFF, State.ABANDONED):
-            return None
-        with book.locked():
-            return recovery.settle(self.host, systemd, book)
+    def _settle(self, book: journal.Journal, systemd: Systemd) -> None:
+        """Finish what was cut off, and try again what does not stand; one that is at work is left alone.
+
+        Nobody who only asks has the engine stopped.
+        """
+        found = statuses.read(book, systemd)
+        is_open = found.state in (State.CUT_OFF, State.ABANDONED, State.BROKEN)
+        if is_open or (found.amiss and found.state is not State.WORKING):
+            with book.locked():
+                recovery.settle(self.host, systemd, book, stops=False)
 
     def rollback(self, agreed: bool) -> ExitCode:
         trace.arm(self.host)

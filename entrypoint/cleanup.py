@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
 from entrypoint import finished, handover, intact, loss, obstacles, parts_checks, preflight, target_checks, wording
+from entrypoint.amiss import Kind
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.errors import ExitCode, Interrupted, RollbackError
 from entrypoint.facts import HostFacts, gather
@@ -153,6 +154,10 @@ def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove |
                     f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
                     "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
     yield from parts_checks.missing(facts)  # of what is gone the old root may have the last copy
+    if lost := [one.text for one in last.run.amiss() if one.kind is Kind.HELD]:
+        yield error("only-in-old-root", "The engine lacks what it held before the last move",
+                    "; ".join(lost[:5]), "Bring it back first (`relocator rollback` shows what that gives up), or "
+                    "remove the old root by hand.")  # fmt: skip
     if along:
         yield from containerd_apart(facts, along)
     if facts.containerd and (old in facts.containerd.root.parents or facts.containerd.root in (old, *old.parents)):

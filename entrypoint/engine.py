@@ -5,6 +5,7 @@ in the host's own directory is not (balena-engine issue 282). Connections are ma
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from entrypoint.products import Product, recognise, refused
 from entrypoint.swarm import SCOPE, Swarm, replicas
 
 SOCKET = "/run/docker.sock"
+KEPT_EVENTS = 256  # moby daemon/events/events.go
 ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slowly
 READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
@@ -193,6 +195,11 @@ class Engine:
     def exit_code(self, container_id: str) -> int:
         return int(self.inspect(container_id)["State"]["ExitCode"])
 
+    def events(self) -> tuple[dict[str, Any], ...]:
+        """What has happened since this engine was started, or the last of it: it remembers KEPT_EVENTS."""
+        until = f"{time.time():.9f}"  # the engine takes fractions, whatever the client's types say
+        return tuple(self._client.api.events(since="0", until=until, decode=True))  # type: ignore[call-overload]
+
     def start(self, container_id: str) -> bool:
         """Whether a container was started. One that an engine was not given the time to end is in containerd's hands
         for a moment yet, and no task of its id can be begun ("task …: already exists")."""
@@ -260,6 +267,11 @@ def _network(network: dict[str, Any]) -> tuple[str, str]:
     if name in PREDEFINED_NETWORKS:
         return name, network["Driver"]
     return network["Id"], f"{name} {network['Driver']}"
+
+
+def reason(refused: BaseException) -> str:
+    """The engine's own words, without those of the client around them."""
+    return str(getattr(refused, "explanation", None) or refused)
 
 
 def socket_of(host: Host) -> Path:

@@ -21,12 +21,13 @@ from typing import Any
 from entrypoint import memory, net
 from entrypoint.command import CALLED, IMAGE
 from entrypoint.errors import ExitCode, SystemdError
+from entrypoint.exec_line import Command
 from entrypoint.filesystem import atomic_write
 from entrypoint.host import HOST_PID, Host
 from entrypoint.plan import Plan
 from entrypoint.processes import Process, look
 from entrypoint.record import PLACE, Run
-from entrypoint.systemd import Command, Systemd
+from entrypoint.systemd import Systemd
 
 UNIT = "relocator.service"
 KEEPER = "relocator-keeper.service"

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from entrypoint.swarm import SERVICE
 
+ENGINE = "engine"  # what is different of the engine itself is no single thing
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 KINDS = ("containers", "images", "volumes", "networks", "plugins")
 PREDEFINED_NETWORKS = frozenset({"bridge", "host", "none"})
@@ -145,33 +146,44 @@ def counts(stored: Mapping[str, Any]) -> dict[str, int]:
     return {kind: len(lasting if kind == "containers" else stored[kind]) for kind in KINDS if kind in stored}
 
 
-def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
-    """What `after` lacks or has otherwise, one sentence each; empty when nothing was lost.
+class Difference(NamedTuple):
+    """One thing that is not what it was: its kind, its key in the inventory, and a sentence."""
 
-    What it has in addition is no loss: a busy host makes containers at any time.
+    kind: str
+    key: str
+    text: str
+
+
+def differences(before: Inventory, after: Inventory) -> tuple[str, ...]:
+    """What `after` lacks or has otherwise, one sentence each; empty when nothing was lost."""
+    return tuple(one.text for one in compared(before, after))
+
+
+def compared(before: Inventory, after: Inventory) -> Iterator[Difference]:
+    """What `after` lacks or has otherwise.
+
+    What it has in addition is no loss: a busy host makes containers at any time. Nor is what its owner has made anew, a
+    unit or an agent of the host: a container of the same name and image, a network of the same name and driver.
 
     Containers with `--rm` and those of a swarm's tasks are passed over, and the anonymous volumes that only they use:
     none outlives a restart. Whether what ran runs is not asked here, see `restart.py`.
     """
-    found = [
-        f"{what} was {was!r} and is {now!r}"
-        for what, was, now in (
-            ("the engine's id", before.engine_id, after.engine_id),
-            ("the storage driver", before.driver, after.driver),
-            ("the image store", before.store, after.store),
-            ("the node's id in the swarm", before.node, after.node),
-        )
-        if was != now
-    ]
+    for what, was, now in (
+        ("the engine's id", before.engine_id, after.engine_id),
+        ("the storage driver", before.driver, after.driver),
+        ("the image store", before.store, after.store),
+        ("the node's id in the swarm", before.node, after.node),
+    ):
+        if was != now:
+            yield Difference(ENGINE, what, f"{what} was {was!r} and is {now!r}")
     fleeting = ephemeral_volumes(before) | ephemeral_volumes(after)
     lasting = [
         {name: driver for name, driver in one.volumes.items() if name not in fleeting} for one in (before, after)
     ]
-    found += _mapping_differences("volume", *lasting)
+    yield from _mapping_differences("volume", *lasting)
     for kind in ("images", "networks", "plugins"):
-        found += _mapping_differences(kind.removesuffix("s"), getattr(before, kind), getattr(after, kind))
-    found += _mapping_differences("container", _lasting(before), _lasting(after))
-    return tuple(found)
+        yield from _mapping_differences(kind.removesuffix("s"), getattr(before, kind), _with_heirs(kind, before, after))
+    yield from _container_differences(before, after)
 
 
 def made_since(before: Inventory, now: Inventory) -> tuple[str, ...]:
@@ -197,16 +209,38 @@ def _volumes(inventory: Inventory, kept: bool) -> Iterator[str]:
             yield from container.volumes
 
 
-def _lasting(inventory: Inventory) -> dict[str, str]:
-    kept = (container for container in inventory.containers if not container.is_fleeting)
-    return {one.id: f"{one.name}, image {one.image}, restart policy {one.policy}" for one in kept}
+def heir(container: Container, now: Iterable[Container]) -> Container | None:
+    """The container that its owner has made anew in the place of one that is gone."""
+    return next((one for one in now if (one.name, one.image) == (container.name, container.image)), None)
 
 
-def _mapping_differences(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    lost = [f"{kind} {key} ({before[key]}) is missing" for key in before if key not in after]
-    changed = [
-        f"{kind} {key} was {before[key]!r} and is {after[key]!r}"
-        for key in before
-        if key in after and before[key] != after[key]
-    ]
-    return lost + changed
+def _with_heirs(kind: str, before: Inventory, after: Inventory) -> Mapping[str, str]:
+    """What there is now; a network that was made anew stands for the one whose name and driver it has."""
+    held: dict[str, str] = getattr(after, kind)
+    if kind != "networks":
+        return held
+    made = {facts for key, facts in held.items() if key not in before.networks}
+    return held | {key: facts for key, facts in before.networks.items() if key not in held and facts in made}
+
+
+def _container_differences(before: Inventory, after: Inventory) -> Iterator[Difference]:
+    for one in before.containers:
+        now = after.container(one.id)
+        if one.is_fleeting or (now is None and heir(one, after.containers)):
+            continue
+        if now is None or now.is_fleeting:
+            yield Difference("container", one.id, f"container {one.name} is missing")
+        elif (was := _facts(one)) != (found := _facts(now)):
+            yield Difference("container", one.id, f"container {one.name} was {was!r} and is {found!r}")
+
+
+def _facts(one: Container) -> str:
+    return f"{one.name}, image {one.image}, restart policy {one.policy}"
+
+
+def _mapping_differences(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
+    for key, was in before.items():
+        if key not in after:
+            yield Difference(kind, key, f"{kind} {key} ({was}) is missing")
+        elif was != after[key]:
+            yield Difference(kind, key, f"{kind} {key} was {was!r} and is {after[key]!r}")

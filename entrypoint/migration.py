@@ -2,7 +2,10 @@
 
     journal.intent ▶ step.apply ▶ journal.done            for each step
     failure ▶ journal.rollback ▶ step.undo ▶ journal.undone    for each step begun, the last first
-    ▶ outcome: committed, rolled-back, rollback-failed, or stayed
+    ▶ outcome: committed, moved, rolled-back or rollback-failed
+
+Once a container has run on the target, clients may have written there, and nothing goes back by itself: the run is
+finished, and what does not stand as it stood is named (`moved`).
 
 A worker that takes over from a dead one goes forward if the configuration already names the target, which is the
 commit point, and no rollback had begun; else it goes back. Steps and undos are right when they are repeated.
@@ -15,7 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import structlog
 
-from entrypoint import adoption, departure, net, pair, renewal
+from entrypoint import departure, pair, renewal
+from entrypoint.arrival import STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.discard import discard
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, RelocatorError, SystemdError
@@ -27,17 +31,13 @@ from entrypoint.move import Move
 from entrypoint.plan import Direction
 from entrypoint.processes import Process
 from entrypoint.record import Event, Outcome, Record
-from entrypoint.standstill import bring_up, release
 from entrypoint.steps import Step, end_records
-from entrypoint.swarm import took_part
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import KEPT
 
 # The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
 DEPARTURE = 120.0
-CUT_OFF = "The relocator that did the work was cut off."
-STOPPED_BY_SIGNAL = "It was stopped by a signal."
 
 
 def work(move: Move, journal: Journal, front: Process, steps: Sequence[Step]) -> ExitCode:
@@ -128,10 +128,7 @@ def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
         move.run.append(Event.DONE, step=step.name)
         trace(f"{step.name}.recorded")
     with ignored_signals():  # what is committed is not taken back
-        conclude(move, Outcome.COMMITTED, root=move.plan.moved.target)
-        trace("commit.recorded")
-        log.info("committed", root=move.plan.moved.target, old_root=move.plan.moved.source)
-    return ExitCode.DONE
+        return arrive(move, {})
 
 
 def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None, *, keep_copy: bool = False) -> ExitCode:
@@ -144,36 +141,8 @@ def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None, 
     with ignored_signals():
         why = cause(move, begun, failure)
         if stays(move, begun):
-            return stay(move, why)
+            return finish(move, why)
         return _roll_back(move, begun, why, keep_copy)
-
-
-def stays(move: Move, begun: Sequence[Step]) -> bool:
-    """Whether the engine may not return to the old root: one of several managers that has been at work on the new one.
-
-    Its log would be older there than what the others have heard of it (docs.docker.com, swarm/admin_guide: "never
-    restart a manager node by copying the raft directory"). A disk that cannot be read any more leaves no choice.
-    """
-    if not (move.plan.one_of_managers and was_started(move, begun)):
-        return False
-    with suppress(OSError):
-        return took_part(*(move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target)))
-    return False
-
-
-def stay(move: Move, why: dict[str, str]) -> ExitCode:
-    """See that the engine is up on the target, and say that the move is not proven."""
-    log.error("failed", **why)
-    problems: list[str] = []
-    try:
-        bring_up(move)
-        release(move)
-    except (RelocatorError, OSError) as problem:
-        problems.append(f"{Phase.START}: {told(problem)}")
-    facts = {**why, "problems": problems, "root": move.plan.target, "left": ""}
-    conclude(move, Outcome.STAYED, **facts)
-    log.error(str(Outcome.STAYED), **facts)
-    return ExitCode.BROKEN
 
 
 def cause(move: Move, begun: Sequence[Step], failure: BaseException | None) -> dict[str, str]:
@@ -200,7 +169,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keep_copy
     if move.plan.direction is not Direction.FORTH:
         left = ""  # it is a root that was whole before, and stays
     elif was_started(move, begun):
-        left = "the engine was started on it; what was written then is only there"
+        left = STARTED_ON
     elif keep_copy:
         left = KEPT
     else:
@@ -229,19 +198,6 @@ def is_host_stopping(move: Move) -> bool:
     return stopping
 
 
-def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
-    """Write down how the run ended. A record that cannot be written changes nothing of that."""
-    if outcome is not Outcome.BROKEN:
-        pair.release(move)
-        net.put_away(move.run)
-    try:
-        move.run.append(Event.OUTCOME, outcome=outcome, **facts)
-    except RelocatorError as error:
-        log.error("outcome.unwritten", outcome=outcome, why=error.text())
-    if outcome is Outcome.COMMITTED:  # not before: a root that is rolled back from is not to be adopted later
-        adoption.mark(move.host, move.plan)
-
-
 @contextmanager
 def ignored_signals() -> Iterator[None]:
     """Going back is not interrupted: half of it is worse than any delay."""
@@ -252,22 +208,6 @@ def ignored_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def was_started(move: Move, begun: Sequence[Step]) -> bool:
-    """Whether an engine may ever have run on the copy, in this process's life or before it."""
-    if any(step.name is Phase.START for step in begun):
-        return True
-    records = move.run.records()
-    return any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in records)
-
-
-def told(failure: BaseException | None) -> str:
-    if failure is None:
-        return CUT_OFF
-    if isinstance(failure, KeyboardInterrupt):
-        return STOPPED_BY_SIGNAL
-    return failure.text() if isinstance(failure, RelocatorError) else f"{type(failure).__name__}: {failure}"
 
 
 def undo(move: Move, step: Step) -> list[str]:

@@ -8,23 +8,27 @@ files that the move writes, and starts the engine on the root it had:
         back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl
         switch.before, .after    what the file held and was to hold; absent where the file was or is to be absent
         ordering.before, .after
-        containerd.before, …     the same of containerd's files, and the script that keeps the two apart (pair.py)
+        containerd.before, …     the same of containerd's files
+    switch.sh                what a service runs before it starts, until the run has ended (guard.py)
+    ran                      what ran, for what the engine does not start by itself
+    starts                   when each container on the target was last started before the switch (served.py)
 
 It is there from the hand-over until the run has ended well, and after a rollback that failed, for people.
 """
 
 import shlex
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from shutil import rmtree
 
-from entrypoint import hold, pair
+from entrypoint import guard, hold, served
 from entrypoint.errors import ContainerError
+from entrypoint.exec_line import Command
 from entrypoint.file_edit import FileEdit
 from entrypoint.filesystem import atomic_write, make_directories
 from entrypoint.host import Host
+from entrypoint.inventory import ALIVE, OURS, TITLE, Inventory, Status
 from entrypoint.plan import Plan
 from entrypoint.record import PLACE, Run
-from entrypoint.systemd import Command
 
 FUNCTIONS = """\
 here={here}
@@ -58,9 +62,31 @@ put_back() {{
 }}
 """
 SCRIPT = """\
-# Written by relocator before it stopped the engine. If the engine does not run, this puts the host's configuration back
-# as it was, and starts the engine on {source}. With the argument `now` it does so whether the engine runs or not.
+# Written by relocator before it stopped the engine. If the engine does not run, and no container has run on the new
+# root, this puts the host's configuration back as it was, and starts the engine on {source}. With the argument `now` it
+# does so whatever runs or has run: what was written since stays in {target}.
 {functions}
+# has_served: a container was started on the new root since it is configured; its clients may have written there
+has_served() {{
+    [ -e "$here/starts" ] || return 1
+    then=$(cat "$here/starts")
+    for one in {containers}/*; do
+        [ -e "$one/config.v2.json" ] || continue
+        now=$(cat "$one/config.v2.json")
+        case $now in *'"{title}":"{ours}"'*) continue ;; esac
+        now=${{now#*'"StartedAt":"'}}
+        case "
+$then
+" in
+            *"
+${{one##*/}} ${{now%%'"'*}}
+"*) continue ;;
+        esac
+        case $now in {never}*) ;; *) return 0 ;; esac
+    done
+    return 1
+}}
+
 is_up() {{
     for unit in {started}; do
         systemctl is-active --quiet "$unit" || return 1
@@ -68,7 +94,13 @@ is_up() {{
 }}
 
 if ! [ -d "$here" ]; then exit 0; fi
-if [ "${{1:-}}" != now ] && is_up; then exit 0; fi
+if [ "${{1:-}}" != now ]; then
+    if is_up; then exit 0; fi
+    if has_served; then
+        echo Containers have run on {root}: what they have written is only there, and nothing is taken back. >&2
+        exit 1
+    fi
+fi
 # a host that goes down starts the engine at its next boot, on whichever root is configured; both are complete
 if [ "$(systemctl is-system-running)" = stopping ]; then exit 0; fi
 {stop}
@@ -78,6 +110,10 @@ sync
 systemctl daemon-reload
 systemctl reset-failed {units}
 {start} || code=$?
+# what the engine does not start by itself
+if [ -e "$here/ran" ] && command -v docker >/dev/null; then
+    while read -r act one; do docker "$act" "$one" >/dev/null || code=$?; done <"$here/ran"
+fi
 exit "$code"
 """
 
@@ -97,6 +133,12 @@ def script(run: Run, plan: Plan) -> str:
     back = [f"put_back {shlex.quote(edit.path)} {name}" for name, edit in kept(plan)]
     return SCRIPT.format(
         source=plan.moved.source,
+        target=plan.moved.target,
+        root=shlex.quote(plan.moved.target),
+        containers=shlex.quote(str(PurePosixPath(plan.target, plan.within, "containers"))),
+        title=TITLE,
+        ours=OURS,
+        never=served.NEVER,
         functions=functions(run),
         units=shlex.join(plan.every_unit),
         started=shlex.join(plan.started),
@@ -133,8 +175,7 @@ def spread(run: Run, plan: Plan) -> None:
     make_directories(folder, 0o700)
     for name, edit in kept(plan):
         _save(folder, name, edit)
-    if plan.paired:
-        atomic_write(folder / pair.SCRIPT_NAME, pair.script(functions(run), plan).encode(), mode=0o600)
+    atomic_write(folder / guard.SCRIPT_NAME, guard.script(functions(run), plan).encode(), mode=0o600)
     atomic_write(folder / "back.sh", script(run, plan).encode(), mode=0o600)
 
 
@@ -142,6 +183,16 @@ def _save(folder: Path, name: str, edit: FileEdit) -> None:
     for when, content in (("before", edit.before), ("after", edit.after)):
         if content is not None:
             atomic_write(folder / f"{name}.{when}", content, mode=0o600)
+
+
+def note_running(run: Run, held: Inventory) -> None:
+    """Keep what ran for the script, a line an act: the engine alone does not start all of it."""
+    lines = []
+    for one in held.containers:
+        if one.status in ALIVE and not one.is_fleeting:
+            lines += [f"start {one.id}\n"] + ([f"pause {one.id}\n"] if one.status is Status.PAUSED else [])
+    make_directories(run.place / "back", 0o700)
+    atomic_write(run.place / "back/ran", "".join(lines).encode(), mode=0o600)
 
 
 def put_away(run: Run) -> None:
@@ -161,7 +212,7 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.every_unit))
     found = [
         *([(systemctl, "daemon-reload")] if plan.switch.setting.needs_reload else []),
-        *([if_there(sh, f"{place_of(run)}/{pair.SCRIPT_NAME}")] if plan.paired else []),
+        *([if_there(sh, f"{place_of(run)}/{guard.SCRIPT_NAME}")] if plan.paired else []),
         (rm, "-f", *files),
         (systemctl, "reset-failed", *plan.every_unit),
         *((systemctl, "start", *units) for units in in_order(plan, plan.started)),

@@ -3,119 +3,43 @@
 No rename changes both. So between the two writes a power cut would leave an engine that is to start on one root with a
 containerd on the other: both copies are complete then, and nothing is lost yet, but what is written from there on would
 be in two roots that belong to no pair. That pair is never started: from before the first write until the run has ended,
-containerd and the engine have a drop-in in /etc that runs a script before they start.
+containerd and the engine have a drop-in in /etc that runs a script before they start (guard.py).
 
 the engine's file    containerd's file is made
 as it was            as it was
 as it is to be       as it is to be
 neither              left alone: whoever has changed it meanwhile has looked at it
 
-So the commit point is one rename still, that of the engine's file. The script needs cat, cp, mv, rm and sync.
-
+So the commit point is one rename still, that of the engine's file.
 Where containerd's root moves alone there is one file, whose rename is the commit point by itself, and no pair.
 """
-
-import shlex
-from contextlib import suppress
 
 from entrypoint import edits, settings
 from entrypoint.containerd import BLOBS, DATABASE, works_on
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.engine import until
-from entrypoint.errors import ContainerError, EngineError, MoveError, SystemdError, VerificationError
-from entrypoint.filesystem import atomic_write, make_directories, remove_durably
-from entrypoint.host import Host
+from entrypoint.errors import EngineError, MoveError, VerificationError
 from entrypoint.inventory import Inventory, made_since
-from entrypoint.log import log
 from entrypoint.move import Move
-from entrypoint.plan import Direction, Plan
-from entrypoint.record import PLACE
+from entrypoint.plan import Direction
 from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 
-SCRIPT_NAME = "pair.sh"
-SCRIPT = """\
-# Written by relocator: {containerd} follows {switch}, so that the two never name roots that do not belong together.
-{functions}
-if ! [ -d "$here" ]; then exit 0; fi
-if holds {switch} "$here/switch.after"; then
-    put {containerd} containerd after before
-elif holds {switch} "$here/switch.before"; then
-    put {containerd} containerd before after
-else
-    echo {switch} was changed by somebody else, and {containerd} is left as it is >&2
-fi
-exit 0
-"""
-GUARD = "00-relocator-pair.conf"
-GUARDING = """\
-# Written by relocator for the time of a move
-[Service]
-ExecStartPre={sh} -c 'if [ -e {script} ]; then exec {sh} {script}; fi'
-"""
 SETTLING = 10.0  # seconds; systemd has already said "started", so the database is open
-
-
-def script(functions: str, plan: Plan) -> str:
-    assert plan.paired is not None
-    return SCRIPT.format(
-        functions=functions,
-        switch=shlex.quote(plan.switch.path),
-        containerd=shlex.quote(plan.paired.switch.path),
-    )
-
-
-def drop_in(service: str) -> str:
-    return f"/etc/systemd/system/{service}.d/{GUARD}"
 
 
 def prepare(move: Move, along: ContainerdMove) -> None:
     """All that is not yet a word on where its root is."""
     edits.require_unedited(move.host, along.switch)
     require_whole(move, along)
-    edits.make(move.host, along.ordering)
     for one in along.names:
         edits.write(move.host, one)
 
 
 def switch(move: Move, along: ContainerdMove) -> None:
     """containerd's part of the switch; that of the engine comes right after it."""
-    guard(move, along)
-    trace("switch.guarded")
     edits.write(move.host, along.switch)
     trace("switch.paired")
-
-
-def guard(move: Move, along: ContainerdMove) -> None:
-    """From here on neither starts without a look at the pair."""
-    sh = move.host.program("sh")
-    if sh is None:
-        raise ContainerError("The host has no `sh`.")
-    content = GUARDING.format(sh=sh, script=f"{PLACE}/runs/{move.run.number}/back/{SCRIPT_NAME}").encode()
-    for service in (along.service, move.plan.service):
-        place = move.host.path(drop_in(service))
-        make_directories(place.parent)
-        atomic_write(place, content)
-
-
-def release(move: Move) -> None:
-    """The run has ended: the two files are a pair, and nobody changes them any more."""
-    along = move.plan.paired
-    if along is None:
-        return
-    try:
-        for service in (along.service, move.plan.service):
-            _remove(move.host, drop_in(service))
-        move.systemd.reload()
-    except (OSError, SystemdError) as problem:
-        log.warning("guard.left", why=str(problem))
-
-
-def _remove(host: Host, path: str) -> None:
-    place = host.path(path)
-    remove_durably(place)
-    with suppress(OSError):  # not there, or not ours alone
-        place.parent.rmdir()
 
 
 def follow(move: Move, along: ContainerdMove, *, is_switched: bool) -> None:
@@ -128,7 +52,6 @@ def follow(move: Move, along: ContainerdMove, *, is_switched: bool) -> None:
 def take_back(move: Move, along: ContainerdMove) -> None:
     """containerd's files as they were; the engine's is that already."""
     edits.restore(move.host, along.switch, lambda root: root == _root_after(along))
-    edits.take_back(move.host, along.ordering)
     for one in along.names:
         edits.restore(move.host, one, lambda _root: False)
 

@@ -16,7 +16,8 @@
 
 A record is `{"at": …, "event": …, "step": …, …}`; the first, `begun`, has the version of this layout. `intent` stands
 before an act and holds all that its undo needs, `done` after it, `undone` after its undo; `outcome` is the last record
-of a move. Behind it only the removal of the old root is recorded: `cleanup` before it, `cleaned` after it.
+of a move. Behind it only two things are recorded: the removal of the old root, `cleanup` before it and `cleaned` after
+it, and `amiss`, what does not stand as it stood before; the last one counts.
 
 A power cut can tear only the last record. A torn one is taken for not written, which is right, because what it
 announces had not begun; the next record takes its place.
@@ -27,12 +28,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from entrypoint.amiss import Amiss
 from entrypoint.command import told_all
 from entrypoint.discretion import discreet
 from entrypoint.errors import JournalError
@@ -52,6 +54,7 @@ class Event(StrEnum):
     DONE = "done"
     UNDONE = "undone"
     ROLLBACK = "rollback"
+    AMISS = "amiss"
     OUTCOME = "outcome"
     CLEANUP = "cleanup"
     CLEANED = "cleaned"
@@ -63,9 +66,12 @@ class Outcome(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     BROKEN = "rollback-failed"
-    STAYED = "stayed"  # failed, and not to be rolled back
+    MOVED = "moved"  # committed, but named things do not stand as they stood before
     INTERRUPTED = "interrupted"
 
+
+# The engine is where the run was to bring it.
+ARRIVED = frozenset({Outcome.COMMITTED, Outcome.MOVED})
 
 Record = dict[str, Any]
 
@@ -183,7 +189,24 @@ class Run:
         )
 
     def outcome(self) -> Record | None:
-        return next((record for record in reversed(self.records()) if record["event"] == Event.OUTCOME), None)
+        return self._last(Event.OUTCOME)
+
+    @property
+    def has_arrived(self) -> bool:
+        return (self.outcome() or {}).get("outcome") in ARRIVED
+
+    def amiss(self) -> tuple[Amiss, ...]:
+        """What does not stand as it stood before, as it was last seen."""
+        return tuple(Amiss.from_json(one) for one in (self._last(Event.AMISS) or {}).get("amiss", ()))
+
+    def note(self, amiss: Iterable[Amiss]) -> None:
+        """Write down what does not stand, unless that is what is written already."""
+        found = tuple(amiss)
+        if found != self.amiss():
+            self.append(Event.AMISS, amiss=[one.to_json() for one in found])
+
+    def _last(self, event: Event) -> Record | None:
+        return next((record for record in reversed(self.records()) if record["event"] == event), None)
 
 
 def _whole(content: bytes) -> int:

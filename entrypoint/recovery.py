@@ -3,16 +3,19 @@
 cut off                                     is
 before the hand-over                        called interrupted; its copy is used by the next attempt
 before the commit point, or going back      undone
-after it, engine on the new root            finished, if the engine proves what it held
-anything that needs the engine stopped      handed over to a worker again
+after it, engine on the new root            finished, and what does not stand as it stood is named
+anything that needs the engine stopped      handed over to a worker again, but not by `status`
 long ago, engine on one of the roots        called what it is: nothing is stopped, started or taken back any more
+ended, with something that does not stand   that is tried again, and forgotten when it is well
+ended, and not on one complete root         finished or undone as above, once the engine is up on one
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from entrypoint import handover
+from entrypoint import handover, proof
+from entrypoint.arrival import CUT_OFF, arrive, conclude, finish, stays, told
 from entrypoint.copied import Copied
 from entrypoint.engine import Engine, socket_of
 from entrypoint.errors import ExitCode, JournalError, PreflightError, RelocatorError, SystemdError
@@ -21,7 +24,7 @@ from entrypoint.inventory import differences
 from entrypoint.journal import Journal
 from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log
-from entrypoint.migration import CUT_OFF, conclude, forward, recover, unfinished
+from entrypoint.migration import forward, recover, unfinished
 from entrypoint.move import Move
 from entrypoint.plan import Direction, Plan
 from entrypoint.processes import Process
@@ -105,42 +108,86 @@ def unsettled(journal: Journal) -> str:
     return "" if not runs or runs[-1].outcome() else runs[-1].number
 
 
-def settle(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | None:
+def tell_amiss(journal: Journal) -> bool:
+    """Tell what does not stand since the last run brought the engine where it is; whether there is any."""
+    runs = journal.runs()
+    amiss = runs[-1].amiss() if runs and runs[-1].has_arrived else ()
+    for one in amiss:
+        log.warning("amiss", what=one.text)
+    return bool(amiss)
+
+
+def settle(host: Host, systemd: Systemd, journal: Journal, *, stops: bool = True) -> ExitCode | None:
     """Finish or undo the last run, if it has no outcome; the lock is held, and no worker is at work.
 
-    Returns how it ended, HANDED_OVER if a worker was needed, or nothing if there was nothing to do.
+    Returns how it ended, HANDED_OVER if a worker was needed, or nothing if there was nothing to do, or nothing that can
+    be done without a stop of the engine where it must not be stopped (`stops`).
     """
     runs = journal.runs()
-    if not runs or runs[-1].outcome():
+    if not runs:
         return None
     run = runs[-1]
+    if outcome := run.outcome():
+        (heal if outcome["outcome"] == Outcome.BROKEN else mend)(host, systemd, run)
+        return None
     log.warning("unfinished", run=run.number)
     if not any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in run.records()):
         run.append(Event.OUTCOME, outcome=Outcome.INTERRUPTED, reason="It was cut off.", left=KEPT)
         return ExitCode.INTERRUPTED
-    return settle_move(load(host, systemd, run))
+    return settle_move(load(host, systemd, run), stops=stops)
 
 
-def settle_move(move: Move) -> ExitCode:
+def heal(host: Host, systemd: Systemd, run: Run) -> None:
+    """A way back that had failed, where the engine is up on one of the roots by now: that root is where the run ends.
+
+    Nothing is stopped for it, nor is it in the way of what was asked for.
+    """
+    try:
+        settle_move(load(host, systemd, run), stops=False)
+    except RelocatorError as problem:
+        log.warning("unsettled", run=run.number, why=problem.text())
+
+
+def mend(host: Host, systemd: Systemd, run: Run) -> None:
+    """Try again what did not stand when a run had ended."""
+    if not run.amiss():
+        return
+    try:
+        proof.mend(load(host, systemd, run))
+    except RelocatorError as problem:  # the engine's, or the journal's; it stays as it was noted
+        log.warning("amiss.unmended", why=problem.text())
+
+
+def settle_move(move: Move, *, stops: bool = True) -> ExitCode | None:
     records = move.run.records()
     going_back = any(record["event"] == Event.ROLLBACK for record in records)
     switched, source, target = is_switched(move), move.plan.moved.source, move.plan.moved.target
     if switched and runs_on(move, target):
         mark_started(move, records)
-    if is_long_ago(records) or is_proven(records):
-        if switched and runs_on(move, target):
-            return accept(move)
-        if not switched and runs_on(move, source):
-            return abandon(move)
+    is_over = is_long_ago(records) or is_proven(records)
     if not switched and runs_on(move, source):
-        return recover(move, records, steps_of(move.plan))
-    if switched and not going_back and runs_on(move, target):
-        try:
-            verify = [step for step in steps_of(move.plan) if step.name is Phase.VERIFY]
-            return forward(move, verify, unfinished(records, steps_of(move.plan)))
-        except RelocatorError as error:
-            log.warning("not_proven", why=error.text())
-    return hand_over_again(move)
+        return abandon(move) if is_over else recover(move, records, steps_of(move.plan))
+    if switched and runs_on(move, target):
+        if is_over:
+            return accept(move)
+        if (code := go_on(move, going_back)) is not None:
+            return code
+    if stops:
+        return hand_over_again(move)
+    log.warning("unsettled", run=move.run.number)
+    return None
+
+
+def go_on(move: Move, going_back: bool) -> ExitCode | None:
+    """Finish a run whose engine is on the target; nothing if it must be taken back from there."""
+    begun = unfinished(move.run.records(), steps_of(move.plan))
+    if going_back and not stays(move, begun):
+        return None
+    try:
+        return forward(move, [step for step in steps_of(move.plan) if step.name is Phase.VERIFY], begun)
+    except RelocatorError as error:
+        log.warning("not_proven", why=error.text())
+        return finish(move, {"failed_in": Phase.VERIFY, "reason": told(error)}) if stays(move, begun) else None
 
 
 def mark_started(move: Move, records: Sequence[Record]) -> None:
@@ -168,8 +215,7 @@ def accept(move: Move) -> ExitCode:
             now = engine.inventory()
         for difference in differences(before, now.without(move.ours)):
             log.warning("since", difference=difference)
-    conclude(move, Outcome.COMMITTED, root=move.plan.moved.target)
-    return ExitCode.DONE
+    return arrive(move, {})
 
 
 def abandon(move: Move) -> ExitCode:

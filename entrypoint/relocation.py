@@ -48,7 +48,7 @@ from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction, Plan
 from entrypoint.priority import come_last
 from entrypoint.record import Event, Outcome, Run
-from entrypoint.recovery import is_at_work, require_no_worker, require_nobody, save, settle_first, unsettled
+from entrypoint.recovery import is_at_work, require_no_worker, require_nobody, save, settle_first, tell_amiss, unsettled
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
@@ -140,7 +140,7 @@ def relocate(
     survey = look(host, systemd, goal, accepted)
     if preflight.is_already_there(survey.facts):
         log.info("already_there", target=str(survey.facts.moved.source.path))
-        return ExitCode.DONE
+        return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey, bwlimit, checksum, accepted)
     trace("plan.made")

@@ -49,7 +49,7 @@ class Remains:
 
 def moves(journal: Journal) -> tuple[Remains, ...]:
     """The runs that have moved the engine, the oldest first. Raises JournalError."""
-    committed = [run for run in journal.runs() if (run.outcome() or {}).get("outcome") == Outcome.COMMITTED]
+    committed = [run for run in journal.runs() if run.has_arrived]
     return tuple(Remains(run, plan_of(run)) for run in committed)
 
 

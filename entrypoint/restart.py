@@ -3,19 +3,26 @@
 The engine alone does not see to that: a container with no restart policy stays down after any restart, `on-failure`
 looks at the exit code of the shutdown, a paused container comes back unpaused, and `always` starts one that an
 administrator had stopped (moby daemon/restartmanager.go, daemon.go).
+
+One that cannot be put as it stood keeps no other from it, and fails no move: it is named, with the engine's own reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from entrypoint.engine import Engine, until
-from entrypoint.errors import EngineError, MoveError, VerificationError
-from entrypoint.inventory import ALIVE, Container, Inventory, Status, doomed
+import tenacity
+
+from entrypoint.amiss import Amiss, Kind
+from entrypoint.engine import UNREACHABLE, Engine, reason, until
+from entrypoint.errors import EngineError, MoveError, RelocatorError
+from entrypoint.inventory import ALIVE, Container, Inventory, Status, doomed, heir
 from entrypoint.log import log
 from entrypoint.swarm import State, replicas
 
 SETTLING = 60.0  # seconds; a container that was started is running at once, one that crashes takes a moment
+ROUNDS = 5  # in which what could not be started is tried again, and
+BETWEEN = 1.0  # seconds between two: systemd is re-executed, or a task has not gone yet
 
 # A job that was started with --rm during the copy ends by itself; the engine runs while it is waited for.
 PATIENCE = 300.0
@@ -23,6 +30,7 @@ PATIENCE = 300.0
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 UNLOCKING = 1800.0  # seconds, for a person with a key
 RECOVERING = 120.0  # seconds; a check that names no interval is made every thirty, and fails at the third time
+SICK = 20.0  # seconds; its check has failed several times, but what it waits for may come a moment later
 
 
 def await_ephemeral(engine: Engine, ours: frozenset[str]) -> None:
@@ -42,14 +50,45 @@ def await_ephemeral(engine: Engine, ours: frozenset[str]) -> None:
         ) from late
 
 
-def restore(engine: Engine, before: Inventory) -> None:
-    """Start, pause and stop containers until each stands as it stood, the longest running first."""
-    for container in before.containers:
-        if not container.is_fleeting:
-            _restore(engine, container)
+def restore(engine: Engine, before: Inventory) -> dict[str, str]:
+    """Start, pause and stop containers until each stands as it stood, the longest running first.
+
+    Returns why, by its id, for each with which that could not be done. All others come before a second try.
+    """
+    failed: dict[str, str] = {}
+
+    def try_all() -> bool:
+        wanted = [one for one in before.containers if not one.is_fleeting and (not tried or one.id in failed)]
+        tried.append(True)
+        failed.clear()
+        failed.update({one.id: why for one in wanted if (why := put(engine, one))})
+        return not failed
+
+    tried: list[bool] = []
+    with suppress(tenacity.RetryError):
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda done: not done),
+            stop=tenacity.stop_after_attempt(ROUNDS),
+            wait=tenacity.wait_fixed(BETWEEN),
+        )(try_all)
+    for one in before.containers:
+        if one.id in failed:
+            log.warning("container.failed", container=one.name, why=failed[one.id])
+    return failed
 
 
-def _restore(engine: Engine, before: Container) -> None:
+def put(engine: Engine, before: Container) -> str:
+    """Put one container as it stood; why that cannot be done, if it cannot."""
+    try:
+        _put(engine, before)
+    except RelocatorError as late:
+        return late.details or late.brief
+    except UNREACHABLE as refused:
+        return reason(refused)
+    return ""
+
+
+def _put(engine: Engine, before: Container) -> None:
     now = engine.container(before.id)
     if now is None:
         return  # the comparison of the inventories says so
@@ -63,47 +102,54 @@ def _restore(engine: Engine, before: Container) -> None:
         engine.stop(before.id)
 
 
-def require(engine: Engine, before: Inventory) -> None:
-    """Raises VerificationError if a container does not stand as it stood, within the time it may take to settle."""
-    try:
-        _require(engine, before)
-    except VerificationError as late:
+def settle(engine: Engine, before: Inventory, failed: Mapping[str, str], stopped: Collection[str]) -> list[Amiss]:
+    """What does not stand as it stood, when each has had the time to settle.
+
+    `failed` are those that could not be put so, with the reasons; `stopped` those that others have stopped since.
+    """
+    left = replace(before, containers=tuple(one for one in before.containers if one.id not in stopped))
+    waited = replace(left, containers=tuple(one for one in left.containers if one.id not in failed))
+    if not _settles(engine, waited):
         # Somebody has restarted the engine meanwhile, or it crashed: it starts what has `always`, stopped or not.
-        log.warning("containers.misplaced", found=late.details)
-        restore(engine, before)
-        _require(engine, before)
+        log.warning("containers.misplaced", found=[one.text for one in misplaced(engine, waited)])
+        failed = {**failed, **restore(engine, waited)}
+        _settles(engine, waited)
+    return [replace(one, text=f"{one.text}: {failed[one.key]}") if one.key in failed else one
+            for one in misplaced(engine, left)]  # fmt: skip
 
 
-def _require(engine: Engine, before: Inventory) -> None:
+def _settles(engine: Engine, before: Inventory) -> bool:
+    waiting_for = "the containers to stand as they stood"
     try:
-        until(
-            lambda: not list(misplaced(engine, before)),
-            waiting_for="the containers to stand as they stood",
-            seconds=SETTLING,
-        )
-    except EngineError as late:
-        found = "\n".join(misplaced(engine, before))
-        raise VerificationError("Containers do not stand as they stood.", details=found or late.details) from late
+        until(lambda: not list(misplaced(engine, before)), waiting_for=waiting_for, seconds=SETTLING)
+    except EngineError:
+        return False
+    return True
 
 
-def await_health(engine: Engine, before: Inventory) -> None:
-    """Wait until what was healthy is so again. Raises VerificationError for what its own check calls unhealthy then.
+def await_health(engine: Engine, before: Inventory) -> list[Amiss]:
+    """Wait until what was healthy is so again; what its own check calls unhealthy then.
 
     One whose check has not come to an end is only told: a first answer may be an hour away.
     """
     were = [one for one in before.containers if one.health == HEALTHY and one.status is Status.RUNNING]
 
-    def states() -> dict[str, str]:
+    def states() -> dict[str, Container]:
         found = (engine.container(one.id) for one in were if not one.is_fleeting)
-        return {now.name: now.health for now in found if now and now.status in ALIVE and now.health != HEALTHY}
+        return {now.id: now for now in found if now and now.status in ALIVE and now.health != HEALTHY}
 
+    def undecided() -> bool:
+        return any(one.health != UNHEALTHY for one in states().values())
+
+    waiting_for = "containers to be healthy"
     with suppress(EngineError):
-        until(lambda: not states(), waiting_for="containers to be healthy", seconds=RECOVERING, interval=0.5, late=())
-    late = states()
-    if sick := [name for name, health in late.items() if health == UNHEALTHY]:
-        raise VerificationError("Containers that were healthy are not.", details=", ".join(sick))
-    for name in late:
-        log.warning("container.health", container=name, health=late[name], waited=RECOVERING)
+        until(lambda: not undecided(), waiting_for=waiting_for, seconds=RECOVERING, interval=0.5, late=())
+        until(lambda: not states(), waiting_for=waiting_for, seconds=SICK, interval=0.5, late=())
+    late = states().values()
+    for one in late:
+        log.warning("container.health", container=one.name, health=one.health, waited=RECOVERING)
+    return [Amiss(Kind.HEALTH, f"{one.name} was healthy and is unhealthy", one.id)
+            for one in late if one.health == UNHEALTHY]  # fmt: skip
 
 
 def await_node(engine: Engine, before: Inventory) -> Inventory:
@@ -130,35 +176,46 @@ def _node(engine: Engine) -> str:
     return engine.info().swarm.state
 
 
-def require_services(engine: Engine, before: Inventory) -> None:
-    """Raises VerificationError if a service does not come to run as many tasks as before."""
-
-    def lacking() -> list[str]:
-        now = replicas(engine.containers()) if before.services else {}
-        return [
-            f"{name} runs {now.get(name, 0)} of {count}"
-            for name, count in before.services.items()
-            if now.get(name, 0) < count
-        ]
-
+def await_services(engine: Engine, before: Inventory) -> list[Amiss]:
+    """Wait until each service runs as many tasks as before; those that do not."""
+    waiting_for = "the services' tasks"
     with suppress(EngineError):
-        until(lambda: not lacking(), waiting_for="the services' tasks", seconds=RECOVERING, interval=0.5, late=())
-    if late := lacking():
-        raise VerificationError("Services do not run as many tasks as before.", details="\n".join(late))
+        until(lambda: not lacking(engine, before), waiting_for=waiting_for, seconds=RECOVERING, interval=0.5, late=())
+    return [Amiss(Kind.OTHER, text) for text in lacking(engine, before)]
 
 
-def misplaced(engine: Engine, before: Inventory) -> Iterator[str]:
-    """The containers that stand otherwise than before, a sentence each."""
+def lacking(engine: Engine, before: Inventory) -> list[str]:
+    """The services that run fewer tasks than before."""
+    now = replicas(engine.containers()) if before.services else {}
+    return [
+        f"service {name} runs {now.get(name, 0)} of {count} tasks"
+        for name, count in before.services.items()
+        if now.get(name, 0) < count
+    ]
+
+
+def misplaced(engine: Engine, before: Inventory) -> Iterator[Amiss]:
+    """The containers that stand otherwise than before; one that its owner has made anew is his to start."""
     for container in before.containers:
-        now = engine.container(container.id)
-        if now is None or container.is_fleeting or _stands_as(container, now):
+        if container.is_fleeting:
             continue
-        if container.status in ALIVE and now.status is Status.EXITED and engine.exit_code(now.id) == 0:
+        now = engine.container(container.id) or _made_anew(engine, container)
+        if now is None or stands_as(container, now):
+            continue
+        code = engine.exit_code(now.id) if now.status is Status.EXITED else None
+        if container.status in ALIVE and code == 0:
             continue  # it was started, did its work and ended: a job, not a loss
-        yield f"{container.name} was {container.status} and is {now.status}"
+        how = f"{now.status} (exit code {code})" if code is not None else now.status
+        yield Amiss(Kind.CONTAINER, f"{container.name} was {container.status} and is {how}", container.id)
 
 
-def _stands_as(before: Container, now: Container) -> bool:
+def _made_anew(engine: Engine, before: Container) -> Container | None:
+    """What its owner has made in its place; how that is to stand is his to say, but it is to run."""
+    now = heir(before, engine.containers())
+    return now if now and before.status in ALIVE and now.status not in ALIVE else None
+
+
+def stands_as(before: Container, now: Container) -> bool:
     if before.status is Status.PAUSED or now.status is Status.PAUSED:
         return before.status is now.status
     return (before.status in ALIVE) == (now.status in ALIVE)

@@ -132,6 +132,7 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
         f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
         f"Why: {status.reason}",
         f"{_who(status)} on {_old(status)}, as before.",
+        *_amiss(status),
         _took(status),
         f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
         again(status),
@@ -166,15 +167,34 @@ def _amiss_with(status: Status) -> str:
     return f"Why the engine does not start: systemctl status {status.unit}; journalctl -u {status.unit} -n 50"
 
 
-def _stayed(status: Status) -> tuple[str, ...]:
+def _amiss(status: Status) -> tuple[str, ...]:
+    """What does not stand; it is tried again each time it is asked for."""
     return (
-        f"Run {status.run} failed in the phase `{status.phase}`, and was not rolled back.",
-        f"Why: {status.reason}",
-        f"The engine is one of several managers of a swarm and has been at work on {status.target}: it stays there, "
-        "because an older state must not be returned to the other managers.",
-        *(f"  {problem}" for problem in status.problems),
-        f"See what is amiss: docker node ls; docker ps --all; journalctl -u {status.unit} -n 50",
-        f"The old root {status.source} is as it was. To return to it all the same, leave the swarm first.",
+        ("These do not stand as before the move:", *(f"  {wording.printable(one)}" for one in status.amiss))
+        if status.amiss
+        else ()
+    )
+
+
+def _arrived_amiss(status: Status) -> tuple[str, ...]:
+    which = "containerd's root" if status.only else "The data root"
+    return (
+        f"{which} {_moved(status)} (run {status.run}). The engine is up there, and containers have run.",
+        *_amiss(status),
+        f"What the run had met: {status.reason}" if status.reason else "",
+        _took(status),
+        "Mend the causes; `relocator status` tries again, and ends with 0 when all is well.",
+        *_choices(status),
+    )
+
+
+def _choices(status: Status) -> tuple[str, ...]:
+    """Nothing goes back by itself any more: what was written since the start is on the new root only."""
+    if status.old_root != "kept" or status.direction is not Direction.FORTH:
+        return ()
+    return (
+        f"The old root is still in {_old(status)}, as it was when the engine stopped.",
+        "To go back to it is your choice, and gives up what was written since. What that is: relocator rollback",
     )
 
 
@@ -204,7 +224,7 @@ SENTENCES = {
     State.COMMITTED: _committed,
     State.ROLLED_BACK: _rolled_back,
     State.BROKEN: _broken,
-    State.STAYED: _stayed,
+    State.MOVED: _arrived_amiss,
     State.INTERRUPTED: _interrupted,
     State.CUT_OFF: _cut_off,
     State.ABANDONED: _abandoned,

@@ -11,7 +11,7 @@ class State(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     BROKEN = "rollback-failed"
-    STAYED = "stayed"
+    MOVED = "moved"
     INTERRUPTED = "interrupted"
     CUT_OFF = "cut-off"
     ABANDONED = "abandoned"
@@ -23,7 +23,7 @@ EXIT_CODES = {
     State.COMMITTED: ExitCode.DONE,
     State.ROLLED_BACK: ExitCode.ROLLED_BACK,
     State.BROKEN: ExitCode.BROKEN,
-    State.STAYED: ExitCode.BROKEN,
+    State.MOVED: ExitCode.AMISS,
     State.INTERRUPTED: ExitCode.INTERRUPTED,
     State.CUT_OFF: ExitCode.BROKEN,
     State.ABANDONED: ExitCode.INTERRUPTED,

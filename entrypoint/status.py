@@ -1,6 +1,6 @@
 """What the journal says about the last run, and its exit code; `sentences.py` says it to people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -15,7 +15,7 @@ from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.plan import Direction
 from entrypoint.present import Present
-from entrypoint.record import Event, Outcome, Record, Run
+from entrypoint.record import ARRIVED, Event, Outcome, Record, Run
 from entrypoint.remains import frees, is_copied, old_roots
 from entrypoint.service import SERVICE
 from entrypoint.state import EXIT_CODES, State
@@ -38,6 +38,7 @@ class Status:
     `unit` is the engine's, and `engine_up` whether it runs now, None while somebody is at work.
     `gone` is what the old root knew, and nobody could bring back. `present` is what is otherwise now than that run has
     left it.
+    `amiss` is what does not stand as it stood, a sentence each.
     """
 
     state: State
@@ -50,6 +51,7 @@ class Status:
     reason: str = ""
     problems: tuple[str, ...] = ()
     left: str = ""
+    amiss: tuple[str, ...] = ()
     downtime: float | None = None
     timeline: tuple[Span, ...] = ()
     verified: Mapping[str, int] = field(default_factory=dict)
@@ -90,7 +92,7 @@ def read(journal: Journal, systemd: Systemd) -> Status:
     found = of_run(runs[-1], busy)
     if found.unit and not busy:
         found = replace(found, engine_up=systemd.unit(found.unit).active_state in RUNNING)
-    before = [one for one in runs[:-1] if (one.outcome() or {}).get("outcome") == Outcome.COMMITTED]
+    before = [one for one in runs[:-1] if one.has_arrived]
     is_back = found.direction is Direction.BACK and bool(before)
     if found.old_root == "kept" and is_back and not is_copied(Direction.BACK, _direction(before[-1])):
         return replace(found, old_root="adopted")
@@ -106,7 +108,8 @@ def of_run(run: Run, busy: bool) -> Status:
     records = run.records()
     begun = next((record for record in records if record["event"] == Event.BEGUN), {})
     outcome = run.outcome() or {}
-    state, direction = _state(outcome, records, busy), _direction(run)
+    amiss = tuple(one.text for one in run.amiss())
+    state, direction = _state(outcome, records, busy, amiss), _direction(run)
     names.learn(names_in(run.inventory() or {}))
     return Status(
         state=state,
@@ -116,11 +119,12 @@ def of_run(run: Run, busy: bool) -> Status:
         containerd=(found[0], found[1]) if (found := begun.get("containerd")) else None,
         only=Only(found) if (found := begun.get("only")) else None,
         direction=direction,
-        old_root=old_root(records) if outcome.get("outcome") == Outcome.COMMITTED else "",
+        old_root=old_root(records) if run.has_arrived else "",
         phase=outcome.get("failed_in") or last_phase(records),
         reason=outcome.get("reason", ""),
         problems=tuple(outcome.get("problems", ())),
         left=outcome.get("left", ""),
+        amiss=amiss,
         downtime=downtime(records),
         timeline=spans(records),
         verified=_counted(run, direction) if state is State.COMMITTED else {},
@@ -144,9 +148,11 @@ def _counted(run: Run, direction: Direction) -> Mapping[str, int]:
     return {} if direction is Direction.ADOPT else counts(run.inventory("expected") or run.inventory() or {})
 
 
-def _state(outcome: Record, records: list[Record], busy: bool) -> State:
+def _state(outcome: Record, records: list[Record], busy: bool, amiss: Sequence[str]) -> State:
     if busy:
         return State.WORKING
+    if outcome.get("outcome") in ARRIVED:
+        return State.MOVED if amiss else State.COMMITTED
     if outcome:
         return State(Outcome(outcome["outcome"]))
     if any((record["event"], record.get("step")) == (Event.DONE, Phase.VERIFY) for record in records):
@@ -169,7 +175,7 @@ def wait(journal: Journal, systemd: Systemd) -> Status:
 def told_by(host: Host, status: Status, journal: Journal) -> Status:
     """The same with the host's name, in its local time, and with what waits for its removal there."""
     waiting: tuple[str, ...] = ()
-    if status.state not in (State.NONE, State.WORKING, State.COMMITTED):
+    if status.state not in (State.NONE, State.WORKING, State.COMMITTED, State.MOVED):
         with suppress(JournalError):  # `cleanup` tells of it
             waiting = tuple(one.path for one in old_roots(host, journal))
     zone = locality.zone(host)

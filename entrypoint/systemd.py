@@ -9,16 +9,18 @@ and may come before the method's own answer. So the subscription and the match c
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 import sdbus
+import tenacity
 from sdbus.sd_bus_internals import SdBusMessage
 
-from entrypoint import bridge
+from entrypoint import bridge, jobs
 from entrypoint.bridge import VARIABLE
 from entrypoint.errors import SystemdError
 from entrypoint.host import Host
@@ -27,11 +29,7 @@ from entrypoint.log import log
 SERVICE = "org.freedesktop.systemd1"
 MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 PROPERTIES = "org.freedesktop.DBus.Properties"
-# A job must be given longer than the longest stop that systemd itself allows (DefaultTimeoutStopSec is 90 s, some
-# distributions ship docker.service with no limit at all), or we would call failed what is only slow.
-JOB_TIMEOUT = 600.0
 CALL_TIMEOUT = 60.0  # a reload with thousands of units answers late
-GOOD_RESULTS = frozenset({"done", "skipped"})
 
 T = TypeVar("T")
 
@@ -91,17 +89,6 @@ class Unit:
         return self.active_state is UnitState.ACTIVATING or (self.has_job and self.active_state in STOPPED)
 
 
-@dataclass(frozen=True)
-class Command:
-    """One `Exec…=` line of a transient unit; `ignore_failure` is the `-` of unit files."""
-
-    argv: tuple[str, ...]
-    ignore_failure: bool = False
-
-    def to_dbus(self) -> tuple[str, list[str], bool]:
-        return self.argv[0], list(self.argv), self.ignore_failure
-
-
 # A stop of a unit stops these along; a start does not start them again (systemd.unit(5)).
 STOPPED_ALONG = ("RequiredBy", "BoundBy", "ConsistsOf")
 
@@ -123,22 +110,22 @@ class Systemd:
 
     def unit(self, name: str) -> Unit:
         """A unit's state, read now; a unit that does not exist has load_state "not-found"."""
-        return self._run(self._unit(name))
+        return self._run(lambda: self._unit(name))
 
     def is_busy(self, name: str) -> bool:
         """Whether a unit runs, starts or stops. One that is not loaded is not looked for: of a transient one that is
         gone systemd still knows the file's name, and would complain in the log each time that it is not there."""
-        listed = self._run(self._ask("ListUnitsByPatterns", "asas", [], [name]))
+        listed = self._run(lambda: self._ask("ListUnitsByPatterns", "asas", [], [name]))
         return any(state not in STOPPED for _name, _text, _load, state, *_more in listed)
 
     def services_at_work(self) -> tuple[str, ...]:
         """The names of the services that run, or are being started or stopped."""
-        listed = self._run(self._ask("ListUnitsByPatterns", "asas", [*RUNNING, *CHANGING], ["*.service"]))
+        listed = self._run(lambda: self._ask("ListUnitsByPatterns", "asas", [*RUNNING, *CHANGING], ["*.service"]))
         return tuple(name for name, *_more in listed)
 
     def unit_of(self, pid: int) -> str | None:
         """The name of the unit that a process belongs to, none of its aliases; nothing if it belongs to none."""
-        return self._run(self._unit_of(pid))
+        return self._run(lambda: self._unit_of(pid))
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop units as one operation, in the order given, and wait until each is down.
@@ -147,38 +134,49 @@ class Systemd:
         for a client that calls in between ("Suppressing connection request since unit stop is scheduled"); stopped
         the other way round, any client brings the engine back (TrueNAS, middleware PR 19697).
         """
-        self._run(self._jobs("StopUnit", tuple(names)))
+        self._run(lambda: self._jobs("StopUnit", tuple(names)))
 
     def start(self, names: Iterable[str]) -> None:
         """Start units, all jobs enqueued before the first is awaited, and wait until systemd calls each started."""
-        self._run(self._jobs("StartUnit", tuple(names)))
+        self._run(lambda: self._jobs("StartUnit", tuple(names)))
 
     def reset_failed(self, names: Iterable[str]) -> None:
-        """Forget failures and start counts: a fourth start of docker.service within a minute is else refused."""
+        """Forget failures and start counts: a fourth start within a minute is else refused."""
         for name in names:
             with suppress(SystemdError):  # not loaded, then there is nothing to forget
-                self._run(self._ask("ResetFailedUnit", "s", name))
+                self._run(partial(self._ask, "ResetFailedUnit", "s", name))
 
     def reload(self) -> None:
         """Read unit files again (`systemctl daemon-reload`)."""
-        self._run(self._ask("Reload"))
+        self._run(lambda: self._ask("Reload"))
 
     def is_stopping(self) -> bool:
         """Whether the host is going down."""
-        return bool(self._run(self._manager("SystemState")) == "stopping")
+        return bool(self._run(lambda: self._manager("SystemState")) == "stopping")
 
     def start_transient(self, name: str, properties: dict[str, tuple[str, Any]]) -> None:
         """Create a unit that exists only in memory, start it, and wait until systemd calls it started."""
-        self._run(self._transient(name, list(properties.items())))
+        self._run_once(lambda: self._transient(name, list(properties.items())))
 
     # --- the asynchronous half: the library delivers signals only there -------------------------------------------
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def _run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do it; again while systemd is away from the bus, for what may be asked twice."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(jobs.is_away),
+            stop=tenacity.stop_after_delay(jobs.AWAY),
+            wait=tenacity.wait_fixed(jobs.AGAIN),
+            reraise=True,
+        )
+        done: T = retrying(self._run_once, work)
+        return done
+
+    def _run_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
-            return self._loop.run(work)
+            return self._loop.run(work())
         except KeyboardInterrupt:
             # What was interrupted must not go on behind the next call: it may still enqueue a job.
-            self._loop.run(_cancel_others())
+            self._loop.run(jobs.cancel_others())
             raise
         except (sdbus.SdBusBaseError, OSError) as error:
             self._bus, self._subscribed = None, False  # the next call opens a new connection: this one may be dead
@@ -241,14 +239,23 @@ class Systemd:
         return {name: value for name, (_signature, value) in listed.items()}
 
     async def _jobs(self, method: str, names: tuple[str, ...]) -> None:
-        async with self._removed_jobs() as removed:
-            jobs = {await self._ask(method, "ss", name, "replace"): name for name in names}
-            await self._all_done(jobs, removed, method)
+        """Jobs for all of them; what somebody else's job has taken away is asked for again."""
+        left = names
+        for _attempt in range(jobs.TAKEN_AWAY):
+            async with self._removed_jobs() as removed:
+                asked = {await self._ask(method, "ss", name, "replace"): name for name in left}
+                taken = await self._all_done(asked, removed, method)
+            left = tuple(name for name in left if name in taken)
+            if not left:
+                return
+            await asyncio.sleep(jobs.AGAIN)
+        raise jobs.job_failed(left[0], method, jobs.CANCELED)
 
     async def _transient(self, name: str, properties: list[tuple[str, tuple[str, Any]]]) -> None:
         async with self._removed_jobs() as removed:
             job = await self._ask("StartTransientUnit", "ssa(sv)a(sa(sv))", name, "fail", properties, [])
-            await self._all_done({job: name}, removed, "StartTransientUnit")
+            if await self._all_done({job: name}, removed, "StartTransientUnit"):
+                raise jobs.job_failed(name, "StartTransientUnit", jobs.CANCELED)
 
     @asynccontextmanager
     async def _removed_jobs(self) -> AsyncIterator["asyncio.Queue[SdBusMessage]"]:
@@ -268,33 +275,38 @@ class Systemd:
             await self._ask("Subscribe")
             self._subscribed = True
 
-    async def _all_done(self, jobs: dict[str, str], removed: "asyncio.Queue[SdBusMessage]", method: str) -> None:
-        async with asyncio.timeout(JOB_TIMEOUT):
-            while jobs:
-                _number, job, _unit, result = (await removed.get()).parse_to_tuple()
-                name = jobs.pop(job, None)
-                if name is None:
+    async def _all_done(self, asked: dict[str, str], removed: "asyncio.Queue[SdBusMessage]", method: str) -> set[str]:
+        """Wait for the jobs; the names of those that were taken away."""
+        taken: set[str] = set()
+        async with asyncio.timeout(jobs.JOB_TIMEOUT):
+            while asked:
+                try:
+                    _number, job, _unit, result = (await asyncio.wait_for(removed.get(), jobs.MISSED)).parse_to_tuple()
+                except TimeoutError:
+                    taken |= await self._missed(asked, method) if removed.empty() else set()
+                    continue
+                if (name := asked.pop(job, None)) is None:
                     continue
                 log.debug("job.removed", unit=name, method=method, result=result)
-                if result not in GOOD_RESULTS:
-                    raise job_failed(name, method, result)
+                if result == jobs.CANCELED:
+                    taken.add(name)
+                elif result not in jobs.GOOD_RESULTS:
+                    raise jobs.job_failed(name, method, result)
+        return taken
+
+    async def _missed(self, asked: dict[str, str], method: str) -> set[str]:
+        """Jobs that are gone without a word, taken out of `asked`; the names of those that were taken away."""
+        wanted, taken = STOPPED if method == "StopUnit" else RUNNING, set()
+        for job, name in list(asked.items()):
+            base = await self._properties(await self._ask("LoadUnit", "s", name), "Unit")
+            if base["Job"][1] == job:
+                continue
+            del asked[job]
+            if UnitState(base["ActiveState"]) not in wanted:
+                taken.add(name)
+        return taken
 
 
 def _commands(properties: dict[str, Any], key: str) -> tuple[tuple[str, ...], ...]:
     """The words of each command of a service; the first is its program."""
     return tuple((path, *words[1:]) for path, words, *_rest in properties.get(key, ()))
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
-def job_failed(name: str, method: str, result: str) -> SystemdError:
-    """systemd's own word for how the job ended, and where it says why."""
-    return SystemdError(
-        f'{method} of {name} ended with "{result}".',
-        details=f"The host says why in: journalctl -u {name} -n 50",
-    )

@@ -12,19 +12,23 @@ WITHIN = (
     "freeze.stopped",
     "final sync.copied",
     "switch.waking",
+    "switch.guarded",
     "switch.ordered",
     "switch.written",
+    "switch.named",
     "start.lifted",
     "verify.restored",
     "verify.proven",
     "commit.recorded",
 )
 # Passed only where containerd's root moves along: tests/system/test_containerd.py
-CONTAINERD = ("switch.guarded", "switch.paired")
+CONTAINERD = ("switch.paired",)
 FRONT = ("pre-copy.begun", "pre-copy.layers", "pre-copy.passed")
+# Passed only where no container has run on the new root, though it was begun to prove it: tests/unit/test_rollback.py
+IDLE = ("verify.undo", "verify.undone")
 BACK = (
     "rollback.recorded",
-    *(f"{step}.{instant}" for step in reversed(STEPS) for instant in ("undo", "undone")),
+    *(f"{step}.{instant}" for step in reversed(STEPS[:-1]) for instant in ("undo", "undone")),
     "freeze.started again",
     "rollback.outcome",
 )
@@ -34,7 +38,7 @@ DISCARD = ("discard.distrusted", "discard.emptied")
 CLEANUP = ("cleanup.begun", "cleanup.emptied")
 # Before anything is written down or changed: tests/system/test_refusals.py
 LOOKED = ("plan.made",)
-ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *CONTAINERD, *BACK, *DISCARD, *CLEANUP)
+ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *CONTAINERD, *IDLE, *BACK, *DISCARD, *CLEANUP)
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,14 @@ class Back:
         return f"{self.point} after {self.failing}"
 
 
-# Late enough that every step is undone, and the engine has run on the copy.
-STARTED = "verify.proven"
+# Late enough that every step but the last is undone, and early enough that no container has run on the copy: from then
+# on nothing goes back.
+STARTED = "start.lifted"
 # Late enough that the configuration is undone, and early enough that the copy is removed.
 SWITCHED = "switch.written"
 WAYS_BACK = (
     *(Back(STARTED, point) for point in BACK),
-    *(Back(SWITCHED, point) for point in BACK if not point.startswith(("verify.", "start."))),
+    *(Back(SWITCHED, point) for point in BACK if not point.startswith("start.")),
     *(Back(SWITCHED, point) for point in DISCARD),
     # What going forward passes too is passed first on the way back if that begins before it.
     Back("final sync.intent", "start.lifted"),
@@ -64,3 +69,11 @@ WAYS_BACK = (
     Back("freeze.held", "freeze.undo"),
     Back("freeze.held", "start.lifted"),
 )
+# Until the switch is undone the configuration names the new root. Killed before, the engine is started there, its
+# containers run, and nothing goes back any more.
+STILL_NEW = frozenset({"rollback.recorded", "start.undo", "start.undone", "switch.undo"})
+
+
+def ends_new(back: Back) -> bool:
+    """Whether a death at this point leaves the engine on the new root."""
+    return back.failing in (STARTED, SWITCHED) and back.point in STILL_NEW

@@ -26,7 +26,7 @@ from tests.system.moving import (
 
 WITHOUT_HELP = 60.0  # seconds
 STARTED_ON = "the engine was started on it; what was written then is only there"
-ENDED = ("committed", "rolled-back", "interrupted", "none")
+ENDED = ("committed", "moved", "rolled-back", "interrupted", "none")
 STANDING = "containers.*"
 ALWAYS = ("always:0", "unless-stopped:0")
 ALIVE = ("running", "paused", "restarting")

@@ -94,7 +94,7 @@ def test_what_others_run_refuses_the_move_until_its_end_is_agreed_to(host: Host)
     assert f"upperdir={STORE_TARGET}/" in mounted
 
 
-INSTANTS = (*CONTAINERD, "switch.written", Back(STARTED, "switch.undone"))
+INSTANTS = ("switch.guarded", *CONTAINERD, "switch.written", Back(STARTED, "switch.undone"))
 SAMPLE = ("switch.paired",)
 
 
@@ -128,4 +128,4 @@ def test_a_power_cut_between_the_two_files_never_ends_on_half_of_each(host: Host
         assert_committed(host, told, was)
     else:
         assert_as_it_was(host, was)
-    assert host.run("find /etc/systemd/system -name '*relocator-pair*'").stdout == ""
+    assert host.run("find /etc/systemd/system -name '*relocator-switch*'").stdout == ""

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.hosts.content import FEWER, populate
+from tests.hosts.content import FEWER, differences, inventory, populate
 from tests.hosts.inside import end
 from tests.system.moving import (
     DISK,
+    MOVED,
     TARGET,
     UNIT,
     Before,
@@ -23,6 +25,7 @@ from tests.system.moving import (
     disarm,
     move,
     outcome,
+    read,
     relocator,
     resume,
 )
@@ -61,8 +64,10 @@ class Breakage:
     unit: str
     phase: str
     reason: str
+    has_served: bool = False  # a container has run on the new root: it is named there, and nothing goes back
 
 
+IMAGES = f"{TARGET}/image/overlay2/imagedb/content/sha256"
 BREAKAGES = {
     "systemd refuses to stop the engine": Breakage("[Unit]\nRefuseManualStop=yes\n", "freeze", "docker.service"),
     "the engine refuses the new root": Breakage(
@@ -79,11 +84,13 @@ BREAKAGES = {
         f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r $$(ls -d {TARGET}/containers/* | head -n 1)'\n",
         "verify",
         "is missing",
+        has_served=True,
     ),
     "an image is lost": Breakage(
-        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r {TARGET}/image/overlay2/imagedb/content'\n",
+        f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm $$(grep -l com.example.name {IMAGES}/*)'\n",
         "verify",
         "image sha256:",
+        has_served=True,
     ),
     "a layer's directory is lost": Breakage(
         f"[Service]\nExecStartPre=/bin/sh -c '! {ON_NEW_ROOT} || rm -r {TARGET}/overlay2/l'\n", "verify", ""
@@ -112,10 +119,27 @@ def test_a_failed_step_is_rolled_back(firm: Host, breakage: Breakage) -> None:
     with broken_unit(firm, breakage.unit):
         told = move(firm)
     assert told["phase"] == breakage.phase, f"{told}\n{firm.journal(UNIT)}"
+    if breakage.has_served:
+        assert_named_and_taken_back_by_hand(firm, told, was, breakage.reason)
+        return
     assert_rolled_back(firm, told, was, breakage.reason)
     # What an engine may have written to is not ours to remove: its containers may have promised it to somebody.
     assert firm.path(TARGET).exists() is bool(told["left"]) is (breakage.phase in ("start", "verify"))
     firm.run(["rm", "-rf", TARGET])
+
+
+def assert_named_and_taken_back_by_hand(host: Host, told: dict[str, Any], was: Before, reason: str) -> None:
+    assert (told["state"], told["exit_code"]) == ("moved", 6), f"{told}\n{host.journal(UNIT)}"
+    assert reason in "\n".join(told["amiss"])
+    assert host.docker("info", "--format", "{{.DockerRootDir}}") == TARGET
+    refused = relocator(host, "cleanup", "--yes")
+    assert (refused.returncode, "[only-in-old-root]" in refused.stderr) == (3, True), refused.stderr
+    assert relocator(host, "rollback", "--yes").returncode == 10
+    back = outcome(host)
+    assert (back["state"], back["direction"]) == ("committed", "back"), f"{back}\n{host.journal(UNIT)}"
+    assert differences(was.inventory, inventory(host), ignore=MOVED[2:]) == []
+    assert read(host, DAEMON_JSON) == was.daemon_json
+    host.run(["rm", "-rf", TARGET])
 
 
 @contextmanager
@@ -222,9 +246,9 @@ def test_a_leftover_drop_in_does_not_survive_a_rollback(firm: Host) -> None:
     firm.run(["mkdir", "-p", f"{DISK}/gone/x"])
     firm.write(leftover, f"[Unit]\nAssertDirectoryNotEmpty={DISK}/gone\n")
     firm.run(["systemctl", "daemon-reload"])
-    with broken_unit(firm, BREAKAGES["a container is lost"].unit):
+    with broken_unit(firm, BREAKAGES["the engine refuses the new root"].unit):
         told = move(firm)
-    assert_rolled_back(firm, told, was, "is missing")
+    assert_rolled_back(firm, told, was, "docker.service")
     firm.run(["rm", "-rf", TARGET, f"{DISK}/gone"])
 
 
@@ -235,9 +259,9 @@ def test_units_that_stop_along_with_the_engine_run_again(firm: Host) -> None:
     )
     firm.run("systemctl daemon-reload; systemctl start app.service")
     was = before(firm)
-    with broken_unit(firm, BREAKAGES["an image is lost"].unit):
+    with broken_unit(firm, BREAKAGES["the engine refuses the new root"].unit):
         told = move(firm)
-    assert_rolled_back(firm, told, was, "image sha256:")
+    assert_rolled_back(firm, told, was, "docker.service")
     state = firm.run(["systemctl", "is-active", "app.service"], check=False).stdout
     firm.run(f"systemctl stop app.service; rm -rf /etc/systemd/system/app.service {TARGET}; systemctl daemon-reload")
     assert state == "active\n"

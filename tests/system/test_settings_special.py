@@ -113,10 +113,10 @@ def test_a_failure_after_the_switch_in_a_unit_leaves_every_file_as_it_was(trixie
     trixie.configure(storage(f'--data-root="{SOURCE}"'), SOURCE)
     host = trixie.host
     held, text = inventory(host), host.path(STORAGE).read_bytes()
-    arm(host, "verify.proven fail")
+    arm(host, "start.lifted fail")
     assert relocator(host, trixie.next_target()).returncode == 10
     ended = outcome(host)
-    disarm(host, "verify.proven")
+    disarm(host, "start.lifted")
     assert ended["state"] == "rolled-back", ended
     assert_same(held, inventory(host), SOURCE)
     assert host.path(STORAGE).read_bytes() == text

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from shutil import copy2, copytree
 from typing import Any
 
-from entrypoint import dependents, hold, pair, programs
+from entrypoint import dependents, guard, hold, programs
 from entrypoint.containerd_config import root_in
 from entrypoint.copied import Copied
 from entrypoint.copying import Copier
@@ -46,19 +46,23 @@ INJECTED: dict[str, type[RelocatorError]] = {"engine": EngineError, "final_sync"
 class Calls:
     """What was asked of the fakes, in order, and which of it is to fail or to have company.
 
-    `failures` are the numbers of the calls that fail, counted from 0 with the error of their kind;
+    `failures` are the numbers of the calls that fail, counted from 0 with the error of their kind; what is made again
+    has another number, so that it does not fail again unless failures are `lasting`.
     `moments` maps a call's name to what somebody else does just before the first of that name.
     """
 
     made: list[Call] = field(default_factory=list)
     failures: set[int] = field(default_factory=set)
     moments: dict[str, Callable[[], object]] = field(default_factory=dict)
+    lasting: int = 1_000_000  # from which number on a call that has failed fails whenever it is made again
+    dead: set[Call] = field(default_factory=set)
 
     def record(self, *call: Any) -> None:
         self.made.append(call)
         if moment := self.moments.pop(call[0], None):
             moment()
-        if len(self.made) - 1 in self.failures:
+        if len(self.made) - 1 in self.failures or call in self.dead:
+            self.dead |= {call} if len(self.made) > self.lasting else set()
             raise INJECTED.get(call[0].partition(".")[0], SystemdError)("injected", details=str(call))
 
 
@@ -94,6 +98,9 @@ class Daemon:
     containerd: "FakeContainerd | None" = None
     swarm: Swarm = field(default_factory=Swarm)
     locks: bool = False  # each start leaves the node locked
+    events: list[dict[str, Any]] = field(default_factory=list)  # what others have done
+    serves: bool = True  # whether its containers are such as clients write by
+    ran: dict[str, dict[str, str]] = field(default_factory=dict)  # by root: when containers were started there
 
     def add(self, name: str, status: Status = Status.RUNNING, policy: str = "no", **facts: Any) -> Box:
         auto_remove = facts.pop("auto_remove", False)
@@ -110,6 +117,16 @@ class Daemon:
 
     def set_status(self, name: str, status: Status) -> None:
         self.boxes[name].container = replace(self.boxes[name].container, status=status)
+        if status is Status.RUNNING:
+            self.ran.setdefault(self.root, {})[name] = str(len(self.calls.made))
+
+    def starts(self, root: Path) -> dict[str, str]:
+        """What stands in the files of a root (served.starts)."""
+        return self.ran.get("/" + str(root.relative_to(self.host.root)), {}) if self.serves else {}
+
+    def act(self, kind: str, action: str, key: str) -> None:
+        """Something that somebody else has done, as the engine's events tell it."""
+        self.events.append({"Type": kind, "Action": action, "Actor": {"ID": key, "Attributes": {}}})
 
     def stop(self) -> None:
         self.up = False
@@ -187,6 +204,9 @@ class FakeEngine(Engine):
     def container(self, container_id: str) -> Container | None:
         box = self.daemon.boxes.get(container_id)
         return box.container if box else None
+
+    def events(self) -> tuple[dict[str, Any], ...]:
+        return tuple(self.daemon.events)
 
     def exit_code(self, container_id: str) -> int:
         return self.daemon.boxes[container_id].exit_code
@@ -296,14 +316,17 @@ class FakeSystemd(Systemd):
 
     def guard(self, name: str) -> None:
         """What the unit runs before it starts, if it has such a drop-in of ours: the real script, by the real shell."""
-        if self.host.path(pair.drop_in(name)).exists():
-            self.run_script(self.host.path(pair.drop_in(name)).read_text().split("exec /usr/bin/sh ")[1].split(";")[0])
+        if self.host.path(guard.drop_in(name)).exists():
+            line = self.host.path(guard.drop_in(name)).read_text().split("exec /usr/bin/sh ")[1].split(";")[0]
+            self.run_script(*line.split())
 
-    def run_script(self, path: str) -> None:
+    def run_script(self, path: str, *arguments: str) -> None:
         place = self.host.path(path)
         if place.exists():
-            text = re.sub(r"(?<![\w/])/(?=etc/|var/lib/)", f"{self.host.root}/", place.read_text())
-            subprocess.run(["sh", "-c", text], check=True, stderr=subprocess.DEVNULL)
+            text = re.sub(r"(?<![\w/])/(?=etc/|var/lib/|srv/)", f"{self.host.root}/", place.read_text())
+            ran = subprocess.run(["sh", "-c", text, path, *arguments], check=False, stderr=subprocess.DEVNULL)
+            if ran.returncode:
+                raise SystemdError(f'StartUnit of {arguments} ended with "failed".')
 
     def is_stopping(self) -> bool:
         return self.stopping

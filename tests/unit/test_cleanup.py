@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from entrypoint import cleanup, facts, remains
+from entrypoint.amiss import Amiss, Kind
 from entrypoint.errors import Interrupted, JournalError, RollbackError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import birth
@@ -222,6 +223,14 @@ def test_the_new_root_is_proven_and_the_old_one_needed_by_nobody(
     host: Host, journal: Journal, facts: dict[str, object], finding: list[str]
 ) -> None:
     assert against(left(host, journal), replace(GOOD, **facts)) == finding  # type: ignore[arg-type]
+
+
+def test_an_old_root_is_kept_while_the_engine_lacks_what_only_it_holds(host: Host, journal: Journal) -> None:
+    one = left(host, journal)
+    one.run.note([Amiss(Kind.CONTAINER, "app was running and is exited", "a")])
+    assert against(one) == []
+    one.run.note([Amiss(Kind.HELD, "image sha256:1 (app:1) is missing", "sha256:1")])
+    assert against(one) == ["only-in-old-root"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import hold, net, pair
+from entrypoint import guard, hold, net
 from entrypoint.errors import ExitCode, RelocatorError, RollbackError
 from entrypoint.location import runs_on
 from entrypoint.log import Phase
@@ -41,7 +41,7 @@ def require_one(world: World, code: ExitCode) -> None:
     assert [world.path(edit.path).exists() for edit in (plan.ordering, plan.containerd.ordering)] == [new, new]
     [names] = plan.containerd.names
     assert world.path(names.path).read_bytes() == (names.after if new else names.before)
-    assert not any(world.path(pair.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
+    assert not any(world.path(guard.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in plan.every_unit)
     assert {box.container.status for name, box in daemon.boxes.items() if name != "no"} == {"running"}
     assert {place.name for place in world.path(DEFAULT_ROOT).iterdir()} == {"early", "late"}
@@ -57,7 +57,7 @@ def test_killed_at_any_point_it_ends_on_one_root(
     with pytest.MonkeyPatch.context() as patch:
         points = work_until_killed(make_world_alone(tmp_path / "all", patch), failing).passed
     assert "switch.written" in points
-    assert not {"switch.guarded", "switch.paired"} & {*points}
+    assert "switch.paired" not in points
     turned = points.index(TURNED) if TURNED in points else len(points)
     faults: dict[str, str] = {}
     for number, point in enumerate(points):
@@ -74,11 +74,11 @@ def test_killed_at_any_point_it_ends_on_one_root(
     assert faults == {}
 
 
-def test_the_net_has_no_script_of_a_pair_and_puts_back_what_was_written(tmp_path: Path) -> None:
+def test_the_guard_follows_no_pair_and_the_net_puts_back_what_was_written(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         world = make_world_alone(tmp_path, patch)
         folder = world.move.run.place / "back"
-        assert not (folder / pair.SCRIPT_NAME).exists()
+        assert "put " not in (folder / guard.SCRIPT_NAME).read_text().partition("is_root()")[2]
         assert [name for name, _ in net.kept(world.move.plan)] == [
             "switch", "ordering", "containerd-ordering", "containerd-0"
         ]  # fmt: skip

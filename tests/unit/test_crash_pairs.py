@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import finished, hold, net, pair
+from entrypoint import finished, guard, hold, net
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.log import Phase
 from tests.unit.fakes import (
@@ -34,7 +34,7 @@ OLD, NEW = (DEFAULT_ROOT, CONTAINERD_ROOT), (TARGET, CONTAINERD_TARGET)
 
 def safety_net(world: World) -> None:
     """What the unit's ExecStopPost= lines do, in their order."""
-    world.systemd.run_script(f"{net.place_of(world.move.run)}/{pair.SCRIPT_NAME}")
+    world.systemd.run_script(f"{net.place_of(world.move.run)}/{guard.SCRIPT_NAME}")
     lift(world)
     world.systemd.start([CONTAINERD])
     world.systemd.start([SOCKET, SERVICE])
@@ -70,7 +70,7 @@ def require_pair(world: World, code: ExitCode) -> None:
     assert world.path(along.ordering.path).exists() is new
     [names] = along.names
     assert world.path(names.path).read_bytes() == (names.after if new else names.before)
-    assert not any(world.path(pair.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
+    assert not any(world.path(guard.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in world.move.plan.every_unit)
     # One without a restart policy stays down when the power failed where nothing is left to be restored.
     assert {box.container.status for name, box in world.daemon.boxes.items() if name != "no"} == {"running"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint import discard, finished, hold, migration, pair, standstill, steps
+from entrypoint import arrival, discard, finished, hold, migration, pair, proof, standstill, steps
 from entrypoint.errors import CopyError, ExitCode, RelocatorError
 from entrypoint.log import Phase
 from entrypoint.move import Move
@@ -66,7 +66,7 @@ class Deadly:
 
         patch.setattr(Run, "append", append_alive)
         patch.setattr(world.calls, "record", record_alive)
-        for module in (discard, fakes, migration, pair, standstill, steps):
+        for module in (arrival, discard, fakes, migration, pair, proof, standstill, steps):
             patch.setattr(module, "trace", self.trace)
 
 
@@ -97,8 +97,9 @@ def steps_failing_in(name: Phase | None) -> Sequence[Step]:
 
 
 def work_until_killed(world: World, failing: Phase | None, at: int = -1) -> Deadly:
-    """The first worker; every trace point it has passed."""
+    """The first worker; every trace point it has passed. Where it is to go back, nobody has written on the target."""
     deadly = Deadly(at)
+    world.daemon.serves = failing is None
     with pytest.MonkeyPatch.context() as patch:
         deadly.install(patch, world)
         with suppress(Killed):

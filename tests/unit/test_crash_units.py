@@ -66,6 +66,7 @@ def make_unit_world(root: Path, patch: pytest.MonkeyPatch, place: str = UNIT) ->
         switch = replace(switch, created=())
     plan = replace(world.move.plan, switch=switch, ordering=replace(world.move.plan.ordering, created=switch.created))
     patch.setattr("entrypoint.engine.Engine.opened", opener(daemon))
+    patch.setattr("entrypoint.served.starts", daemon.starts)
     return replace(world, daemon=daemon, systemd=systemd, move=replace(world.move, plan=plan, systemd=systemd))
 
 
@@ -160,7 +161,7 @@ def test_the_net_reads_the_units_again_before_it_lifts_the_hold(
 def test_a_failed_step_takes_the_switch_back_byte_for_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, place in enumerate((UNIT, OVERRIDE)):
         world = make_unit_world(tmp_path / str(number), monkeypatch, place)
-        assert world.work(steps_failing_in(Phase.VERIFY)) is ExitCode.ROLLED_BACK
+        assert world.serving_nobody().work(steps_failing_in(Phase.VERIFY)) is ExitCode.ROLLED_BACK
         require_whole(world, ExitCode.ROLLED_BACK)
 
 
@@ -174,6 +175,6 @@ def test_a_drop_in_that_others_have_edited_goes_back_in_the_root_alone(
         file.write_bytes(file.read_bytes() + b"Nice=5\n")
 
     world.calls.moments["start"] = edit
-    assert world.work(steps_failing_in(Phase.VERIFY)) is ExitCode.ROLLED_BACK
+    assert world.serving_nobody().work(steps_failing_in(Phase.VERIFY)) is ExitCode.ROLLED_BACK
     assert world.path(UNIT).read_bytes() == OLD + b"Nice=5\n"
     assert world.daemon.root == DEFAULT_ROOT

@@ -42,7 +42,7 @@ def make_world_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world.calls.made.clear()
     back = replace(world, move=replace(world.move, run=run, plan=plan, copied=copied))
     forget_since(back)
-    return back
+    return back.serving_nobody()
 
 
 def forget_since(world: World) -> None:

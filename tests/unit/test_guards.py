@@ -91,7 +91,7 @@ def test_a_drop_in_that_was_left_there_is_written_over_and_does_not_come_back(wo
     world.path(DROP_IN).write_bytes(left)
     seen: list[bytes] = []
     world.calls.moments["start"] = lambda: seen.append(world.path(DROP_IN).read_bytes())
-    world.calls.failures.add(8)
+    world.unproven()
     assert world.work() is ExitCode.ROLLED_BACK
     assert seen == [world.move.plan.ordering.after]
     assert not world.path(DROP_IN).exists()
@@ -103,7 +103,7 @@ def test_the_drop_in_for_the_source_comes_back(world: World) -> None:
     world.move = replace(world.move, plan=replace(world.move.plan, ordering=ordering))
     world.path(DROP_IN).parent.mkdir(parents=True)
     world.path(DROP_IN).write_bytes(before)
-    world.calls.failures.add(8)
+    world.unproven()
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.path(DROP_IN).read_bytes() == before
 
@@ -121,7 +121,8 @@ def test_no_drop_in_is_written_beside_a_configuration_that_others_have_edited(wo
 
 
 def test_an_engine_that_cannot_be_stopped_keeps_the_configuration_it_runs_with(world: World) -> None:
-    world.calls.failures |= {8, 9}  # the proof, and then the stop
+    world.unproven()
+    world.calls.failures.add(8)  # the stop
     assert world.work() is ExitCode.BROKEN
     assert world.daemon.root == TARGET
     assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
@@ -140,7 +141,7 @@ def test_a_configuration_that_goes_on_naming_the_target_keeps_its_drop_in(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("entrypoint.edits.restore", refuse)
-    world.calls.failures.add(8)
+    world.unproven()
     assert world.work() is ExitCode.BROKEN
     assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
     assert world.path(DROP_IN).read_bytes() == world.move.plan.ordering.after
@@ -191,19 +192,21 @@ def test_what_waits_to_be_started_is_found_and_nobody_waits_for_it(accompanied: 
     assert not {one for call in world.calls.made if call[0] == "start" for one in call[1:]} & set(found)
 
 
-@pytest.mark.parametrize(("failing", "code"), [((), ExitCode.DONE), ((10,), ExitCode.ROLLED_BACK)])
-def test_what_stopped_along_runs_again(accompanied: World, failing: tuple[int, ...], code: ExitCode) -> None:
+@pytest.mark.parametrize(("failing", "code"), [(False, ExitCode.DONE), (True, ExitCode.ROLLED_BACK)])
+def test_what_stopped_along_runs_again(accompanied: World, failing: bool, code: ExitCode) -> None:
     stopped: list[UnitState] = []
     accompanied.calls.moments["final_sync"] = lambda: stopped.extend(accompanied.systemd.states[one] for one in ALONG)
-    accompanied.calls.failures |= set(failing)
+    if failing:
+        accompanied.unproven()
     assert accompanied.work() is code
     assert stopped == [UnitState.INACTIVE, UnitState.INACTIVE]
     assert [accompanied.systemd.states[one] for one in ALONG] == [UnitState.ACTIVE, UnitState.ACTIVE]
 
 
-def test_a_unit_that_does_not_start_again_ends_nothing_and_keeps_no_other_down(accompanied: World) -> None:
+def test_a_unit_that_does_not_start_again_is_named_and_keeps_no_other_down(accompanied: World) -> None:
     accompanied.systemd.unwilling = {ALONG[0]}
-    assert accompanied.work() is ExitCode.DONE
+    assert accompanied.work() is ExitCode.AMISS
+    assert [one.text for one in accompanied.move.run.amiss()] == [f"{ALONG[0]} was active and is inactive"]
     assert [accompanied.systemd.states[one] for one in ALONG] == [UnitState.INACTIVE, UnitState.ACTIVE]
 
 

@@ -12,10 +12,11 @@ import pytest
 from entrypoint import handover, keeper
 from entrypoint.__main__ import BUG
 from entrypoint.errors import ContainerError, ExitCode, SystemdError
+from entrypoint.exec_line import Command
 from entrypoint.host import Host
 from entrypoint.processes import Process, look
 from entrypoint.record import Run
-from entrypoint.systemd import Command, Unit, UnitState
+from entrypoint.systemd import Unit, UnitState
 from tests.unit.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 

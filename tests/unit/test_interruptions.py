@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from entrypoint import migration, restart, standstill, status, steps
+from entrypoint import arrival, migration, proof, restart, standstill, status, steps
 from entrypoint.errors import CopyError, ExitCode, HostCommandError, JournalError, SystemdError
 from entrypoint.host import Host, Result
 from entrypoint.inventory import Status
@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return make_world(tmp_path, monkeypatch)
+    return make_world(tmp_path, monkeypatch).serving_nobody()
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_signal_after_the_commit_takes_nothing_back(
             for number in SIGNALS:
                 os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(migration, "trace", trace)
+    monkeypatch.setattr(arrival, "trace", trace)
     assert world.work() is ExitCode.DONE
     assert received == []
 
@@ -135,7 +135,7 @@ def test_the_handlers_of_before_are_put_back_however_the_block_ends(
 )
 def test_whatever_an_undo_raises_the_others_are_undone(world: World, failure: BaseException) -> None:
     assert world.work([*STEPS[:-1], Last(failure)]) is ExitCode.BROKEN
-    assert world.outcome["problems"] == [f"verify: {migration.told(failure)}"]
+    assert world.outcome["problems"] == [f"verify: {arrival.told(failure)}"]
     assert world.events("undone") == [step.name for step in reversed(STEPS[:-1])]
     world.require_untouched()
 
@@ -238,7 +238,7 @@ def test_a_host_that_goes_down_is_left_to_its_next_boot(world: World, instant: s
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (migration, standstill, steps):
+        for module in (arrival, migration, proof, standstill, steps):
             patch.setattr(module, "trace", going_down)
         assert world.work() is ExitCode.INTERRUPTED
     assert world.outcome == {}

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from entrypoint import net
+from entrypoint.exec_line import Command
 from entrypoint.file_edit import FileEdit
 from entrypoint.host import Host
 from entrypoint.plan import Plan
 from entrypoint.record import Run
-from entrypoint.systemd import Command
 from tests.unit.fakes import SERVICE, SOCKET, make_host
 from tests.unit.world import make_plan
 
@@ -74,7 +74,8 @@ def make_net(root: Path, monkeypatch: pytest.MonkeyPatch, switch_before: bytes |
     program = root / "bin/systemctl"
     program.write_text(SYSTEMCTL.format(**{name: f"'{place}'" for name, place in files.items()}))
     program.chmod(0o755)
-    made = Net(root, Run(root / "runs/000001"), replace(make_plan(), switch=switch, ordering=ordering))
+    plan = replace(make_plan(), target=str(root / "the target"), switch=switch, ordering=ordering)
+    made = Net(root, Run(root / "runs/000001"), plan)
     net.spread(made.run, made.plan)
     made.switch.write_bytes(switch.after or b"")
     made.switch.chmod(0o640)
@@ -130,6 +131,50 @@ def test_by_hand_it_goes_back_whether_the_engine_is_up_or_not(spread: Net) -> No
     assert spread("now").returncode == 0
     assert spread.switch.read_bytes() == b"old\n"
     assert spread.asked == BACK
+
+
+def started(spread: Net, container: str, when: str, labels: str = "{}") -> None:
+    place = Path(spread.plan.target, "containers", container, "config.v2.json")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(
+        f'{{"State":{{"Running":true,"StartedAt":"{when}","Health":null}},"Config":{{"Labels":{labels}}}}}'
+    )
+
+
+OURS = '{"a":"b","org.opencontainers.image.title":"relocator"}'
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "labels", "served"),
+    [
+        ("a 2024-01-01T00:00:00Z\nb 1\n", "2024-01-01T00:00:00Z", "{}", False),
+        ("b 1\na 2024-01-01T00:00:00Z\n", "2024-01-01T00:00:01Z", "{}", True),
+        ("", "0001-01-01T00:00:00Z", "{}", False),
+        ("", "2024-01-01T00:00:00Z", "{}", True),
+        ("", "2024-01-01T00:00:00Z", OURS, False),
+        (None, "2024-01-01T00:00:00Z", "{}", False),
+    ],
+)
+def test_nothing_is_taken_back_by_itself_once_a_container_has_run(
+    spread: Net, then: str | None, now: str, labels: str, served: bool
+) -> None:
+    if then is not None:
+        (spread.run.place / "back/starts").write_text(then)
+    started(spread, "a", now, labels)
+    ended = spread()
+    assert (ended.returncode, "is only there" in ended.stderr) == ((1, True) if served else (0, False))
+    assert (spread.switch.read_bytes() == b"old\n") is not served
+    assert spread("now").returncode == 0
+    assert spread.switch.read_bytes() == b"old\n"
+
+
+def test_what_the_engine_does_not_start_by_itself_is_started(spread: Net) -> None:
+    docker = spread.root / "bin/docker"
+    docker.write_text(f"#!/bin/sh\necho \"$*\" >>'{spread.root}/docker'\n")
+    docker.chmod(0o755)
+    (spread.run.place / "back/ran").write_text("start a\nstart b\npause b\n")
+    assert spread("now").returncode == 0
+    assert (spread.root / "docker").read_text() == "start a\nstart b\npause b\n"
 
 
 def test_a_host_that_goes_down_is_left_to_its_next_boot(spread: Net) -> None:

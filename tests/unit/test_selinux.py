@@ -288,7 +288,7 @@ def test_a_rollback_takes_it_back_and_leaves_what_others_have_written(world: Wor
 
     world.calls.moments["start"] = by_another
     steps = [Failing(step) if step.name is Phase.START else step for step in STEPS]
-    assert world.work(steps) is ExitCode.ROLLED_BACK
+    assert world.serving_nobody().work(steps) is ExitCode.ROLLED_BACK
     assert world.path(RULES).read_bytes() == b"/srv/www /var/www\n/late /home\n"
 
 

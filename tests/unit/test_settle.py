@@ -12,9 +12,12 @@ from entrypoint.errors import ExitCode, JournalError
 from entrypoint.inventory import Status
 from entrypoint.move import Move
 from entrypoint.record import Event, Outcome
+from entrypoint.state import State
+from entrypoint.status import of_run
+from entrypoint.steps import STEPS
 from entrypoint.unfinished import KEPT, NAME
-from tests.unit.fakes import CONFIG, DEFAULT_ROOT, GONE
-from tests.unit.test_crash_points import Deadly, Killed, safety_net
+from tests.unit.fakes import CONFIG, DEFAULT_ROOT, GONE, SERVICE
+from tests.unit.test_crash_points import Deadly, Failing, Killed, safety_net
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
 
@@ -90,9 +93,18 @@ def test_a_data_root_that_an_engine_runs_on_is_not_taken_for_a_copy(world: World
     assert not world.path(f"{TARGET}/{NAME}").exists()
 
 
-def test_an_engine_that_does_not_prove_what_it_held_is_handed_over_again(world: World) -> None:
+def lose_an_image(world: World) -> None:
+    """The engine does not tell of an image that is on its disk."""
+    place = world.path(f"{DEFAULT_ROOT}/image/overlay2/imagedb/content/sha256/1")
+    place.parent.mkdir(parents=True)
+    place.touch()
     world.daemon.forgets_images_on = TARGET
     cut_off_at(world, "switch.recorded")
+
+
+def test_an_engine_that_does_not_prove_what_it_held_is_handed_over_again(world: World) -> None:
+    world.serving_nobody()
+    lose_an_image(world)
     handed: list[Move] = []
 
     def hand_over_again(move: Move) -> ExitCode:
@@ -101,9 +113,57 @@ def test_an_engine_that_does_not_prove_what_it_held_is_handed_over_again(world: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recovery, "hand_over_again", hand_over_again)
+        assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is None
+        assert handed == []
         assert settle(world) is ExitCode.HANDED_OVER
     assert [move.run for move in handed] == [world.move.run]
     assert world.outcome == {}
+
+
+def test_an_engine_that_does_not_prove_what_it_held_stays_where_clients_have_written(world: World) -> None:
+    lose_an_image(world)
+    calls = len(world.calls.made)
+    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.AMISS
+    assert world.outcome["outcome"] == Outcome.MOVED
+    assert [one.text for one in world.move.run.amiss()] == ["image sha256:1 (app:1) is missing"]
+    assert (world.daemon.up, world.daemon.root) == (True, TARGET)
+    assert not [call for call in world.calls.made[calls:] if call[0] == "stop"]
+
+
+def test_what_others_have_removed_since_a_power_cut_is_no_loss(world: World) -> None:
+    cut_off_at(world, "start.recorded")
+    world.daemon.remove("no")
+    world.daemon.act("container", "destroy", "no")
+    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.DONE
+    assert (world.daemon.up, world.daemon.root) == (True, TARGET)
+
+
+def test_a_way_back_that_failed_is_settled_once_somebody_has_started_the_engine(world: World) -> None:
+    world.calls.moments["final_sync"] = lambda: world.systemd.unwilling.add(SERVICE)
+    assert world.work([one if one.name != "switch" else Failing(one) for one in STEPS]) is ExitCode.BROKEN
+    assert settle(world) is None
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.BROKEN  # it is down
+    world.systemd.unwilling.clear()
+    world.systemd.start(world.move.plan.started)
+    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is None
+    found = of_run(world.move.run, busy=False)
+    assert (found.state, found.problems, found.exit_code) == (State.ROLLED_BACK, (), ExitCode.ROLLED_BACK)
+    assert (world.daemon.up, world.daemon.root) == (True, DEFAULT_ROOT)
+    assert {box.container.status for box in world.daemon.boxes.values()} == {"running"}
+
+
+def test_what_did_not_stand_is_tried_again_until_it_is_well(world: World) -> None:
+    box = world.daemon.add("broken", starts=False, code_at_stop=1)
+    facts: dict[str, Any] = {"plan": world.move.plan.to_json(), "copied": world.move.copied.to_json()}
+    world.move.run.save_plan({**facts, "ours": [], "front_pid": 1})
+    assert world.work() is ExitCode.AMISS
+    assert settle(world) is None
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+    box.starts = True
+    assert settle(world) is None
+    assert world.daemon.status("broken") is Status.RUNNING
+    found = of_run(world.move.run, busy=False)
+    assert (found.state, found.amiss, found.exit_code) == (State.COMMITTED, (), ExitCode.DONE)
 
 
 @pytest.fixture
@@ -124,7 +184,7 @@ def test_an_engine_that_has_worked_on_the_target_for_a_week_is_not_taken_back(wo
     assert world.outcome["outcome"] == Outcome.COMMITTED
     assert (world.daemon.up, world.daemon.root) == (True, TARGET)
     assert not world.path(f"{TARGET}/{NAME}").exists()
-    assert [call[0] for call in world.calls.made[calls:]] == ["engine.inventory"]
+    assert [call[0] for call in world.calls.made[calls:]] == ["engine.inventory", "reload"]  # the guard is taken away
 
 
 @pytest.mark.usefixtures("later")

@@ -38,9 +38,10 @@ def test_a_good_move_calls_in_this_order(world: World) -> None:
         ("reload",),  # the ordering drop-in comes into force
         ("reset_failed", SOCKET, SERVICE),
         ("start", SOCKET, SERVICE),
-        ("engine.start", "no"),
         ("engine.inventory",),
+        ("engine.start", "no"),
         ("reload",),  # the hold is taken away
+        ("reload",),  # and the guard
     ]
 
 
@@ -174,8 +175,7 @@ def test_with_live_restore_containers_are_ended_before_the_engine_and_started_af
 
 def test_with_live_restore_a_move_that_fails_brings_back_what_ran(world: World) -> None:
     world.daemon.live_restore = True
-    with_health(world, "always", "healthy")
-    world.calls.moments["final_sync"] = lambda: with_health(world, "always", "unhealthy")
+    world.unproven()
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.daemon.root == DEFAULT_ROOT
     assert {world.daemon.status(name) for name in world.daemon.boxes} == {Status.RUNNING}
@@ -247,7 +247,7 @@ def test_an_engine_that_has_chosen_another_driver_is_taken_back(world: World) ->
     def choose(driver: str) -> None:
         world.daemon.driver = driver
 
-    world.calls.moments["final_sync"] = lambda: choose("overlayfs")
+    world.serving_nobody().calls.moments["final_sync"] = lambda: choose("overlayfs")
     assert world.work() is ExitCode.BROKEN  # for this engine has no way back: it stays with its new choice
     assert "the storage driver was 'overlay2' and is 'overlayfs'" in world.outcome["reason"]
     assert world.daemon.root == DEFAULT_ROOT
@@ -272,13 +272,15 @@ def test_what_was_healthy_is_waited_for(world: World, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("health", "ends"), [("unhealthy", ExitCode.ROLLED_BACK), ("starting", ExitCode.DONE), ("", ExitCode.DONE)]
+    ("health", "ends"), [("unhealthy", ExitCode.AMISS), ("starting", ExitCode.DONE), ("", ExitCode.DONE)]
 )
-def test_only_what_its_own_check_calls_unhealthy_takes_the_move_back(world: World, health: str, ends: ExitCode) -> None:
+def test_only_what_its_own_check_calls_unhealthy_is_named(world: World, health: str, ends: ExitCode) -> None:
     with_health(world, "always", "healthy")
     world.calls.moments["final_sync"] = lambda: with_health(world, "always", health)
     assert world.work() is ends
-    assert ("always" in world.outcome.get("reason", "")) is (ends is ExitCode.ROLLED_BACK)
+    told = [one.text for one in world.move.run.amiss()]
+    assert told == (["always was healthy and is unhealthy"] if ends is ExitCode.AMISS else [])
+    assert world.daemon.root == TARGET
 
 
 def test_what_was_unhealthy_may_stay_so(world: World) -> None:
@@ -364,10 +366,7 @@ def test_a_container_without_a_policy_is_started_by_us_alone(world: World) -> No
 
 
 def test_an_engine_that_lost_an_image_is_noticed(world: World) -> None:
-    world.daemon.forgets_images_on = TARGET
-    world.calls.moments["stop"] = lambda: world.calls.moments.update(
-        {"stop": lambda: world.daemon.images.update({"sha256:1": "app:1"})}
-    )
+    world.unproven()
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.outcome["reason"] == (
         "The engine does not hold what it held before.\nimage sha256:1 (app:1) is missing"
@@ -382,12 +381,12 @@ def test_an_engine_that_stays_on_the_old_root_is_noticed(world: World) -> None:
     world.require_untouched()
 
 
-def test_a_container_that_does_not_come_back_is_noticed(world: World) -> None:
-    box = world.daemon.add("broken", starts=False, code_at_stop=1)
-    world.calls.moments["reset_failed"] = lambda: world.calls.moments.update(
-        {"reset_failed": lambda: setattr(box, "starts", True)}
-    )
-    assert world.work() is ExitCode.ROLLED_BACK
-    assert world.outcome["reason"] == "Containers do not stand as they stood.\nbroken was running and is exited"
-    world.require_untouched()
-    assert world.daemon.status("broken") is Status.RUNNING
+def test_a_container_that_does_not_come_back_is_named_and_keeps_no_other_from_it(world: World) -> None:
+    world.daemon.add("broken", starts=False, code_at_stop=1)
+    world.daemon.add("later")
+    assert world.work() is ExitCode.AMISS
+    assert [one.text for one in world.move.run.amiss()] == ["broken was running and is exited (exit code 1)"]
+    assert world.daemon.root == TARGET
+    assert {name for name in world.daemon.boxes if world.daemon.status(name) is Status.RUNNING} == {
+        "no", "always", "unless-stopped", "later",
+    }  # fmt: skip

@@ -99,7 +99,7 @@ def test_a_file_of_our_own_is_taken_back_whatever_it_holds(host: Host, before: b
 def test_what_others_put_beside_the_drop_in_stays(world: World) -> None:
     beside = world.path(f"/etc/systemd/system/{SERVICE}.d/10-proxy.conf")
     world.calls.moments["start"] = lambda: beside.write_text("[Service]\n")
-    world.calls.failures.add(8)
+    world.unproven()
     assert world.work() is ExitCode.ROLLED_BACK
     assert [beside] == list(beside.parent.iterdir())
 
@@ -145,13 +145,13 @@ def test_a_foreign_edit_that_keeps_the_new_root_loses_that_alone(world: World) -
     world.calls.moments["start"] = lambda: world.path(CONFIG).write_bytes(
         (world.move.plan.switch.after or b"").replace(b"true", b"false")
     )
-    world.calls.failures.add(8)  # the verification
+    world.unproven()  # the verification
     require_rolled_back(world, world.work(), CONTENT.replace(b"true", b"false"))
 
 
 def test_a_drop_in_that_somebody_has_edited_goes_too(world: World) -> None:
     world.calls.moments["start"] = lambda: world.path(DROP_IN).write_bytes(b"[Unit]\nRequiresMountsFor=/x\n")
-    world.calls.failures.add(8)
+    world.unproven()
     require_rolled_back(world, world.work(), CONTENT)
 
 

@@ -98,7 +98,7 @@ def test_what_was_written_is_taken_back(tmp_path: Path, monkeypatch: pytest.Monk
     seen: list[bool] = []
     world.calls.moments["start"] = lambda: seen.append(place.exists())
     steps = [Failing(step) if step.name is Phase.START else step for step in STEPS]
-    assert world.work(steps) is ExitCode.ROLLED_BACK
+    assert world.serving_nobody().work(steps) is ExitCode.ROLLED_BACK
     assert seen == [True]
     assert not place.parent.exists()
 

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from entrypoint import containerd_config, daemon_config, handover, migration, net, pair, restart, standstill, steps
+from entrypoint import (
+    containerd_config,
+    daemon_config,
+    handover,
+    migration,
+    net,
+    pair,
+    persistence,
+    proof,
+    restart,
+    served,
+    standstill,
+)
 from entrypoint.containerd import BLOBS, DATABASE
 from entrypoint.containerd_move import ContainerdMove
 from entrypoint.copied import Copied
@@ -52,6 +64,7 @@ CONTAINERD_CONTENT = f'version = 2\nroot = "{CONTAINERD_ROOT}"\n[plugins]\n'.enc
 IMPORTED, NAMES = "/etc/containerd/opt.toml", f'path = "{CONTAINERD_ROOT}/opt"\n'.encode()
 CONTENT = b'{\n\t"debug": true\n}\n'
 JOURNAL = "var/lib/relocator"
+PAUSES = ("BETWEEN", "FIRST", "LONGEST")  # between two tries
 RULES = "/etc/selinux/targeted/contexts/files/file_contexts.subs"
 OTHER_RULE, RULE = b"/srv/www /var/www\n", f"{TARGET} /var/lib/docker\n".encode()
 
@@ -132,6 +145,23 @@ class World:
     def work(self, use: Sequence[Step] | None = None, front: Process = GONE) -> ExitCode:
         return migration.work(self.move, self.journal, front, use or steps_of(self.move.plan))
 
+    def serving_nobody(self) -> "World":
+        """Containers by which nobody writes: so it can be gone back, whatever has run."""
+        self.daemon.serves = False
+        return self
+
+    def unproven(self) -> None:
+        """The engine misses an image on the target, and nobody has written there: the move is taken back."""
+        images = dict(self.daemon.images)
+        self.serving_nobody().daemon.forgets_images_on = TARGET
+        start = self.daemon.start
+
+        def start_with_its_images() -> None:
+            self.daemon.images = dict(images)
+            start()
+
+        self.daemon.start = start_with_its_images  # type: ignore[method-assign]
+
     def path(self, place: str) -> Path:
         return self.host.path(place)
 
@@ -161,17 +191,22 @@ class World:
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None = CONTENT) -> World:
     """A host whose engine runs three containers; the pre-copy is done, and then one more file appeared."""
     for module, name in (
-        (steps, "READY"),
+        (proof, "READY"),
         (standstill, "LEFTOVERS"),
         (restart, "SETTLING"),
         (restart, "PATIENCE"),
         (restart, "RECOVERING"),
+        (restart, "SICK"),
+        (restart, "BETWEEN"),
+        (persistence, "FIRST"),
+        (persistence, "LONGEST"),
         (migration, "DEPARTURE"),
     ):
-        monkeypatch.setattr(module, name, 0.3)
+        monkeypatch.setattr(module, name, 0.3 if name not in PAUSES else 0.01)
     calls, host = Calls(), make_host(root)
     daemon = Daemon(host, calls)
     monkeypatch.setattr(Engine, "opened", opener(daemon))
+    monkeypatch.setattr(served, "starts", daemon.starts)
     if content is not None:
         host.path(CONFIG).write_bytes(content)
     host.path(RULES).parent.mkdir(parents=True)

@@ -1,0 +1,32 @@
+"""What does not stand as it stood before a move, though the engine is up on a complete root."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What it is about, and so how it is looked at again."""
+
+    CONTAINER = "container"
+    HEALTH = "health"
+    UNIT = "unit"
+    HELD = "held"  # something that the engine held and does not hold
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Amiss:
+    """A sentence for people; `key` is the id of the container, or the name of the unit."""
+
+    kind: Kind
+    text: str
+    key: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Amiss":
+        return cls(Kind(stored["kind"]), stored["text"], stored["key"])
