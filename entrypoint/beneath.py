@@ -21,7 +21,8 @@ LONGEST = 4000  # bytes of a name that are given to the kernel at once; it takes
 MISSING = (errno.ENOSYS, errno.EPERM, errno.EINVAL)  # no openat2, or a filter that knows none
 # What a call says when a name went, or became another kind of thing, after it was read.
 CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ESTALE,
-           errno.EXDEV, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EAGAIN)  # fmt: skip
+           errno.EXDEV, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EAGAIN, errno.ENODATA,
+           errno.ERANGE)  # fmt: skip
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # Nothing is imported here that a program of a few thousand files would wait for (tree_copier.py).
 

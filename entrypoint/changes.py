@@ -83,8 +83,8 @@ class Places:
 class Look:
     """One walk over a tree. `since` is in seconds since 1970; `excludes` are anchored patterns (`*` is one name).
 
-    `covered` are places on which something was mounted at an earlier look: what is there by itself has not been seen
-    yet, though it may have an old ctime.
+    `covered` are places of which an earlier look has seen nothing, or nothing to rely on, because something was mounted
+    there or they came and went: all of it is `uncovered`, though it may have an old ctime.
 
     While the tree is in use (`live`) the walk gives way to other work, what goes while it is looked at is passed over,
     and the places of all directories are noted in `seen`, for the look after this.
@@ -118,9 +118,9 @@ class Look:
             if not known:
                 inside = change.name + b"/" if change.name else b""
                 yield from self.below(change.name)
-        yield from self._uncovered()
 
-    def _uncovered(self) -> Iterator[Change]:
+    def uncovered(self) -> Iterator[Change]:
+        """Everything at the places that were covered. Not at once with what else has changed: it may be the same."""
         tree = Tree(self.root)
         for name in map(os.fsencode, self.covered):
             if (status := tree.found(name)) is None:
@@ -164,6 +164,27 @@ class Look:
         except OSError as error:
             if not self.live or error.errno not in CHANGED:
                 raise
+
+
+@dataclass
+class Names:
+    """The names by which files of several names were found: a directory brings those it holds, and not the others."""
+
+    _found: dict[int, set[bytes]] = field(default_factory=dict)
+    _links: dict[int, int] = field(default_factory=dict)
+
+    def note(self, change: Change) -> None:
+        if change.links > 1 and change.kind != DIRECTORY:
+            self._found.setdefault(change.inode, set()).add(change.name)
+            self._links[change.inode] = change.links
+
+    def others(self, look: Look) -> Iterator[Change]:
+        """The names that were not found; nothing is looked for as long as all were."""
+        if inodes := {inode for inode, names in self._found.items() if len(names) < self._links[inode]}:
+            for change in look.names_of(inodes):
+                if change.name not in self._found[change.inode]:
+                    self.note(change)
+                    yield change
 
 
 def listed(root: Path, command: list[str], where: bytes = b"", *, live: bool) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ Memory does not grow with the trees, whatever a directory holds: only files of s
 import os
 import re
 import stat
+from array import array
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.beneath import CHANGED, join, place
+from entrypoint.changes import Places
 from entrypoint.entries import LABEL, attributes, open_file
 from entrypoint.errors import CopyError
 from entrypoint.tree import Tree
@@ -57,6 +59,9 @@ class Comparison:
     `excludes` are anchored patterns in which `*` stands for one name. With `content` files are read as well. While the
     source is in use (`live`), what goes while it is looked at is no difference. Where the target was `linked` to the
     source, a name that stands for the same inode in both is the same file, and no more is asked of it.
+
+    While the source is in use, the directories that were looked into are noted in `seen` by number and place, and in
+    `unseen` those that could not be: they were gone, at least for a moment, or the target has none there.
     """
 
     source: Path
@@ -66,6 +71,8 @@ class Comparison:
     live: bool = False
     linked: bool = False
     entries: int = 0
+    seen: "array[int]" = field(default_factory=lambda: array("Q"))
+    unseen: list[bytes] = field(default_factory=list)
     _twins: dict[int, int] = field(default_factory=dict)
     _origins: dict[int, int] = field(default_factory=dict)
 
@@ -94,14 +101,17 @@ class Comparison:
 
         Without `todo` only the names are compared, not what they stand for.
         """
-        with self._vanishing(), ExitStack() as stack:
+        with self._vanishing(where), ExitStack() as stack:
             ours = stack.enter_context(self._trees[0].folder(where))
             if not self._trees[1].has_directory(where):
+                self._pass_over(where)
                 yield Difference(where, " is missing")
                 return
             theirs = stack.enter_context(self._trees[1].folder(where))
             common = yield from self._common(where, ours, theirs, todo)
             yield from self._extra(where, ours, theirs, common)
+            if self.live:
+                self.seen.append(Places.mark(os.fstat(ours).st_ino, where))
 
     def _common(
         self, where: bytes, ours: int, theirs: int, todo: list[bytes] | None
@@ -122,6 +132,8 @@ class Comparison:
                 with self._vanishing():
                     one = os.stat(last, dir_fd=ours, follow_symlinks=False)
                     other = _status(theirs, last)
+                    if stat.S_ISDIR(one.st_mode) and (other is None or not stat.S_ISDIR(other.st_mode)):
+                        self._pass_over(name)
                     if other is None:
                         yield Difference(name, " is missing")
                         continue
@@ -148,7 +160,7 @@ class Comparison:
 
     def entry(self, name: bytes) -> Iterator[Difference]:
         """What is not equal of one entry that the source has."""
-        with self._vanishing():
+        with self._vanishing(name):
             yield from self._entry(name)
 
     def _entry(self, name: bytes) -> Iterator[Difference]:
@@ -193,13 +205,21 @@ class Comparison:
         elif self._origins.setdefault(theirs, ours) != ours:
             yield Difference(name, ": is a hard link of what is another file in the source")
 
+    def _pass_over(self, name: bytes) -> None:
+        if self.live:
+            self.unseen.append(name)
+
     @contextmanager
-    def _vanishing(self) -> Iterator[None]:
+    def _vanishing(self, name: bytes | None = None) -> Iterator[None]:
+        """What is asked by its name in an open directory changes that directory when it goes; but the way to it, if it
+        is asked by its `name` from the root, can be another one for a moment only, and nothing there has changed."""
         try:
             yield
         except OSError as error:
             if not self.live or error.errno not in CHANGED:
                 raise
+            if name is not None:
+                self._pass_over(name)
 
 
 def _status(folder: int, name: bytes) -> os.stat_result | None:

@@ -19,8 +19,9 @@ class Copied:
     `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets; `target`
     is the device and inode of the directory the copy is in. `covered` are the places on which something was mounted
     while the engine ran, which the engine does for volumes with options: what was seen there is not the root's, and
-    what is there by itself has yet to be looked at. `sets` is how often the clock had been set by then; what is
-    read from a record counts from there on. `settled` is since when to look, once nothing changes any more.
+    what is there by itself has yet to be looked at; that is so, too, of what is `doubtful` (confirmation.py).
+    `sets` is how often the clock had been set by then; what is read from a record counts from there on. `settled` is
+    since when to look, once nothing changes any more.
     """
 
     layers: frozenset[str]
@@ -28,6 +29,7 @@ class Copied:
     monotonic: float
     target: tuple[int, int] = (0, 0)
     covered: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
     sets: int = field(default_factory=timer.settings)
     settled: float | None = None
 
@@ -38,8 +40,9 @@ class Copied:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Copied":
         device, inode = stored["target"]
-        layers, covered = frozenset(stored["layers"]), tuple(stored.get("covered", ()))
-        return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered)
+        layers = frozenset(stored["layers"])
+        covered, doubtful = (tuple(stored.get(key, ())) for key in ("covered", "doubtful"))
+        return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered, doubtful)
 
     def back_to(self, since: float) -> "Copied":
         """The same, from an earlier instant on."""

@@ -17,9 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from entrypoint import cp, wording
 from entrypoint.bulk import Bulk
-from entrypoint.changes import DIRECTORY, Look, Places
+from entrypoint.changes import DIRECTORY, Look, Names, Places
 from entrypoint.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
 from entrypoint.confinement import Roots, confined
+from entrypoint.confirmation import Confirmation
 from entrypoint.copied import Copied
 from entrypoint.errors import CopyError
 from entrypoint.exclusions import covered_now, left_out
@@ -32,7 +33,6 @@ from entrypoint.shards import cut
 from entrypoint.throttle import throttled
 from entrypoint.trace import trace
 from entrypoint.transfer import Sent, Transfer
-from entrypoint.tree import Tree
 from entrypoint.unfinished import PLACES, Unfinished, this_boot
 from entrypoint.warming import warm
 
@@ -200,8 +200,11 @@ class Copier:
         if partial:
             raise cp.failed("Not every file can be copied.", partial)
         places.write(self.target / PLACES)
-        self._compare(self.noting_mounts(copied), places)
-        return self.noting_mounts(copied)
+        doing("comparing the copy with the source")
+        look = self.look(self.noting_mounts(copied), places, live=True)
+        places, doubtful = Confirmation(self.source, self.target, look).confirm()
+        places.write(self.target / PLACES)
+        return replace(self.noting_mounts(copied), doubtful=doubtful)
 
     def noting_mounts(self, copied: Copied) -> Copied:
         """The same, with the places on which something is mounted now.
@@ -212,46 +215,32 @@ class Copier:
         now = covered_now(self.path or PurePosixPath(self.source), mounts())
         return replace(copied, covered=tuple(sorted({*copied.covered, *now})))
 
-    def _compare(self, copied: Copied, places: Places) -> None:
-        """Compare everything but the layers; what differs is copied once more.
-
-        With the engine running things differ because they change. What differs and has not changed cannot be copied.
-        """
-        doing("comparing the copy with the source")
-        look = self.look(copied, places, live=True)
-        compared = Comparison(self.source, self.target, look.excludes, live=True)
-        names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)
-        log.info("rest.compared", entries=compared.entries, again=len(names))
-        if names:
-            Transfer(self.source, self.target, LeftOut(look.excludes), live=True).apply_names(names, look)
-        again = Comparison(self.source, self.target, look.excludes, live=True)
-        still = (difference for name in names for difference in again.entry(name))
-        require_none(difference for difference in still if not self._changed(difference.name, look.since))
-
-    def _changed(self, name: bytes, since: float) -> bool:
-        status = Tree(self.source).found(name)
-        return status is None or status.st_ctime > since
-
     def look(self, copied: Copied, places: Places, *, live: bool) -> Look:
         """A walk over what can have changed since a pass began that left the directories at these places."""
         if live:
             return Look(self.source, copied.racy_since(), self.excludes(copied.layers, copied.covered), places, live)
-        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live, copied.covered)
+        unseen = (*copied.covered, *copied.doubtful)
+        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live, unseen)
 
     def transfer(self, look: Look) -> Sent:
         """Make the target equal to the source where it has changed; the root itself holds our own record."""
         transfer = Transfer(self.source, self.target, LeftOut(look.excludes), look.live)
-        return transfer.apply(look.changes(), look, folders=[b""])
+        sent = transfer.apply(look.changes(), look, folders=[b""])
+        return transfer.apply(look.uncovered(), look) if look.covered else sent
 
 
 def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
     """The differences where something can have changed: entries, and the names in directories."""
     yield from comparison.entry(b"")
-    for change in look.changes():
+    names = Names()
+    for change in chain(look.changes(), look.uncovered()):
+        names.note(change)
         if change.name:
             yield from comparison.entry(change.name)
         if change.kind == DIRECTORY:
             yield from comparison.directory(change.name)
+    for change in names.others(look):
+        yield from comparison.entry(change.name)
 
 
 def identity(place: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from entrypoint import beneath
 from entrypoint.beneath import NO_LINKS, place
@@ -24,6 +25,7 @@ TO_LOOK = os.O_PATH | os.O_CLOEXEC | NO_LINKS
 TO_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | NO_LINKS
 FCHMODAT2, ITSELF = 452, 0x100  # the same number on every architecture; AT_SYMLINK_NOFOLLOW
 BLOCK = 512  # bytes, in st_blocks (stat(3type))
+TRIES = 5
 PIECE = 1 << 24  # bytes for one call, so that an interrupt is heard
 SMALL = 1 << 16  # bytes that are read and written at once: two calls
 CLONE = 0x40049409  # FICLONE (ioctl_ficlonerange(2))
@@ -126,12 +128,14 @@ def set_mode(folder: int, name: bytes, mode: int) -> None:
 
 def made(folder: int, name: bytes, make: Callable[[], int | None]) -> int:
     """What `make` makes, and its descriptor if it opens one; whatever is at its place goes first, but no directory."""
-    try:
-        return make() or 0
-    except FileExistsError:
-        unlink(folder, name)
-    except PermissionError:
-        loosen(folder)
+    for _ in range(TRIES):  # two of ours may be told of one name, by itself and by its directory
+        try:
+            return make() or 0
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                unlink(folder, name)
+        except PermissionError:
+            loosen(folder)
     return make() or 0
 
 

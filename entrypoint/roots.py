@@ -8,15 +8,14 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from entrypoint import fstab, layers
+from entrypoint.changes import DIRECTORY, Change, changed_command, listed
 from entrypoint.clock import Ahead, ahead
 from entrypoint.exclusions import covered_now, left_out
 from entrypoint.filesystem import Mount, Space, birth, existing_ancestor, mount_of
-from entrypoint.host import Host, command_failed, run
-from entrypoint.interruption import pool
+from entrypoint.host import Host, run
 from entrypoint.unfinished import Unfinished
 
 SUBVOLUME = 256  # the inode number of each one's root: BTRFS_FIRST_FREE_OBJECTID of linux/btrfs_tree.h
-TRIES = 20
 MEASURING = 3600.0  # seconds; `du` over tens of millions of files on a slow disk
 
 
@@ -92,16 +91,22 @@ class Source:
 
 
 def measure(path: Path, covered: Iterable[str] = ()) -> Size:
-    """What `du` counts on one file system: sparse files as what they take, hard links once.
+    """What `du` would count on one file system: sparse files as what they take, hard links once.
 
-    What is mounted on places that are `covered` is not the root's own, though it may be of the same file system.
+    du itself is not asked: it ends with nothing said where a directory becomes a link under it, which any container can
+    bring about. What is mounted on places that are `covered` is not the root's own, though it may be of the same file
+    system.
     """
-    excluded = [f"--exclude={path}/{name}" for name in (*(f"{one}/*/merged" for one in layers.MERGING), *covered)]
-    common = ["du", "--summarize", "--one-file-system", *excluded]
-    with pool(2) as threads:  # side by side: what one reads from the disk, the other finds in memory
-        by_bytes = threads.submit(_sum, [*common, "--block-size=1", "--", str(path)])
-        by_entry = threads.submit(_sum, [*common, "--inodes", "--", str(path)])
-        return Size(by_bytes.result(), by_entry.result())
+    merged = (f"/{driver}/*/merged" for driver in layers.MERGING)
+    allocated, entries, linked = 512 * path.stat().st_blocks, 1, set[int]()
+    for record in listed(path, changed_command(None, (*merged, *(f"/{one}" for one in covered))), live=True):
+        change = Change.parse(record)
+        if change.links > 1 and change.kind != DIRECTORY:
+            if change.inode in linked:
+                continue
+            linked.add(change.inode)
+        allocated, entries = allocated + change.size, entries + 1
+    return Size(allocated, entries)
 
 
 def taken(root: Path, immutable: Collection[layers.Layer]) -> int:
@@ -112,13 +117,8 @@ def taken(root: Path, immutable: Collection[layers.Layer]) -> int:
 
 
 def _sum(measuring: Sequence[str]) -> int:
-    """The number of du's last line. It gives up without one where a directory becomes a link under it: then again."""
-    result = run(measuring, timeout=MEASURING, check=False)
-    for _ in range(TRIES):
-        if lines := result.stdout.splitlines():
-            return int(lines[-1].split()[0])
-        result = run(measuring, timeout=MEASURING, check=False)
-    raise command_failed(result)
+    """The number of du's last line. What it is asked for never changes."""
+    return int(run(measuring, timeout=MEASURING).stdout.splitlines()[-1].split()[0])
 
 
 def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from entrypoint import cp
 from entrypoint.beneath import CHANGED, join
-from entrypoint.changes import DIRECTORY, Change, Look
+from entrypoint.changes import DIRECTORY, Change, Look, Names
 from entrypoint.comparison import LeftOut
 from entrypoint.entries import dress_folder, made, unlink
 from entrypoint.errors import CopyError
@@ -56,6 +56,7 @@ class Transfer:
     _batch: list[bytes] = field(default_factory=list)
     _firsts: dict[int, bytes] = field(default_factory=dict)
     _links: list[tuple[bytes, bytes]] = field(default_factory=list)
+    _names: Names = field(default_factory=Names)
     _folders: set[bytes] = field(default_factory=set)
     _running: "deque[Future[str]]" = field(default_factory=deque)
 
@@ -67,6 +68,9 @@ class Transfer:
         """Copy what a look finds; `folders` get their attributes in any case. Raises CopyError."""
         with pool(self.workers) as self._pool:
             for change in changes:
+                self._names.note(change)
+                self.take(change, look)
+            for change in self._names.others(look) if not self.live else ():
                 self.take(change, look)
             self._folders |= set(folders)
             return self.finish()

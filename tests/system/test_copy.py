@@ -31,13 +31,13 @@ ExecStartPre=/bin/sh -c 'touch {WAITING}; while [ -e {GATE} ]; do sleep 0.05; do
 
 
 @contextmanager
-def start_paused(host: Host) -> Iterator[None]:
+def start_paused(host: Host, target: str = TARGET, *options: str) -> Iterator[None]:
     """While in the block, the engine's next start waits, and has reached the point where it waits."""
     host.write("/etc/systemd/system/docker.service.d/10-gate.conf", PAUSED_START)
     host.write(GATE, "")
     host.run(["systemctl", "daemon-reload"])
     try:
-        handed_over = relocator(host, TARGET)
+        handed_over = relocator(host, *options, target)
         assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
         deadline = time.monotonic() + 60
         while not host.path(WAITING).exists():

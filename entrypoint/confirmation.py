@@ -1,0 +1,89 @@
+"""Comparing the copy while the engine runs: which directories were seen to be equal, and what has yet to be looked at.
+
+A directory that somebody exchanges with another one, or with a link, is now at its place and now is not: what is in it
+may have been copied half, or compared never, and nothing of it has a new ctime, for only the directory that was
+renamed gets one. So only what was opened here and found equal is noted as known for the last look. Where a directory
+could not be opened, or differs though what differs has not changed, all is looked at anew once nothing changes any
+more: the place is *doubtful*. Who renames his directories all the time makes that longer, and nothing worse.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from entrypoint.changes import Look, Places
+from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
+from entrypoint.log import log
+from entrypoint.transfer import Transfer
+from entrypoint.tree import Tree
+
+DEEPEST = 6  # names; a doubt about what is deeper is one about what is above it, so that there are not too many
+MOST = 1000  # places; more are put together to those of a volume or a layer, which have three names
+OWNER = 3
+
+
+@dataclass
+class Confirmation:
+    """One comparison of everything outside the look's `excludes`. Raises CopyError for what cannot be copied."""
+
+    source: Path
+    target: Path
+    look: Look
+    _doubts: set[bytes] = field(default_factory=set)
+
+    def confirm(self) -> tuple[Places, tuple[str, ...]]:
+        """Compare, and copy once more what differs; returns the places that are known, and those that are doubtful."""
+        compared = self._comparison()
+        names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)
+        log.info("rest.compared", entries=compared.entries, again=len(names))
+        if names:
+            Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True).apply_names(names, self.look)
+        again = self._comparison()
+        require_none(self._lasting(_differences(again, [*names], compared.unseen)))
+        for name in again.unseen:
+            self._doubt(name)
+        return Places.of(chain(compared.seen, again.seen)), tuple(map(os.fsdecode, sorted(self._doubts)))
+
+    def _comparison(self) -> Comparison:
+        return Comparison(self.source, self.target, self.look.excludes, live=True)
+
+    def _lasting(self, differences: Iterable[Difference]) -> Iterator[Difference]:
+        """What differs though neither it nor anything above it has changed: that is not left to the last look."""
+        tree = Tree(self.source)
+        for difference in differences:
+            status = tree.found(difference.name)
+            if status is not None and status.st_ctime > self.look.since:
+                continue  # the last look finds it by itself
+            if status is None or self._is_stirred(tree, difference.name):
+                self._doubt(difference.name)
+            else:
+                yield difference
+
+    def _is_stirred(self, tree: Tree, name: bytes) -> bool:
+        """Whether a directory above it has changed: it may be elsewhere by now, or have been."""
+        while name:
+            name = name.rpartition(b"/")[0]
+            status = tree.found(name)
+            if status is None or status.st_ctime > self.look.since:
+                return True
+        return False
+
+    def _doubt(self, name: bytes) -> None:
+        self._doubts.add(_above(name, DEEPEST))
+        if len(self._doubts) > MOST:
+            self._doubts = {_above(one, OWNER) for one in self._doubts}
+
+
+def _differences(again: Comparison, names: Iterable[bytes], unseen: Iterable[bytes]) -> Iterator[Difference]:
+    """Of single names, and of directories that were not looked into, with all they hold."""
+    for name in names:
+        yield from again.entry(name)
+    for name in unseen:
+        yield from again.entry(name)
+        yield from again.below(name)
+
+
+def _above(name: bytes, most: int) -> bytes:
+    return b"/".join(name.split(b"/", most)[:most])
