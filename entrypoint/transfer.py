@@ -191,6 +191,7 @@ class Transfer:
         """Remove whatever the target has at a place; the directory it was in is dressed again."""
         self._folders.add(name.rpartition(b"/")[0])
         self._folders.discard(name)
+        self._theirs.forget()
         with suppress(FileNotFoundError), self._theirs.above(name) as (folder, last):
             if not _is_directory(folder, last):
                 unlink(folder, last)

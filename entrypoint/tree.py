@@ -7,24 +7,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrypoint.beneath import CHANGED, open_beneath
+from entrypoint.beneath import CHANGED, FOLDER, LONGEST, open_beneath
 
 
 class Tree:
-    """A directory as the root of all that is asked here; names are bytes relative to it, and empty for itself."""
+    """A directory as the root of all that is asked here; names are bytes relative to it, and empty for itself.
+
+    The last directory that lies deeper than a path can tell is kept open, for what is asked next is mostly inside it:
+    from the root the kernel would walk ten thousand names each time. So one is for one thread.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self.root)
+        self._near = b""
+        self._kept: list[int] = []
+        weakref.finalize(self, _close, self._kept)
+
+    def forget(self) -> None:
+        """What is kept open may have been removed, or replaced."""
+        _close(self._kept)
 
     @contextmanager
     def folder(self, name: bytes) -> Iterator[int]:
         """A directory's descriptor. Raises OSError, also if the name is a link by now."""
-        handle = open_beneath(self.root, name)
+        handle = self._open(name)
         try:
             yield handle
         finally:
             os.close(handle)
+
+    def _open(self, name: bytes) -> int:
+        if len(name) <= LONGEST:
+            return open_beneath(self.root, name)
+        if self._kept and (name + b"/").startswith(self._near + b"/"):
+            handle = open_beneath(self._kept[0], name[len(self._near) + 1 :])
+        else:
+            handle = open_beneath(self.root, name)
+        self.forget()
+        self._near = name
+        self._kept.append(os.open(b".", FOLDER, dir_fd=handle))
+        return handle
 
     @contextmanager
     def above(self, name: bytes) -> Iterator[tuple[int, bytes]]:
@@ -57,3 +80,8 @@ class Tree:
         """What a directory holds."""
         with self.folder(name) as handle, os.scandir(handle) as listing:
             return [os.fsencode(entry.name) for entry in listing]
+
+
+def _close(handles: list[int]) -> None:
+    while handles:
+        os.close(handles.pop())
