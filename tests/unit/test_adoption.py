@@ -305,6 +305,7 @@ def steps(failing: Step | None) -> list[Step]:
 
 
 def die(world: World, failing: Step | None, at: int) -> list[str]:
+    world.daemon.serves = failing is None  # where it is to go back, nobody has written on the target
     deadly = Deadly(at)
     with pytest.MonkeyPatch.context() as inner:
         deadly.install(inner, world)
