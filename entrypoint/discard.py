@@ -1,4 +1,4 @@
-"""Removing the copies of a move that did not come to its switch."""
+"""Removing the copies of a move that did not come to its switch, unless another attempt can go on with them."""
 
 import os
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from entrypoint.beneath import FOLDER
 from entrypoint.edits import remove_empty
-from entrypoint.errors import CopyError
+from entrypoint.errors import CopyError, FullError, MoveError
 from entrypoint.filesystem import remove_durably
 from entrypoint.host import Host
 from entrypoint.log import log
@@ -36,6 +36,17 @@ def discard(host: Host, plan: Plan) -> str:
             left = f"{one.target} does not say of itself that it is an unfinished copy"
         remove_empty(host, reversed(one.created))
     return left
+
+
+def may_go_on(host: Host, plan: Plan, failure: BaseException) -> bool:
+    """Whether the same command, run again, could do better with what is copied: hours of work may be in it.
+
+    Not on a disk that is full, which others may need, and not where something is wrong that nobody thought of.
+    """
+    if not isinstance(failure, MoveError) or isinstance(failure, FullError):
+        return False
+    records = [Unfinished.read(host.path(one.target)) for one in plan.each()]
+    return any(record and (record.layers or record.shards) for record in records)
 
 
 def distrust(target: Path, record: Unfinished) -> None:

@@ -13,12 +13,12 @@ import errno
 import fcntl
 import os
 import stat
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 
 from entrypoint import beneath
 from entrypoint.beneath import NO_LINKS, place
+from entrypoint.chattr import NO_COPY_ON_WRITE, flags_of, loosen, set_flags
 
 TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC | NO_LINKS
 TO_LOOK = os.O_PATH | os.O_CLOEXEC | NO_LINKS
@@ -32,17 +32,6 @@ CLONE = 0x40049409  # FICLONE (ioctl_ficlonerange(2))
 KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 LABEL = "security.selinux"
 XFS_ACL = "trusted.SGI_ACL_"  # XFS's second name of each ACL
-# ioctl_iflags(2): S, i, a, d, A, D and C of chattr(1); others are the file system's own, or not to be set.
-GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602
-NO_COPY_ON_WRITE, IMMUTABLE, APPEND = 0x800000, 0x10, 0x20
-CARRIED = 0x8 | IMMUTABLE | APPEND | 0x40 | 0x80 | 0x10000 | NO_COPY_ON_WRITE
-FIXED = IMMUTABLE | APPEND  # what keeps root itself from changing a file
-HAS_NO_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
-FORGOING = (
-    CARRIED,
-    FIXED | 0x8 | 0x40 | 0x80,
-    FIXED,
-)  # what a file system may lack: first C and D, then all but i and a
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -269,38 +258,3 @@ def attributes(where: int | bytes) -> dict[str, bytes]:
     if not (names := os.listxattr(where, follow_symlinks=False)):
         return {}  # as for most entries, and this is asked for all
     return {name: os.getxattr(where, name, follow_symlinks=False) for name in names if not name.startswith(XFS_ACL)}
-
-
-def flags_of(handle: int) -> int:
-    """What chattr(1) has set, of what is carried; nothing where the file system knows none."""
-    return _flags(handle) & CARRIED
-
-
-def set_flags(handle: int, wanted: int) -> None:
-    """Raises OSError where the file system cannot forbid changes."""
-    has = _flags(handle)
-    for known in FORGOING:
-        if has & CARRIED == wanted & known:
-            return
-        try:
-            fcntl.ioctl(handle, SET_FLAGS, struct.pack("i", has & ~CARRIED | wanted & known))
-        except OSError as error:
-            if error.errno not in HAS_NO_FLAGS or wanted & known == wanted & FIXED:
-                raise
-        else:
-            return
-
-
-def loosen(handle: int) -> None:
-    """Let it be changed."""
-    if (has := _flags(handle)) & FIXED:
-        fcntl.ioctl(handle, SET_FLAGS, struct.pack("i", has & ~FIXED))
-
-
-def _flags(handle: int) -> int:
-    try:
-        return int(struct.unpack("i", fcntl.ioctl(handle, GET_FLAGS, b"\0\0\0\0"))[0])
-    except OSError as error:
-        if error.errno in HAS_NO_FLAGS:
-            return 0
-        raise

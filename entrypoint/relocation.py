@@ -35,8 +35,8 @@ from entrypoint import plan as planning
 from entrypoint.adoption import Adoptable
 from entrypoint.copied import Copied
 from entrypoint.copying import Copier, identity
-from entrypoint.discard import discard
-from entrypoint.errors import ExitCode, FullError, Interrupted, MoveError, PreflightError, RelocatorError
+from entrypoint.discard import discard, may_go_on
+from entrypoint.errors import ExitCode, Interrupted, PreflightError, RelocatorError
 from entrypoint.facts import HostFacts, gather
 from entrypoint.filesystem import existing_ancestor
 from entrypoint.findings import Finding
@@ -284,17 +284,6 @@ def writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise cp.failed("The target cannot be written.", str(error)) from error
-
-
-def may_go_on(host: Host, plan: Plan, failure: BaseException) -> bool:
-    """Whether the same command, run again, could do better with what is copied: hours of work may be in it.
-
-    Not on a disk that is full, which others may need, and not where something is wrong that nobody thought of.
-    """
-    if not isinstance(failure, MoveError) or isinstance(failure, FullError):
-        return False
-    records = [Unfinished.read(host.path(one.target)) for one in plan.each()]
-    return any(record and (record.layers or record.shards) for record in records)
 
 
 def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:

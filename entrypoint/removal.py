@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint.entries import loosen, unlink
+from entrypoint.chattr import loosen
+from entrypoint.entries import unlink
 from entrypoint.wording import printable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
