@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from entrypoint import discard, handover, recovery, relocation, timer
-from entrypoint.errors import CopyError, ExitCode, Interrupted, PreflightError, SystemdError
+from entrypoint.errors import CopyError, ExitCode, FullError, Interrupted, PreflightError, RelocatorError, SystemdError
 from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.plan import Plan
@@ -17,6 +17,7 @@ from entrypoint.processes import Process
 from entrypoint.record import Run
 from entrypoint.renewal import is_doubtful
 from entrypoint.systemd import UnitState
+from entrypoint.unfinished import KEPT
 from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
 from tests.unit.world import TARGET, make_plan, snapshot
 
@@ -117,6 +118,26 @@ def test_a_failure_says_what_became_of_the_copy_and_the_engine(attempt: Attempt)
     with pytest.raises(SystemdError) as failed:
         attempt()
     assert failed.value.details.endswith("The engine was not stopped; the copy was removed.")
+
+
+@pytest.mark.usefixtures("_copies")
+@pytest.mark.parametrize(("failure", "kept"), [(SystemdError("injected"), True), (FullError("injected"), False)])
+def test_a_copy_is_kept_for_another_try_unless_the_disk_is_full(
+    attempt: Attempt, failure: RelocatorError, kept: bool
+) -> None:
+    volume = attempt.host.path(f"{DEFAULT_ROOT}/volumes/one/_data")
+    volume.mkdir(parents=True)
+    volume.joinpath("file").write_text("content")
+
+    def fail() -> None:
+        raise failure
+
+    attempt.calls.moments["start_transient"] = fail
+    with pytest.raises(type(failure)) as failed:
+        attempt()
+    assert attempt.host.path(f"{TARGET}/volumes/one/_data/file").exists() is kept
+    assert attempt.outcome["left"] == (KEPT if kept else "")
+    assert ("go on" in failed.value.details or "goes on" in failed.value.details) is kept
 
 
 @pytest.mark.usefixtures("_copies")
