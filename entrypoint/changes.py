@@ -123,7 +123,12 @@ class Look:
         """Everything at the places that were covered. Not at once with what else has changed: it may be the same."""
         tree = Tree(self.root)
         for name in map(os.fsencode, self.covered):
-            if (status := tree.found(name)) is None:
+            if (status := tree.found(name)) is None:  # the copy may have it all the same
+                while status is None and name:
+                    name = name.rpartition(b"/")[0]
+                    status = tree.found(name)
+                if status is not None and stat.S_ISDIR(status.st_mode):
+                    yield Change(DIRECTORY, status.st_ino, status.st_nlink, 0, name)
                 continue
             if not stat.S_ISDIR(status.st_mode):  # a file can be mounted on a file, and is no more than its name
                 yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
@@ -213,7 +218,9 @@ def changed_command(
     place = "./" + os.fsdecode(where) if where else "."
     pruned = _pruned(excludes)
     newer = [] if since is None else ["-newerct", f"@{since:.6f}"]
-    wanted = ["(", *newer, "-o", "-type", "d", ")"] if newer and directories else newer
+    # The root of a btrfs subvolume always: what is in it is not looked at from here, and has times of its own.
+    shown = ["-type", "d"] if directories else ["-type", "d", "-inum", "256"]
+    wanted = ["(", *newer, "-o", *shown, ")"] if newer else []
     below = ["-mindepth", "1"] if since is None else []
     return [*FIND, place, *below, "-xdev", *pruned, *wanted, "-printf", FORMAT]
 

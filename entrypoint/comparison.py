@@ -7,6 +7,7 @@ only if that is asked for: cp has its own words for a failed read or write, and 
 Memory does not grow with the trees, whatever a directory holds: only files of several names are remembered.
 """
 
+import errno
 import os
 import re
 import stat
@@ -26,6 +27,7 @@ from entrypoint.tree import Tree
 
 SHOWN = 20  # differences that are shown; more say nothing new
 BLOCK = 1 << 20
+NOWHERE = 1 << 63  # beyond every file
 OWN_FILE_SYSTEM = " is a file system of its own, and none of it was copied"
 
 
@@ -73,6 +75,7 @@ class Comparison:
     entries: int = 0
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
     unseen: list[bytes] = field(default_factory=list)
+    apart: list[bytes] = field(default_factory=list)
     _twins: dict[int, int] = field(default_factory=dict)
     _origins: dict[int, int] = field(default_factory=dict)
 
@@ -110,7 +113,9 @@ class Comparison:
             theirs = stack.enter_context(self._trees[1].folder(where))
             common = yield from self._common(where, ours, theirs, todo)
             yield from self._extra(where, ours, theirs, common)
-            if self.live:
+            if os.fstat(ours).st_dev != self._device:
+                yield Difference(where, OWN_FILE_SYSTEM)
+            elif self.live:
                 self.seen.append(Places.mark(os.fstat(ours).st_ino, where))
 
     def _common(
@@ -141,7 +146,9 @@ class Comparison:
                     if todo is None:
                         continue
                     yield from self._compare(name, (ours, theirs), one, other)
-                    if stat.S_ISDIR(one.st_mode) and one.st_dev != self._device and not self.live:
+                    if stat.S_ISDIR(one.st_mode) and one.st_dev != self._device and self.live:
+                        self.apart.append(name)
+                    elif stat.S_ISDIR(one.st_mode) and one.st_dev != self._device:
                         yield Difference(name, OWN_FILE_SYSTEM)
                     elif stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == self._device:
                         todo.append(name)
@@ -255,17 +262,25 @@ def _told(status: os.stat_result) -> dict[str, object]:
 
 
 def _same_content(folders: tuple[int, int], name: bytes) -> bool:
-    """Also false for what is no file any more."""
+    """Where one of the two has data: anybody may make a hole that nobody could read to its end."""
     with ExitStack() as stack:
-        one, other = (stack.enter_context(_opened(folder, name)) for folder in folders)
-        while piece := one.read(BLOCK):
-            if other.read(BLOCK) != piece:
+        one, other = (stack.enter_context(FileIO(open_file(folder, name))).fileno() for folder in folders)
+        at = 0
+        while (at := min(_next_data(one, at), _next_data(other, at))) < NOWHERE:
+            piece = os.pread(one, BLOCK, at)
+            if os.pread(other, BLOCK, at) != piece:
                 return False
-        return not other.read(1)
+            at += len(piece) or BLOCK
+        return os.fstat(one).st_size == os.fstat(other).st_size
 
 
-def _opened(folder: int, name: bytes) -> FileIO:
-    return FileIO(open_file(folder, name))
+def _next_data(handle: int, at: int) -> int:
+    try:
+        return os.lseek(handle, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return NOWHERE
 
 
 def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:

@@ -8,13 +8,17 @@ more: the place is *doubtful*. Who renames his directories all the time makes th
 """
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from entrypoint.changes import Look, Places
-from entrypoint.comparison import Comparison, Difference, LeftOut, require_none
+from entrypoint.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
+from entrypoint.confinement import space_of
+from entrypoint.entries import TO_LOOK, TO_READ
 from entrypoint.log import log
 from entrypoint.transfer import Transfer
 from entrypoint.tree import Tree
@@ -37,6 +41,8 @@ class Confirmation:
         """Compare, and copy once more what differs; returns the places that are known, and those that are doubtful."""
         compared = self._comparison()
         names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)
+        if space_of(self.source):  # then it is no mount, for none is seen, but a subvolume, made since the preflight
+            require_none(Difference(name, OWN_FILE_SYSTEM) for name in compared.apart)
         log.info("rest.compared", entries=compared.entries, again=len(names))
         if names:
             Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True).apply_names(names, self.look)
@@ -56,7 +62,7 @@ class Confirmation:
             status = tree.found(difference.name)
             if status is not None and status.st_ctime > self.look.since:
                 continue  # the last look finds it by itself
-            if status is None or self._is_stirred(tree, difference.name):
+            if status is None or self._is_stirred(tree, difference.name) or _is_held(tree, difference.name):
                 self._doubt(difference.name)
             else:
                 yield difference
@@ -83,6 +89,20 @@ def _differences(again: Comparison, names: Iterable[bytes], unseen: Iterable[byt
     for name in unseen:
         yield from again.entry(name)
         yield from again.below(name)
+
+
+def _is_held(tree: Tree, name: bytes) -> bool:
+    """Whether it is a file under a lease (fcntl(2)), which nobody can read at once; the engine's stop ends its holder."""
+    with suppress(OSError), tree.above(name) as (folder, last):
+        looked = os.open(last, TO_LOOK, dir_fd=folder)
+        try:
+            if stat.S_ISREG(os.fstat(looked).st_mode):
+                os.close(os.open(f"/proc/self/fd/{looked}", TO_READ & ~os.O_NOFOLLOW))
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(looked)
+    return False
 
 
 def _above(name: bytes, most: int) -> bytes:

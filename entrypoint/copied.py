@@ -7,9 +7,11 @@ from typing import Any
 
 from entrypoint import timer
 
-# A file written in the same clock tick in which a pass read it keeps its size and time. File systems take times from
-# the kernel's coarse clock (a tick is at most 10 ms), ext3 whole seconds.
-RACY = 2.0
+# A write(2) gives a file its time when it begins, and goes on: a large one, or one that waits for the disk, for many
+# seconds, and a pass may read the file meanwhile. Less would do for the clock: file systems take times from the
+# kernel's coarse one (a tick is at most 10 ms), ext3 whole seconds.
+RACY = 30.0
+STEP = 1.0  # seconds by which the clock is off when somebody has set it
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Copied:
         if self.settled is not None:
             return self.settled
         drift = (time.time() - self.since) - (time.monotonic() - self.monotonic)
-        was_set = self.clock_was_set or abs(drift) >= RACY / 2 or self.since > time.time()
+        was_set = self.clock_was_set or abs(drift) >= STEP or self.since > time.time()
         return 0.0 if was_set else self.since - RACY
 
     @property

@@ -93,7 +93,11 @@ def open_file(folder: int, name: bytes) -> int:
     try:
         if not stat.S_ISREG(os.fstat(looked).st_mode):
             raise Turned(name)
-        return os.open(f"/proc/self/fd/{looked}", TO_READ & ~os.O_NOFOLLOW)
+        again = f"/proc/self/fd/{looked}"
+        try:
+            return os.open(again, TO_READ & ~os.O_NOFOLLOW)
+        except BlockingIOError:  # somebody holds a lease, which the kernel ends (fcntl(2), lease-break-time)
+            return os.open(again, TO_READ & ~(os.O_NOFOLLOW | os.O_NONBLOCK))
     finally:
         os.close(looked)
 
@@ -126,6 +130,27 @@ def made(folder: int, name: bytes, make: Callable[[], int | None]) -> int:
         except PermissionError:
             loosen(folder)
     return make() or 0
+
+
+def link(source: int, name: bytes, target: int, other: bytes) -> None:
+    """Another name for a file of the copy; one that nobody may change takes none (link(2)), and is let for a moment."""
+
+    def make() -> None:
+        os.link(name, other, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+
+    try:
+        made(target, other, make)
+    except PermissionError:
+        handle = open_file(source, name)
+        try:
+            flags = flags_of(handle)
+            loosen(handle)
+            try:
+                made(target, other, make)
+            finally:
+                set_flags(handle, flags)
+        finally:
+            os.close(handle)
 
 
 def unlink(folder: int, name: bytes) -> None:

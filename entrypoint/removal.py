@@ -34,7 +34,6 @@ class Removal:
     loosens: bool = False
     removed: int = 0
     problems: list[str] = field(default_factory=list)
-    _moved: int = 0
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove entries of the root. What is mounted below, and what cannot be removed, stays and is told."""
@@ -49,6 +48,8 @@ class Removal:
         """The same from an open directory."""
         self._top = folder
         self._mount, self._device = mount_of(folder), os.fstat(folder).st_dev
+        if self.loosens:
+            loosen(folder)
         todo = list(names)
         while todo:
             self._entry(folder, todo.pop(), 0, todo)
@@ -100,8 +101,7 @@ class Removal:
 
     def _move_up(self, parent: int, name: str) -> str:
         """Give a deep directory a place at the top; its name there."""
-        self._moved += 1
-        short = f".relocator-removing-{self._moved}"
+        short = f".relocator-removing-{os.urandom(8).hex()}"  # no name that a tenant could have there
         os.rename(name, short, src_dir_fd=parent, dst_dir_fd=self._top)
         return short
 

@@ -18,7 +18,7 @@ def renew(move: Move) -> None:
     """Copy again, with the engine up, as long as the clock was set since. Raises MoveError if that does not end."""
     if move.plan.direction is not Direction.FORTH:
         return
-    doubtful = is_doubtful(move.run)
+    doubtful = not move.renewed and is_doubtful(move.run)  # what the front saw is looked at once
     for _ in range(MOST):
         found = list(move.each())
         if not (doubtful or any(copied.clock_was_set for _, copied in found)):

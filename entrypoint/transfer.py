@@ -23,7 +23,7 @@ from entrypoint import cp
 from entrypoint.beneath import CHANGED, join
 from entrypoint.changes import DIRECTORY, Change, Look, Names
 from entrypoint.comparison import LeftOut
-from entrypoint.entries import dress_folder, made, unlink
+from entrypoint.entries import dress_folder, link, made, unlink
 from entrypoint.errors import CopyError
 from entrypoint.interruption import pool
 from entrypoint.removal import remove_beneath
@@ -185,7 +185,7 @@ class Transfer:
     def _link(self, first: bytes, other: bytes) -> None:
         self._remove(other)
         with self._theirs.above(first) as (one, name), self._theirs.above(other) as (folder, last):
-            made(folder, last, lambda: os.link(name, last, src_dir_fd=one, dst_dir_fd=folder, follow_symlinks=False))
+            link(one, name, folder, last)
 
     def _remove(self, name: bytes) -> None:
         """Remove whatever the target has at a place; the directory it was in is dressed again."""

@@ -16,7 +16,7 @@ import sys
 
 from entrypoint import beneath
 from entrypoint.beneath import CHANGED, FOLDER, join, open_beneath
-from entrypoint.entries import copy_entry, dress_folder, made, unlink
+from entrypoint.entries import copy_entry, dress_folder, link, made, unlink
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 DEEPEST = 100  # names below each other; each holds two descriptors and a call of a function
@@ -145,7 +145,7 @@ class TreeCopier:
         above, _, last = first.rpartition(b"/")
         folder = open_beneath(self.target, above)
         try:
-            made(theirs, name, lambda: os.link(last, name, src_dir_fd=folder, dst_dir_fd=theirs, follow_symlinks=False))
+            link(folder, last, theirs, name)
         finally:
             os.close(folder)
 

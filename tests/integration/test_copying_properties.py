@@ -45,7 +45,7 @@ def steps(acts: Sequence[Act], most: int) -> st.SearchStrategy[list[Step]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    """No waiting for a disk or behind others; small shards; no two seconds in which everything counts as changed."""
+    """No waiting for a disk or behind others; small shards; no half minute in which everything counts as changed."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (bulk, copying):
             patch.setattr(module, "flush", lambda _: None)

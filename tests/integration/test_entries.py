@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from entrypoint.comparison import Comparison
+from entrypoint.entries import open_file
+from entrypoint.removal import remove_beneath
 from entrypoint.tree import Tree
 from entrypoint.tree_copier import TreeCopier
 from tests.hosts import Disk
@@ -128,3 +132,59 @@ def test_nobody_is_waited_for_and_only_what_is_a_file_is_read(trees: tuple[Path,
     assert copy(source, target) == []
     assert (target / "sub/fifo").is_fifo()
     assert copy(source, target, b"fifo", b"sub/fifo", b"gone", b"fifo/below") == []
+
+
+@pytest.mark.parametrize("letter", ["i", "a"])
+def test_a_file_that_nobody_may_change_keeps_its_other_names(trees: tuple[Path, Path], letter: str) -> None:
+    source, target = trees
+    (source / "one").write_text("content")
+    for name in ("two", "three"):
+        os.link(source / "one", source / name)
+    subprocess.run(["chattr", f"+{letter}", source / "one"], check=True)
+    for _ in range(2):
+        assert copy(source, target) == []
+        assert {(target / name).stat().st_ino for name in ("one", "two", "three")} == {(target / "one").stat().st_ino}
+        assert flags(target / "two") == letter
+
+
+def test_a_directory_that_nobody_may_change_can_lose_what_it_holds_in_the_copy(trees: tuple[Path, Path]) -> None:
+    target = trees[1] / "fixed"
+    (target / "sub/file").parent.mkdir(parents=True)
+    (target / "sub/file").touch()
+    subprocess.run(["chattr", "+i", target], check=True)
+    with Tree(trees[1]).folder(b"fixed") as folder:
+        assert remove_beneath(folder, ["sub"]) == []
+    assert os.listdir(target) == []
+
+
+def test_a_file_under_a_lease_is_read_when_the_kernel_has_ended_it(trees: tuple[Path, Path]) -> None:
+    source = trees[0]
+    (source / "leased").write_text("content")
+    script = (
+        f"import fcntl, sys, time; f = open({str(source / 'leased')!r}, 'r+'); "
+        "fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK); "
+        "import signal; signal.signal(signal.SIGIO, lambda *_: fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_UNLCK)); "
+        "print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline()
+        with Tree(source).folder(b"") as folder:
+            handle = open_file(folder, b"leased")
+            assert os.read(handle, 100) == b"content"
+            os.close(handle)
+        holder.kill()
+
+
+def test_content_is_compared_where_there_is_any(trees: tuple[Path, Path]) -> None:
+    """A hole of which anybody can make one that nobody could read to its end."""
+    for root in trees:
+        with (root / "hole").open("wb") as file:
+            file.write(b"begin")
+            file.truncate(1 << 43)
+        os.utime(root / "hole", (1, 1))
+    assert [str(one) for one in Comparison(*trees, content=True).entry(b"hole")] == []
+    with (trees[1] / "hole").open("r+b") as file:
+        file.seek(1 << 42)
+        file.write(b"x")
+    os.utime(trees[1] / "hole", (1, 1))
+    assert [str(one) for one in Comparison(*trees, content=True).entry(b"hole")] == ["hole: content differs"]

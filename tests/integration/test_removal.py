@@ -165,3 +165,13 @@ def test_the_mount_of_a_file_is_told_by_the_kernel(tmp_path: Path) -> None:
         assert removal.mount_of(handle).isdecimal()
     finally:
         os.close(handle)
+
+
+def test_a_deep_directory_is_moved_to_no_name_that_is_there(root: Path) -> None:
+    deep = root / "volumes" / "/".join(["d"] * 250)
+    deep.mkdir(parents=True)
+    for number in range(1, 4):
+        (root / f".relocator-removing-{number}").write_text("a tenant's own")
+    done = Removal(root)
+    done.remove(["volumes"])
+    assert (done.problems, sorted(os.listdir(root))) == ([], [f".relocator-removing-{number}" for number in (1, 2, 3)])

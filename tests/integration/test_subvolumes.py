@@ -1,16 +1,18 @@
 """btrfs: a subvolume below the data root is in no mount table, and no copy that stays on one file system takes it."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from entrypoint.comparison import Comparison
+from entrypoint.errors import CopyError
 from entrypoint.removal import Removal
 from entrypoint.roots import subvolumes
 from tests.hosts import Disk
 from tests.hosts.disk import is_known
+from tests.unit.data_root import VOLUME, make_roots
 
 
 @pytest.fixture
@@ -48,3 +50,30 @@ def test_none_is_removed_with_the_root(root: Path) -> None:
     done.remove(["volumes"])
     assert "subvolume" in done.problems[0]
     assert (root / "volumes/db/_data/pg/row").read_text() == "precious"
+
+
+def refused(act: Callable[[], object]) -> str:
+    """What a failure says; nothing of it is kept, for that would hold the disk."""
+    try:
+        act()
+    except CopyError as error:
+        return error.details
+    return ""
+
+
+def test_one_that_is_made_after_the_preflight_is_named_while_the_engine_runs() -> None:
+    with Disk("1G", "btrfs") as disk, disk.mounted() as point:
+        roots = make_roots(point)
+        create(roots.source / VOLUME / "late")
+        (roots.source / VOLUME / "late/row").write_text("precious")
+        assert "late is a file system of its own" in refused(roots.pre_copy)
+
+
+def test_one_that_is_made_after_the_comparison_is_named_before_the_switch() -> None:
+    with Disk("1G", "btrfs") as disk, disk.mounted() as point:
+        roots = make_roots(point)
+        copied = roots.pre_copy()
+        create(roots.source / VOLUME / "late")
+        (roots.source / VOLUME / "late/row").write_text("precious")
+        roots.copier.final_sync(copied)
+        assert "late is a file system of its own" in refused(lambda: roots.copier.check(copied))
