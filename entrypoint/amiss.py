@@ -13,6 +13,7 @@ class Kind(StrEnum):
     HEALTH = "health"
     UNIT = "unit"
     HELD = "held"  # something that the engine held and does not hold
+    UNPROVEN = "unproven"  # the proof itself did not come to its end, or found the root wanting
     OTHER = "other"
 
 

@@ -19,6 +19,7 @@ from entrypoint.record import ARRIVED, Event, Outcome
 from entrypoint.standstill import bring_up
 from entrypoint.steps import Step, Verify
 from entrypoint.swarm import took_part
+from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 
 CUT_OFF = "The relocator that did the work was cut off."
@@ -60,16 +61,22 @@ def finish(move: Move, why: dict[str, str]) -> ExitCode:
     """See that the engine is up on the target, look at everything once more, and name what does not stand."""
     log.warning("stays", **why)
     try:
-        if not runs_on(move, move.plan.moved.target):
+        if not is_up(move):
             persistently(lambda: bring_up(move), doing="start the engine")
         Verify().apply(move)
     except (Exception, KeyboardInterrupt) as failure:
         log.exception("finish.failed")
-        if not runs_on(move, move.plan.moved.target):
+        if not is_up(move):
             return give_up(move, why, f"{Phase.START}: {told(failure)}")
         with suppress(JournalError):  # a record that cannot be written changes nothing of how it stands
-            move.run.note([*move.run.amiss(), Amiss(Kind.OTHER, told(failure))])
+            move.run.note([*move.run.amiss(), Amiss(Kind.UNPROVEN, told(failure))])
     return arrive(move, why)
+
+
+def is_up(move: Move) -> bool:
+    """Whether the engine is up on the target: where containerd's root moves alone that works there without it, too."""
+    is_running = move.systemd.unit(move.plan.service).active_state in RUNNING
+    return is_running and runs_on(move, move.plan.moved.target)
 
 
 def give_up(move: Move, why: dict[str, str], problem: str) -> ExitCode:

@@ -92,7 +92,7 @@ def _differences(again: Comparison, names: Iterable[bytes], unseen: Iterable[byt
 
 
 def _is_held(tree: Tree, name: bytes) -> bool:
-    """Whether it is a file under a lease (fcntl(2)), which nobody can read at once; the engine's stop ends its holder."""
+    """Whether it is a file under a lease (fcntl(2)), which nobody can read at once: the stop ends its holder."""
     with suppress(OSError), tree.above(name) as (folder, last):
         looked = os.open(last, TO_LOOK, dir_fd=folder)
         try:

@@ -21,11 +21,12 @@ from pathlib import PurePosixPath
 from entrypoint import edits
 from entrypoint.errors import ContainerError, SystemdError
 from entrypoint.file_edit import FileEdit
-from entrypoint.filesystem import atomic_write, make_directories, remove_durably
+from entrypoint.filesystem import atomic_write, make_directories, mount_of, mounts, remove_durably
 from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.plan import Plan
 from entrypoint.record import PLACE
+from entrypoint.waking import ROOT, escaped
 
 SCRIPT_NAME = "switch.sh"
 SCRIPT = """\
@@ -53,6 +54,8 @@ exit 0
 DROP_IN = "00-relocator-switch.conf"
 GUARDING = """\
 # Written by relocator for the time of a move
+[Unit]
+After={mounts}
 [Service]
 ExecStartPre={sh} -c 'if [ -e {script} ]; then exec {sh} {script} {service}; fi'
 """
@@ -99,9 +102,16 @@ def take(move: Move) -> None:
     for service in services(move.plan):
         file = move.host.path(drop_in(service))
         make_directories(file.parent)
-        atomic_write(file, GUARDING.format(sh=sh, script=place, service=service).encode())
+        atomic_write(file, GUARDING.format(sh=sh, script=place, service=service, mounts=awaited(move.plan)).encode())
     for one in orderings(move.plan):
         edits.put(move.host.path(one.path), None)
+
+
+def awaited(plan: Plan) -> str:
+    """The mounts of all roots: where they are to be mounted at a boot, that has ended before a look is taken."""
+    table = mounts()
+    points = {mount_of(PurePosixPath(root), table).point for one in plan.each() for root in (one.source, one.target)}
+    return " ".join(f"{escaped(one)}.mount" for one in sorted(points - {ROOT}))
 
 
 def name_targets(move: Move) -> None:

@@ -39,7 +39,7 @@ def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
 
 def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     """What the engine held when it left its roots, and is not there now. The files, for no engine can be asked."""
-    if (stored := run.inventory()) is None:
+    if (stored := run.inventory("left") or run.inventory()) is None:
         return
     held, left = Inventory.from_json(stored), roots(host, made, is_target=False)
     if made.alone:  # the data root stayed, and is as it is now

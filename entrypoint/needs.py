@@ -81,7 +81,8 @@ def _of(host: Host, one: Mapping[str, Any], around: Surroundings) -> Iterator[tu
     yield from _volumes(host, one.get("Mounts") or (), around.devices)
     yield from _spaces(asked, around.containers)
     yield from _runtime(host, str(asked.get("Runtime") or ""), around.runtimes)
-    yield from _ports(asked.get("PortBindings") or {}, around.listeners)
+    if asked.get("NetworkMode") != "host":  # it discards them, and listens itself
+        yield from _ports(asked.get("PortBindings") or {}, around.listeners)
 
 
 def _devices(host: Host, devices: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str]]:

@@ -18,13 +18,13 @@ from entrypoint.amiss import Amiss, Kind
 from entrypoint.engine import READY, Engine, socket_of, until
 from entrypoint.errors import MoveError, SystemdError, VerificationError
 from entrypoint.intact import is_shared, roots
-from entrypoint.inventory import ENGINE, Inventory, compared
+from entrypoint.inventory import ENGINE, Inventory, compared, differences
 from entrypoint.location import engine_root, runs_on
 from entrypoint.log import Phase, log
 from entrypoint.move import Move
 from entrypoint.persistence import persistently
 from entrypoint.record import Event
-from entrypoint.systemd import RUNNING
+from entrypoint.systemd import RUNNING, STOPPED
 from entrypoint.trace import trace
 
 
@@ -60,7 +60,7 @@ def unless_served(move: Move, check: Callable[[], object]) -> list[Amiss]:
     except VerificationError as failure:
         if not served.has_served(move):
             raise
-        return [Amiss(Kind.OTHER, failure.text())]
+        return [Amiss(Kind.UNPROVEN, failure.text())]
     return []
 
 
@@ -70,12 +70,20 @@ def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bo
     held = of_holdings(move, engine, before, done, is_target=is_target)
     if is_target:
         held += unless_served(move, lambda: require_on_disk(move, engine, before))
-    failed = restart.restore(engine, before)
+    owned = frozenset(one.id for one in before.containers if is_its_owners(move, one.name))
+    failed = restart.restore(engine, before.without(done.stopped | owned))
     if is_target:
         require_root_serves(move, failed)
     trace("verify.restored")
     standing = restart.settle(engine, before, failed, done.stopped)
     return [*held, *standing, *restart.await_services(engine, before)]
+
+
+def is_its_owners(move: Move, name: str) -> bool:
+    """Whether a unit that is at work, or about to be started again, starts a container or makes it anew: it is given
+    the time to settle. One that was started against it would keep its name from the unit."""
+    owner = move.plan.owners.get(name, "")
+    return owner.endswith(".service") and move.systemd.unit(owner).active_state not in STOPPED
 
 
 def of_holdings(move: Move, engine: Engine, before: Inventory, done: Acts, *, is_target: bool) -> list[Amiss]:
@@ -97,7 +105,7 @@ def require_root_serves(move: Move, failed: dict[str, str]) -> None:
     Any other reason, a device that is gone, would be the same on the old root.
     """
     roots = [one.target for one in move.plan.each()]
-    found = [why for why in failed.values() if "RWLayer" in why or any(root in why for root in roots)]
+    found = [why for why in failed.values() if "RWLayer" in why or any(f"{root}/" in why for root in roots)]
     if found and not served.has_served(move):
         raise VerificationError("Containers cannot be started on the new root.", details="\n".join(found[:20]))
 
@@ -164,12 +172,16 @@ def _await_health(move: Move, before: Inventory) -> list[Amiss]:
 
 def mend(move: Move) -> None:
     """Try again what did not stand when the run had ended, and write down what still does not."""
-    outcome, held = move.run.outcome() or {}, move.run.inventory("expected") or move.run.inventory()
-    root = outcome.get("root")
-    if held is None or not runs_on(move, str(root)):
+    arrived, root = move.run.has_arrived, (move.run.outcome() or {}).get("root")
+    if not runs_on(move, str(root)):
+        return
+    expected = move.expected() if arrived else move.before()
+    if any(one.kind is Kind.UNPROVEN for one in move.run.amiss()):
+        move.run.note([*prove(move, expected, is_target=arrived), *await_health(move)])
+        return
+    if (before := expected or move.before()) is None:
         return
     with Engine.opened(socket_of(move.host)) as engine:
-        before = Inventory.from_json(held)
         still = tuple(_still(move, engine, before, one) for one in move.run.amiss())
     move.run.note(one for one in still if one)
 
@@ -187,7 +199,8 @@ def _still(move: Move, engine: Engine, before: Inventory, one: Amiss) -> Amiss |
         case Kind.HELD:
             return one if any(found.key == one.key for found in compared(before, engine.inventory())) else None
         case _:
-            return one if any(one.text == text for text in restart.lacking(engine, before)) else None
+            found = (*restart.lacking(engine, before), *differences(before, engine.inventory()))
+            return one if one.text in found else None
 
 
 def _container(engine: Engine, before: Inventory, one: Amiss) -> Amiss | None:

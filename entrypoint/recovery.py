@@ -14,13 +14,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from entrypoint import handover, proof
-from entrypoint.arrival import CUT_OFF, arrive, conclude, finish, stays, told
+from entrypoint import handover, proof, restart
+from entrypoint.arrival import CUT_OFF, STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.copied import Copied
 from entrypoint.engine import Engine, socket_of
 from entrypoint.errors import ExitCode, JournalError, PreflightError, RelocatorError, SystemdError
 from entrypoint.host import Host
-from entrypoint.inventory import differences
+from entrypoint.inventory import Inventory, differences
 from entrypoint.journal import Journal
 from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log
@@ -215,7 +215,15 @@ def accept(move: Move) -> ExitCode:
             now = engine.inventory()
         for difference in differences(before, now.without(move.ours)):
             log.warning("since", difference=difference)
+        note_misplaced(move, before)
     return arrive(move, {})
+
+
+def note_misplaced(move: Move, before: Inventory | None) -> None:
+    """Nothing is started any more, but what does not run as it ran is named, and tried again if that is asked for."""
+    if before is not None:
+        with Engine.opened(socket_of(move.host)) as engine:
+            move.run.note({one.key: one for one in (*move.run.amiss(), *restart.misplaced(engine, before))}.values())
 
 
 def abandon(move: Move) -> ExitCode:
@@ -224,8 +232,11 @@ def abandon(move: Move) -> ExitCode:
         if step.name is Phase.SWITCH:
             step.undo(move)
     release(move)
-    left = KEPT if move.plan.direction is Direction.FORTH else ""
-    conclude(move, Outcome.ROLLED_BACK, failed_in=unfinished_in(move), reason=CUT_OFF, problems=[], left=left)
+    left = STARTED_ON if was_started(move, ()) else KEPT
+    left = left if move.plan.direction is Direction.FORTH else ""
+    note_misplaced(move, move.before())
+    conclude(move, Outcome.ROLLED_BACK, failed_in=unfinished_in(move), reason=CUT_OFF, problems=[],
+             root=move.plan.moved.source, left=left)  # fmt: skip
     return ExitCode.ROLLED_BACK
 
 

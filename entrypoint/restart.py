@@ -97,7 +97,7 @@ def _put(engine: Engine, before: Container) -> None:
         until(lambda: engine.start(before.id), waiting_for=f"{before.name} to start", seconds=SETTLING, late=())
     if before.status is Status.PAUSED and now.status is not Status.PAUSED:
         until(lambda: engine.pause(before.id), waiting_for=f"{before.name} to run, to pause it", seconds=SETTLING)
-    if before.status not in ALIVE and now.status in ALIVE:
+    if not stands_as(before, now) and before.status not in ALIVE:
         log.info("container.stopped", container=before.name, policy=before.policy)
         engine.stop(before.id)
 
@@ -218,4 +218,5 @@ def _made_anew(engine: Engine, before: Container) -> Container | None:
 def stands_as(before: Container, now: Container) -> bool:
     if before.status is Status.PAUSED or now.status is Status.PAUSED:
         return before.status is now.status
-    return (before.status in ALIVE) == (now.status in ALIVE)
+    by_others = before.policy == "no" and now.status in ALIVE  # no engine starts such a one by itself
+    return by_others or (before.status in ALIVE) == (now.status in ALIVE)

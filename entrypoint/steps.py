@@ -15,9 +15,11 @@ Once a container has run on the target, none of them is undone any more (migrati
 from contextlib import suppress
 from typing import Protocol
 
-from entrypoint import drivers, edits, guard, hold, limits, net, pair, proof, renewal, restart, served
+from entrypoint import drivers, edits, guard, hold, limits, net, pair, proof, renewal, restart, served, whole
 from entrypoint.engine import Engine, socket_of
 from entrypoint.errors import MoveError, RollbackError, SystemdError
+from entrypoint.intact import roots
+from entrypoint.inventory import Inventory
 from entrypoint.location import engine_root, is_switched, runs_on
 from entrypoint.log import Phase, log
 from entrypoint.move import Move
@@ -57,6 +59,7 @@ class Freeze:
         net.note_running(move.run, held)
         trace("freeze.inventoried")
         bring_down(move)
+        note_left(move, held)
         renewal.settle(move)
 
     def undo(self, move: Move) -> None:
@@ -65,6 +68,13 @@ class Freeze:
         release(move)
         if (before := move.before()) is not None:  # else it was never stopped, and there is nothing to prove
             move.run.note(proof.prove(move, before, is_target=False))
+
+
+def note_left(move: Move, held: Inventory) -> None:
+    """What the engine has left: a unit that stops along with it may remove its container (`docker compose down`)."""
+    gone = whole.missing(held, roots(move.host, move.plan, is_target=False))
+    if keys := frozenset(one.key for one in gone if one.kind == "container"):
+        move.run.save_inventory(held.without(keys).to_json(), "left")
 
 
 class FinalSync:

@@ -87,14 +87,21 @@ def _look(held: Inventory, roots: Roots) -> tuple[Lack, ...]:
     return tuple(sorted({*_of_records(lasting, roots), *_of_volumes(held, roots), *_of_layers(held, lasting, roots)}))
 
 
+def _is_elsewhere(root: Path, *names: str) -> bool:
+    """Whether a part is a link of an administrator's: it names a path of the host's, which is another one from here."""
+    return any((root / name).is_symlink() for name in names)
+
+
 def _of_records(lasting: Iterable[Container], roots: Roots) -> Iterator[Lack]:
-    for one in lasting:
+    for one in () if _is_elsewhere(roots.data, "containers") else lasting:
         place = f"containers/{one.id}/config.v2.json"
         if not os.path.lexists(roots.data / place):
             yield Lack("container", one.id, one.name, f"record ({place})")
 
 
 def _of_volumes(held: Inventory, roots: Roots) -> Iterator[Lack]:
+    if _is_elsewhere(roots.data, "volumes"):
+        return
     passing = ephemeral_volumes(held)
     for name, driver in held.volumes.items():
         if driver == "local" and name not in passing and not _is_volume(roots.data / "volumes" / name):
@@ -111,6 +118,8 @@ def _is_volume(place: Path) -> bool:
 def _of_layers(held: Inventory, lasting: Iterable[Container], roots: Roots) -> Iterator[Lack]:
     """In the data root by a storage driver's files, in containerd by its databases."""
     if held.store != CONTAINERD:
+        if _is_elsewhere(roots.data, "image", f"image/{held.driver}", held.driver):
+            return
         graph = graph_store.Store(roots.data, held.driver)
         for one in lasting:
             yield from (Lack("container", one.id, one.name, what) for what in graph.lacks_of_container(one.id))

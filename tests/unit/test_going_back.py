@@ -234,7 +234,8 @@ def findings(world: World, volumes: dict[str, str] | None = None, **facts: objec
     plan = replace(plan, **facts)  # type: ignore[arg-type]
     source = replace(GOOD.source, path=GOOD.source.path.__class__(TARGET))
     held = world.move.run.inventory() or {}
-    world.move.run.save_inventory({**held, "containers": [], "volumes": volumes or {}, "images": {}})
+    for name in ("inventory", "left"):
+        world.move.run.save_inventory({**held, "containers": [], "volumes": volumes or {}, "images": {}}, name)
     found = rollback.old_root(world.host, replace(GOOD, source=source), world.move.run, plan)
     return [finding.id for finding in found]
 
@@ -299,6 +300,7 @@ def test_a_run_that_another_has_finished_has_a_start_all_the_same(moved: World) 
 
 def test_what_the_old_root_lacks_is_named(moved: World) -> None:
     held = Inventory.from_json(moved.move.run.inventory() or {})
+    moved.move.run.save_inventory(held.to_json(), "left")  # no file of a container was there in this world
     lacking = list(intact.lacks(moved.host, moved.move.run, moved.move.plan))
     gone = "volume data has no directory (volumes/data)"
     assert gone in lacking
@@ -315,7 +317,8 @@ def test_what_was_removed_from_an_images_root_that_both_use_is_told_and_not_expe
     for box in boxes:
         write(moved.path(f"{DEFAULT_ROOT}/containers/{box.id}/config.v2.json"))
     held = replace(TWO.inventory, containers=boxes, images={"sha256:1": "app:1", "sha256:2": "old:1"})
-    moved.move.run.save_inventory(held.to_json())
+    for name in ("inventory", "left"):
+        moved.move.run.save_inventory(held.to_json(), name)
     (found,) = rollback.gone_since(moved.host, moved.move.run, made)
     assert (found.id, found.severity) == ("gone-since", Severity.WARNING)
     assert "container stopped has no snapshot; image old:1 has no record" in found.detail
