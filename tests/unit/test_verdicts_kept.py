@@ -1,0 +1,78 @@
+"""What a verdict says stays true: what was not proven is not forgotten, and what others did is left to them."""
+
+from pathlib import Path
+
+import pytest
+
+from entrypoint import recovery, restart, whole
+from entrypoint.errors import EngineError, ExitCode
+from entrypoint.inventory import Inventory, Status
+from entrypoint.status import of_run
+from tests.unit.test_settle import cut_off_at, settle, world
+from tests.unit.world import World, make_world
+
+__all__ = ["world"]  # the fixture
+
+
+def test_a_container_that_somebody_has_started_meanwhile_is_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path, monkeypatch)
+    world.daemon.add("job", Status.EXITED, policy="no")
+    start = world.daemon.start
+
+    def start_and_be_used() -> None:
+        start()
+        world.daemon.set_status("job", Status.RUNNING)
+        world.daemon.act("container", "start", "job")
+
+    world.daemon.start = start_and_be_used  # type: ignore[method-assign]
+    assert world.work() is ExitCode.DONE
+    assert world.daemon.status("job") is Status.RUNNING
+
+
+def test_what_could_not_be_proven_is_proven_by_the_next_status(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(engine: object, before: object) -> None:
+        raise EngineError("The Docker engine did not answer as expected.", details="Read timed out.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restart, "await_node", fails)
+        assert world.work() is ExitCode.AMISS
+        settle(world)
+        assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+    settle(world)
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.DONE
+    assert world.daemon.status("no") is Status.RUNNING
+
+
+def test_another_driver_is_not_forgotten_by_a_status(world: World) -> None:
+    start = world.daemon.start
+
+    def start_with_another() -> None:
+        start()
+        world.daemon.driver = "vfs"
+
+    world.daemon.start = start_with_another  # type: ignore[method-assign]
+    assert world.work() is ExitCode.AMISS
+    settle(world)
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+
+
+def test_what_does_not_run_long_after_a_power_cut_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off_at(world, "start.done")
+    world.daemon.set_status("no", Status.EXITED)
+    world.daemon.boxes["no"].exit_code = 137
+    monkeypatch.setattr(recovery, "LONG_AGO", -1)
+    settle(world)
+    assert any("no was running" in one for one in of_run(world.move.run, busy=False).amiss)
+
+
+def test_a_part_that_is_a_link_of_an_administrators_is_not_called_incomplete(tmp_path: Path) -> None:
+    """dockerd follows it on the host; from here it leads elsewhere."""
+    root = tmp_path / "var/lib/docker"
+    root.mkdir(parents=True)
+    (root / "volumes").symlink_to("/bigdisk/volumes")
+    held = Inventory("ID", "overlay2", "graphdriver", (), {}, {"data": "local"}, {}, {})
+    assert whole.missing(held, whole.Roots(root)) == ()
+    (root / "volumes").unlink()
+    assert [one.name for one in whole.missing(held, whole.Roots(root))] == ["data"]
