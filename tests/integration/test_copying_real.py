@@ -138,6 +138,11 @@ def test_the_copy_is_known_by_its_directory_and_its_layers(roots: Roots) -> None
 
 def test_a_mapped_page_that_was_dirty_when_it_was_copied_is_not_missed(roots: Roots) -> None:
     """A second write to it leaves the file's times alone: a database does that for as long as it has a file open."""
+
+    def flush_source(path: Path) -> None:
+        if path.samefile(roots.source):  # also where it is confined
+            filesystem.flush(path)
+
     place = roots.source / VOLUME / "mapped"
     place.write_bytes(bytes(mmap.PAGESIZE))
     with place.open("r+b") as file, mmap.mmap(file.fileno(), mmap.PAGESIZE) as page:
@@ -147,7 +152,7 @@ def test_a_mapped_page_that_was_dirty_when_it_was_copied_is_not_missed(roots: Ro
         assert place.stat().st_ctime_ns == dirtied  # the kernel's way, without which this test shows nothing
         with pytest.MonkeyPatch.context() as patch:
             for module in (copying, bulk):  # two disks: a flush of the target's leaves the source's pages dirty
-                patch.setattr(module, "flush", lambda path: filesystem.flush(path) if path == roots.source else None)
+                patch.setattr(module, "flush", flush_source)
             patch.setattr("entrypoint.copied.RACY", 0.02)
             time.sleep(0.1)  # the file's time is older than the pass by more than a tick of its clock
             copied = roots.pre_copy()
