@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -11,6 +12,10 @@ from tests.hosts import Disk, Host, boot
 
 # Its assertions say what differs only if pytest is told before it is imported.
 pytest.register_assert_rewrite("tests.system.moving")
+
+# A shell that starts us behind it lets us ignore Ctrl-C, and so would every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter", "losetup", "xfs_io", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat")
 DiskMaker = Callable[..., Disk]

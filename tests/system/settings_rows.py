@@ -181,7 +181,7 @@ REFUSED = [
         sample=False),
     Refused(14, "ExecStartPre= that copies daemon.json", write("/srv/daemon.json", JSON) + "\nmkdir -p /etc/docker\n"
         + write(f"{DROP_IN}/pre.conf", f"[Service]\nExecStartPre=/bin/cp /srv/daemon.json {CONFIG}\n"), ":",
-        "config-overwritten", (f"/bin/cp /srv/daemon.json {CONFIG}", "in what that command writes or copies from")),
+        "config-overwritten", (f"/bin/cp *** {CONFIG}", "in what that command writes or copies from")),
     Refused(14, "ExecStartPre= that writes it by a script", write("/srv/pre", "#!/bin/sh\nmkdir -p /etc/docker\n"
         f"echo '{JSON.strip()}' >{CONFIG}\n") + "\nchmod 755 /srv/pre\n" + write(f"{DROP_IN}/pre.conf",
         "[Service]\nExecStartPre=/srv/pre\n"), ":", "config-overwritten", ("/srv/pre",)),

@@ -39,6 +39,7 @@ DOCKER_OPTS="--label=file={SECRET} {{variable}}"
 REGISTRY_PASSWORD={SECRET}
 END
 systemctl daemon-reload
+systemctl reset-failed docker.service
 systemctl restart docker.service
 """
 LOOKS = (("check", TARGET), ("plan", TARGET), ("plan", "--json", TARGET), ("check", "/proc/x"))
