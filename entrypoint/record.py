@@ -132,7 +132,11 @@ class Run:
         self._with_room(lambda: self._append(line.encode()))
 
     def _save(self, name: str, content: dict[str, Any]) -> None:
-        self._with_room(lambda: atomic_write(self.place / name, json.dumps(content).encode(), mode=0o600))
+        self.keep(name, json.dumps(content).encode())
+
+    def keep(self, name: str, content: bytes) -> None:
+        """A file beside the records. Raises JournalError."""
+        self._with_room(lambda: atomic_write(self.place / name, content, mode=0o600))
 
     def _with_room(self, write: Callable[[], None]) -> None:
         """Write; on a disk that has become full in the room that was kept. Raises JournalError."""

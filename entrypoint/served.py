@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from entrypoint import strays
-from entrypoint.filesystem import atomic_write, make_directories
+from entrypoint.filesystem import make_directories
 from entrypoint.inventory import OURS, TITLE
 from entrypoint.move import Move
 
@@ -37,7 +37,7 @@ def note(move: Move) -> None:
     folder = move.run.place / "back"
     make_directories(folder, 0o700)
     lines = (f"{one} {when}\n" for one, when in sorted(starts(_root(move)).items()))
-    atomic_write(folder / NAME, "".join(lines).encode(), mode=0o600)
+    move.run.keep(f"back/{NAME}", "".join(lines).encode())
 
 
 def has_served(move: Move) -> bool:

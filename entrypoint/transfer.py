@@ -10,6 +10,7 @@ container sees the host, for the container's own root. With -H it can wait for i
 and it holds every name of a tree in memory, three times.
 """
 
+import errno
 import os
 import stat
 from collections import deque
@@ -196,6 +197,8 @@ class Transfer:
             if not _is_directory(folder, last):
                 unlink(folder, last)
             elif problems := remove_beneath(folder, [os.fsdecode(last)]):
+                if self.live:  # somebody has exchanged it, and another program of ours is copying into it just now
+                    raise OSError(errno.ENOTEMPTY, problems[0], name)
                 raise CopyError(f"{os.fsdecode(name)!r} in the copy cannot be removed.", details="\n".join(problems))
 
     @contextmanager
