@@ -35,6 +35,7 @@ def start_paused(host: Host, target: str = TARGET, *options: str) -> Iterator[No
     """While in the block, the engine's next start waits, and has reached the point where it waits."""
     host.write("/etc/systemd/system/docker.service.d/10-gate.conf", PAUSED_START)
     host.write(GATE, "")
+    host.path(WAITING).unlink(missing_ok=True)  # of a start before
     host.run(["systemctl", "daemon-reload"])
     try:
         handed_over = relocator(host, *options, target)

@@ -163,6 +163,7 @@ def besiege(host: Host) -> Besieged:
     return Besieged(host, was)
 
 
+@pytest.mark.matrix
 def test_nothing_is_touched_by_moves_back_and_forth_and_by_what_is_given_up(besieged: Besieged) -> None:
     besieged.given_up(TARGET)
     besieged.move(SOURCE, TARGET)
