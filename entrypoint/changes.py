@@ -13,7 +13,7 @@ import os
 import stat
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -27,6 +27,7 @@ from entrypoint.host import polite_command, stream
 from entrypoint.tree import Tree
 
 DIRECTORY = b"d"
+EVERY = 0  # in the place of an inode, which has never this number: whatever has several names
 
 
 class Change(NamedTuple):
@@ -151,10 +152,13 @@ class Look:
             change = Change.parse(record)
             yield change._replace(name=join(where, change.name), whole=change.kind == DIRECTORY)
 
-    def names_of(self, inodes: set[int]) -> Iterator[Change]:
-        """Every name of some files."""
-        for record in self._find(changed_command(None, self.excludes)):
-            if (change := Change.parse(record)).inode in inodes and change.kind != DIRECTORY:
+    def names_of(self, inodes: Collection[int]) -> Iterator[Change]:
+        """Every name of some files, or of all that have several."""
+        wanted = frozenset(inodes)
+        for record in self._find(changed_command(None, self.excludes)) if wanted else ():
+            change = Change.parse(record)
+            is_wanted = change.inode in wanted or (EVERY in wanted and change.links > 1)
+            if is_wanted and change.kind != DIRECTORY:
                 yield change
 
     def _see(self, change: Change) -> int:

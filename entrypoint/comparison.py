@@ -84,6 +84,11 @@ class Comparison:
         self._trees = Tree(self.source), Tree(self.target)
         self._device = os.fstat(self._trees[0].root).st_dev
 
+    @property
+    def of_several_names(self) -> frozenset[int]:
+        """The inodes of the source's files of several names, here or there, that were compared."""
+        return frozenset(self._twins)
+
     def differences(self) -> Iterator[Difference]:
         """What is not equal, as it is found."""
         yield from self.tree(b"")

@@ -5,6 +5,9 @@ may have been copied half, or compared never, and nothing of it has a new ctime,
 renamed gets one. So only what was opened here and found equal is noted as known for the last look. Where a directory
 could not be opened, or differs though what differs has not changed, all is looked at anew once nothing changes any
 more: the place is *doubtful*. Who renames his directories all the time makes that longer, and nothing worse.
+
+A file of several names is the same: where one of them was compared by itself, or copied anew, the others may have been
+elsewhere just then. They are made names of one file once more at the end, wherever they are by then.
 """
 
 import os
@@ -15,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from entrypoint.changes import Look, Places
+from entrypoint.changes import EVERY, Look, Places
 from entrypoint.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
 from entrypoint.confinement import space_of
 from entrypoint.entries import TO_LOOK, TO_READ
@@ -24,8 +27,18 @@ from entrypoint.transfer import Transfer
 from entrypoint.tree import Tree
 
 DEEPEST = 6  # names; a doubt about what is deeper is one about what is above it, so that there are not too many
+MOST_LINKED = 100_000  # files; if there are more, all that have several names are looked at
 MOST = 1000  # places; more are put together to those of a volume or a layer, which have three names
 OWNER = 3
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The places that are known, those that are doubtful, and the inodes of files whose names are to be made one."""
+
+    places: Places
+    doubtful: tuple[str, ...]
+    linked: tuple[int, ...]
 
 
 @dataclass
@@ -37,20 +50,26 @@ class Confirmation:
     look: Look
     _doubts: set[bytes] = field(default_factory=set)
 
-    def confirm(self) -> tuple[Places, tuple[str, ...]]:
-        """Compare, and copy once more what differs; returns the places that are known, and those that are doubtful."""
+    def confirm(self) -> Confirmed:
+        """Compare, and copy once more what differs."""
         compared = self._comparison()
         names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)
         if space_of(self.source):  # then it is no mount, for none is seen, but a subvolume, made since the preflight
             require_none(Difference(name, OWN_FILE_SYSTEM) for name in compared.apart)
         log.info("rest.compared", entries=compared.entries, again=len(names))
+        transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True)
         if names:
-            Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True).apply_names(names, self.look)
+            transfer.apply_names(names, self.look)
         again = self._comparison()
         require_none(self._lasting(_differences(again, [*names], compared.unseen)))
         for name in again.unseen:
             self._doubt(name)
-        return Places.of(chain(compared.seen, again.seen)), tuple(map(os.fsdecode, sorted(self._doubts)))
+        linked = transfer.linked | again.of_several_names
+        return Confirmed(
+            places=Places.of(chain(compared.seen, again.seen)),
+            doubtful=tuple(map(os.fsdecode, sorted(self._doubts))),
+            linked=tuple(sorted(linked)) if len(linked) <= MOST_LINKED else (EVERY,),
+        )
 
     def _comparison(self) -> Comparison:
         return Comparison(self.source, self.target, self.look.excludes, live=True)

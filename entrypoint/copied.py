@@ -21,7 +21,8 @@ class Copied:
     `since` is the wall clock when the last pass began, `monotonic` the same instant on the clock nobody sets; `target`
     is the device and inode of the directory the copy is in. `covered` are the places on which something was mounted
     while the engine ran, which the engine does for volumes with options: what was seen there is not the root's, and
-    what is there by itself has yet to be looked at; that is so, too, of what is `doubtful` (confirmation.py).
+    what is there by itself has yet to be looked at; that is so, too, of what is `doubtful` (confirmation.py). `linked`
+    are the inodes of files whose names have yet to be made names of one file.
     `sets` is how often the clock had been set by then; what is read from a record counts from there on. `settled` is
     since when to look, once nothing changes any more.
     """
@@ -32,6 +33,7 @@ class Copied:
     target: tuple[int, int] = (0, 0)
     covered: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
+    linked: tuple[int, ...] = ()
     sets: int = field(default_factory=timer.settings)
     settled: float | None = None
 
@@ -43,8 +45,8 @@ class Copied:
     def from_json(cls, stored: Mapping[str, Any]) -> "Copied":
         device, inode = stored["target"]
         layers = frozenset(stored["layers"])
-        covered, doubtful = (tuple(stored.get(key, ())) for key in ("covered", "doubtful"))
-        return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered, doubtful)
+        covered, doubtful, linked = (tuple(stored.get(key, ())) for key in ("covered", "doubtful", "linked"))
+        return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered, doubtful, linked)
 
     def back_to(self, since: float) -> "Copied":
         """The same, from an earlier instant on."""

@@ -136,6 +136,7 @@ class Copier:
         with limits(self.source, self.target) as kept:
             kept.prepare()
             sent = self.transfer(look)
+            Transfer(self.source, self.target, LeftOut(look.excludes), look.live).link_again(copied.linked, look)
             kept.finish()
         log.info("final_sync.sent", **_told(sent, began))
         trace("final sync.copied")
@@ -153,7 +154,8 @@ class Copier:
     def _check(self, copied: Copied, *, content: bool) -> int:
         look = self.look(copied, Places.read(self.target / PLACES), live=False)
         comparison = Comparison(self.source, self.target, self.excludes(copied.layers), content=content)
-        found = comparison.differences() if content or not look.since else _looked_at(look, comparison)
+        whole = content or not look.since
+        found = comparison.differences() if whole else _looked_at(look, comparison, copied.linked)
         require_none(chain(self._mounted(), found))
         return comparison.entries
 
@@ -202,9 +204,9 @@ class Copier:
         places.write(self.target / PLACES)
         doing("comparing the copy with the source")
         look = self.look(self.noting_mounts(copied), places, live=True)
-        places, doubtful = Confirmation(self.source, self.target, look).confirm()
-        places.write(self.target / PLACES)
-        return replace(self.noting_mounts(copied), doubtful=doubtful)
+        found = Confirmation(self.source, self.target, look).confirm()
+        found.places.write(self.target / PLACES)
+        return replace(self.noting_mounts(copied), doubtful=found.doubtful, linked=found.linked)
 
     def noting_mounts(self, copied: Copied) -> Copied:
         """The same, with the places on which something is mounted now.
@@ -229,8 +231,8 @@ class Copier:
         return transfer.apply(look.uncovered(), look) if look.covered else sent
 
 
-def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
-    """The differences where something can have changed: entries, and the names in directories."""
+def _looked_at(look: Look, comparison: Comparison, linked: Iterable[int]) -> Iterator[Difference]:
+    """The differences where something can have changed: entries, the names in directories, and those of one file."""
     yield from comparison.entry(b"")
     names = Names()
     for change in chain(look.changes(), look.uncovered()):
@@ -239,7 +241,7 @@ def _looked_at(look: Look, comparison: Comparison) -> Iterator[Difference]:
             yield from comparison.entry(change.name)
         if change.kind == DIRECTORY:
             yield from comparison.directory(change.name)
-    for change in names.others(look):
+    for change in chain(names.others(look), look.names_of(set(linked))):
         yield from comparison.entry(change.name)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from entrypoint import cp
@@ -46,7 +47,10 @@ class Sent:
 
 @dataclass
 class Transfer:
-    """One pass. `live`: the source is in use, and what goes or turns into something else is left to the next pass."""
+    """One pass. `live`: the source is in use, and what goes or turns into something else is left to the next pass.
+
+    `linked` are the inodes of files of several names that were found to differ.
+    """
 
     source: Path
     target: Path
@@ -54,6 +58,7 @@ class Transfer:
     live: bool
     workers: int = 2
     sent: Sent = field(default_factory=Sent)
+    linked: set[int] = field(default_factory=set)
     _batch: list[bytes] = field(default_factory=list)
     _firsts: dict[int, bytes] = field(default_factory=dict)
     _links: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -79,18 +84,31 @@ class Transfer:
     def apply_names(self, names: Iterable[bytes], look: Look) -> Sent:
         """Copy entries that were found to differ: a missing directory with all it holds, a file with its links."""
         with pool(self.workers) as self._pool:
-            linked: set[int] = set()
             for name in names:
                 if (status := self._ours.found(name)) is None:
                     with self._changing(name):
                         self._remove(name)
                 elif status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                    linked.add(status.st_ino)
+                    self.linked.add(status.st_ino)
                 else:
                     self._take_named(name, look)
-            for change in look.names_of(linked) if linked else ():
+            for change in look.names_of(self.linked):
                 self.take(change, look)
             return self.finish()
+
+    def link_again(self, inodes: Iterable[int], look: Look) -> Sent:
+        """Make the names of each of these files names of one file, where they are not. Raises CopyError."""
+        files: dict[int, list[Change]] = {}
+        for change in look.names_of(set(inodes)):
+            files.setdefault(change.inode, []).append(change)
+        with pool(self.workers) as self._pool:
+            for change in chain.from_iterable(names for names in files.values() if not self._are_one(names)):
+                self.take(change, look)
+            return self.finish()
+
+    def _are_one(self, names: Iterable[Change]) -> bool:
+        found = {status and status.st_ino for status in (self._theirs.found(change.name) for change in names)}
+        return len(found) == 1 and None not in found
 
     def take(self, change: Change, look: Look) -> None:
         """Copy one entry, now or with others."""

@@ -4,13 +4,14 @@ import io
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from entrypoint import confirmation, log
 from entrypoint import copied as copied_module
-from entrypoint.changes import Places
+from entrypoint.changes import Look, Places
 from entrypoint.comparison import Comparison, Difference
 from entrypoint.copied import Copied
 from entrypoint.errors import CopyError
@@ -139,9 +140,7 @@ def test_a_link_that_was_lost_with_a_renamed_directory_is_found(roots: Roots) ->
     copied = roots.pre_copy()
     (roots.source / VOLUME / "left").rename(roots.source / VOLUME / "renamed")
     roots.copier.final_sync(copied)
-    other = roots.target / VOLUME / "other-name"
-    shutil.copy2(other, other.with_name("new"))
-    other.with_name("new").rename(other)
+    part(roots.target / VOLUME / "other-name")
     with pytest.raises(CopyError, match="does not hold"):
         roots.copier.check(copied)
 
@@ -153,3 +152,43 @@ def test_too_many_doubts_become_few(roots: Roots, monkeypatch: pytest.MonkeyPatc
     for number in range(5):
         one._doubt(b"volumes/a/_data/%d/1/2/3/4/5" % number)
     assert one._doubts == {b"volumes/a/_data", b"volumes/a/_data/4/1/2"}
+
+
+def test_a_name_that_is_elsewhere_while_its_file_is_linked_again_is_linked_in_the_end(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One name of a file is found to differ and the others are linked to it, but for that in a directory which is away
+    just then, and comes back to where it was seen to be equal. Nothing of that file has a new ctime."""
+    place, real = roots.source / VOLUME / "left", Transfer.apply_names
+    other = f"{VOLUME}/other-name"
+
+    def without_it(transfer: Transfer, _names: object, look: Look) -> object:
+        place.rename(place.with_name("aside"))
+        sent = real(transfer, [os.fsencode(other)], look)  # whichever was looked at last is the one that differs
+        place.with_name("aside").rename(place)
+        return sent
+
+    monkeypatch.setattr(Transfer, "apply_names", without_it)
+    log.configure(At("pass.finished", lambda: part(roots.target / other)))
+    copied = roots.pre_copy()
+    assert copied.linked == ((roots.source / other).stat().st_ino,)
+    assert Copied.from_json(copied.to_json()) == copied
+    ended(roots, copied)
+
+
+def part(name: Path) -> None:
+    """Make of one name of a file a file of its own, with all that the file has."""
+    shutil.copy2(name, name.with_name("new"))
+    name.with_name("new").rename(name)
+
+
+def test_names_of_one_file_are_compared_that_the_pre_copy_has_seen_apart(roots: Roots) -> None:
+    copied = roots.pre_copy()
+    inode = (roots.source / VOLUME / "other-name").stat().st_ino
+    part(roots.target / VOLUME / "other-name")
+    copier, doubted = roots.copier, replace(copied, linked=(inode,))
+    with pytest.raises(CopyError, match="does not hold"):
+        copier.check(doubted)
+    copier.final_sync(doubted)
+    copier.check(doubted)
+    roots.require_equal_surveys()
