@@ -166,7 +166,7 @@ class Application:
         logging.configure(sys.stdout, logging.open_log(record.log))
         trace.arm(self.host)
         with closing(Systemd()) as systemd:
-            move = recovery.load(self.host, systemd, record)
+            move = recovery.load(self.host, systemd, record, stops=True)
             keeper.say_ready()
             code = migration.work(move, book, Process(**record.plan()["front"]), steps_of(move.plan))
             with suppress(SystemdError):

@@ -13,6 +13,7 @@ RelocatorError            brief, details, resolution, exit code
     ├── CopyError         the copy is not, or cannot become, the source
     │   └── FullError     the target has no room
     ├── VerificationError the new root does not hold what the old one held
+    ├── NeedsStop         what is left to do would stop the engine, and whoever does it may not
     ├── JournalError      the record of the run cannot be written or read (where nothing can be undone: exit 5)
     └── RollbackError     the way back failed too                            exit 5
 """
@@ -98,6 +99,10 @@ class FullError(CopyError):
 
 
 class VerificationError(MoveError):
+    pass
+
+
+class NeedsStop(MoveError):
     pass
 
 

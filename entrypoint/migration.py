@@ -22,7 +22,7 @@ from entrypoint import departure, pair, renewal
 from entrypoint.arrival import STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.discard import discard
 from entrypoint.engine import Engine, socket_of, until
-from entrypoint.errors import ExitCode, RelocatorError, SystemdError
+from entrypoint.errors import ExitCode, NeedsStop, RelocatorError, SystemdError
 from entrypoint.inventory import ALIVE
 from entrypoint.journal import Journal
 from entrypoint.location import is_switched, runs_on
@@ -68,8 +68,6 @@ def took_over(records: Sequence[Record]) -> bool:
 def recover(move: Move, records: Sequence[Record], steps: Sequence[Step]) -> ExitCode:
     """Finish or undo what a dead worker left; the lock is held. Never raises for a step that fails."""
     begun = unfinished(records, steps)
-    going_back = any(record["event"] == Event.ROLLBACK for record in records)
-    log.warning("recovering", begun=[step.name for step in begun], going_back=going_back)
     switched = is_switched(move)
     if switched:  # then the safety net has started the engine on the target, whether we had come to that or not
         end_records(move)
@@ -77,13 +75,25 @@ def recover(move: Move, records: Sequence[Record], steps: Sequence[Step]) -> Exi
             pair.follow(move, move.plan.paired, is_switched=True)
         move.run.append(Event.INTENT, step=Phase.START)
         begun = [step for step in steps if step in begun or step.name is Phase.START]
-    if going_back or not switched:
-        return roll_back(move, begun, None, keep_copy=not going_back)
+    if is_going_back(records) or not switched:
+        return turn_back(move, records, begun)
+    log.warning("recovering", begun=[step.name for step in begun], going_back=False)
     remaining = [step for step in steps if step.name in (Phase.START, Phase.VERIFY)]
     try:
         return forward(move, remaining, begun)
     except (Exception, KeyboardInterrupt) as failure:
         return roll_back(move, begun, failure)
+
+
+def is_going_back(records: Sequence[Record]) -> bool:
+    return any(record["event"] == Event.ROLLBACK for record in records)
+
+
+def turn_back(move: Move, records: Sequence[Record], begun: Sequence[Step]) -> ExitCode:
+    """Undo what a dead worker had begun; its copy is kept, if it had not begun to go back itself."""
+    going_back = is_going_back(records)
+    log.warning("recovering", begun=[step.name for step in begun], going_back=going_back)
+    return roll_back(move, begun, None, keep_copy=not going_back)
 
 
 def unfinished(records: Sequence[Record], steps: Sequence[Step]) -> list[Step]:
@@ -215,6 +225,8 @@ def undo(move: Move, step: Step) -> list[str]:
     trace(f"{step.name}.undo")
     try:
         step.undo(move)
+    except NeedsStop:
+        raise  # whoever may do it begins anew; it is the first undo that changes anything
     except BaseException as problem:
         log.exception("undo.failed", step=step.name)
         return [f"{step.name}: {told(problem)}"]

@@ -15,7 +15,8 @@ from entrypoint.systemd import Systemd
 
 @dataclass(frozen=True)
 class Move:
-    """All that a step needs."""
+    """All that a step needs. Only a worker's `stops` the engine: a command would end its own container with it, and
+    `status` is only asked."""
 
     host: Host
     systemd: Systemd
@@ -24,6 +25,7 @@ class Move:
     copied: Copied
     ours: frozenset[str]
     copied_containerd: Copied | None = None
+    stops: bool = True
     renewed: list[Copied] = field(default_factory=list, init=False)
 
     def each(self) -> Iterator[tuple[Copier, Copied]]:

@@ -12,19 +12,20 @@ ended, and not on one complete root         finished or undone as above, once th
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 from entrypoint import handover, proof, restart
 from entrypoint.arrival import CUT_OFF, STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.copied import Copied
 from entrypoint.engine import Engine, socket_of
-from entrypoint.errors import ExitCode, JournalError, PreflightError, RelocatorError, SystemdError
+from entrypoint.errors import ExitCode, JournalError, NeedsStop, PreflightError, RelocatorError, SystemdError
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory, differences
 from entrypoint.journal import Journal
 from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log
-from entrypoint.migration import forward, recover, unfinished
+from entrypoint.migration import forward, is_going_back, turn_back, unfinished
 from entrypoint.move import Move
 from entrypoint.plan import Direction, Plan
 from entrypoint.processes import Process
@@ -39,15 +40,15 @@ from entrypoint.unfinished import KEPT
 LONG_AGO = 900.0  # seconds since the last record; a worker that could be started again would have been within one
 
 
-def load(host: Host, systemd: Systemd, run: Run) -> Move:
-    """A run's move, as its plan was stored. Raises JournalError."""
+def load(host: Host, systemd: Systemd, run: Run, *, stops: bool = False) -> Move:
+    """A run's move, as its plan was stored; it `stops` the engine only for a worker. Raises JournalError."""
     stored = run.plan()
     try:
         copied, ours = Copied.from_json(stored["copied"]), frozenset(stored["ours"])
         along = Copied.from_json(found) if (found := stored.get("copied_containerd")) else None
     except (KeyError, TypeError, ValueError) as error:
         raise run.unreadable("has a plan of another version", repr(error)) from error
-    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), along)
+    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), along, stops)
 
 
 def save(run: Run, plan: Plan, copied: Copied, along: Copied | None = None) -> None:
@@ -134,7 +135,10 @@ def settle(host: Host, systemd: Systemd, journal: Journal, *, stops: bool = True
     if not any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in run.records()):
         run.append(Event.OUTCOME, outcome=Outcome.INTERRUPTED, reason="It was cut off.", left=KEPT)
         return ExitCode.INTERRUPTED
-    return settle_move(load(host, systemd, run), stops=stops)
+    move = load(host, systemd, run)
+    if (code := settle_move(move, stops=stops)) is None:
+        log.warning("unsettled", run=run.number, would=would(move), command="relocator rollback")
+    return code
 
 
 def heal(host: Host, systemd: Systemd, run: Run) -> None:
@@ -159,22 +163,35 @@ def mend(host: Host, systemd: Systemd, run: Run) -> None:
 
 
 def settle_move(move: Move, *, stops: bool = True) -> ExitCode | None:
+    """As `settle`. Nothing here can stop the engine: only a worker's move can (`load`)."""
+    with suppress(NeedsStop):
+        if (code := settle_standing(move)) is not None:
+            return code
+    if stops:
+        return hand_over_again(move)
+    return None
+
+
+def would(move: Move) -> str:
+    """What a worker would do, and who only asks does not."""
+    source, target = move.plan.moved.source, move.plan.moved.target
+    if is_switched(move) and not is_going_back(move.run.records()):
+        return f"start the engine on {target} and prove what it holds there, and if it does not, go back to {source}"
+    return f"stop the engine where it runs, and start it on {source}"
+
+
+def settle_standing(move: Move) -> ExitCode | None:
+    """Finish or undo it as the engine stands; nothing if that cannot be. Raises NeedsStop, too."""
     records = move.run.records()
-    going_back = any(record["event"] == Event.ROLLBACK for record in records)
+    begun = unfinished(records, steps_of(move.plan))
     switched, source, target = is_switched(move), move.plan.moved.source, move.plan.moved.target
     if switched and runs_on(move, target):
         mark_started(move, records)
     is_over = is_long_ago(records) or is_proven(records)
     if not switched and runs_on(move, source):
-        return abandon(move) if is_over else recover(move, records, steps_of(move.plan))
+        return abandon(move) if is_over else turn_back(move, records, begun)
     if switched and runs_on(move, target):
-        if is_over:
-            return accept(move)
-        if (code := go_on(move, going_back)) is not None:
-            return code
-    if stops:
-        return hand_over_again(move)
-    log.warning("unsettled", run=move.run.number)
+        return accept(move) if is_over else go_on(move, is_going_back(records))
     return None
 
 

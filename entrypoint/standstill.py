@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from entrypoint import hold, strays, tenants
 from entrypoint.engine import Engine, socket_of, until
-from entrypoint.errors import EngineError, SystemdError
+from entrypoint.errors import EngineError, NeedsStop, SystemdError
 from entrypoint.filesystem import mounts, mounts_below
 from entrypoint.interruption import pool
 from entrypoint.inventory import ALIVE
@@ -49,6 +49,9 @@ def end_strays(move: Move) -> None:
 
 
 def stop(move: Move, *, containers_first: bool = False) -> None:
+    """The one place where the engine is stopped. Raises NeedsStop, before anything else, where that is not to be."""
+    if not move.stops:
+        raise NeedsStop("What is left to do needs the engine stopped.")
     hold.take(move.host)
     trace("freeze.held")
     end_containers(move, always=containers_first)

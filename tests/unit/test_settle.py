@@ -1,6 +1,5 @@
 """A run that was cut off is finished or undone by the next command, or handed over again."""
 
-from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -16,18 +15,14 @@ from entrypoint.state import State
 from entrypoint.status import of_run
 from entrypoint.steps import STEPS
 from entrypoint.unfinished import KEPT, NAME
-from tests.unit.fakes import CONFIG, DEFAULT_ROOT, GONE, SERVICE
+from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE
 from tests.unit.test_crash_points import Deadly, Failing, Killed, safety_net
-from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
+from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world, save_for_a_worker
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = make_world(tmp_path, monkeypatch)
-    facts: dict[str, Any] = {"plan": made.move.plan.to_json(), "copied": made.move.copied.to_json()}
-    made.move.run.save_plan({**facts, "ours": [], "front": asdict(GONE)})
-    monkeypatch.setattr(recovery, "our_containers", frozenset)
-    return made
+    return save_for_a_worker(make_world(tmp_path, monkeypatch), monkeypatch)
 
 
 def settle(world: World) -> ExitCode | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from shutil import copy2, copytree, rmtree
 from typing import Any
@@ -18,6 +18,7 @@ from entrypoint import (
     pair,
     persistence,
     proof,
+    recovery,
     restart,
     served,
     standstill,
@@ -227,6 +228,14 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls=calls)
     move.run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=False)
     return World(host, calls, daemon, systemd, journal, move, before)
+
+
+def save_for_a_worker(world: World, patch: pytest.MonkeyPatch) -> World:
+    """The same, with what a later command or worker finds written down of it."""
+    facts: dict[str, Any] = {"plan": world.move.plan.to_json(), "copied": world.move.copied.to_json()}
+    world.move.run.save_plan({**facts, "ours": [], "front": asdict(GONE)})
+    patch.setattr(recovery, "our_containers", frozenset)
+    return world
 
 
 def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
