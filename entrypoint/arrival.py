@@ -97,6 +97,8 @@ def was_started(move: Move, begun: Sequence[Step]) -> bool:
 
 def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
     """Write down how the run ended. A record that cannot be written changes nothing of that."""
+    if outcome in ARRIVED:
+        guard.wake_by_targets(move)
     if outcome is not Outcome.BROKEN or not move.plan.paired:  # two files that may not agree are kept apart
         guard.release(move)
     if outcome is not Outcome.BROKEN:

@@ -11,6 +11,9 @@ as it is to be           is made as it is to be         the targets
 as it was                is made as it was              the sources
 neither                  left alone                     nothing: whoever has changed it has looked at it
 
+What starts the engine when a disk comes late (waking.py) knows both roots meanwhile; that of the sources goes when the run
+has arrived.
+
 The script needs cat, cp, mv, rm and sync.
 """
 
@@ -26,7 +29,7 @@ from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.plan import Plan
 from entrypoint.record import PLACE
-from entrypoint.waking import ROOT, escaped
+from entrypoint.waking import ROOT, by_either, escaped
 
 SCRIPT_NAME = "switch.sh"
 SCRIPT = """\
@@ -123,6 +126,21 @@ def name_targets(move: Move) -> None:
 def name_sources(move: Move) -> None:
     for one in orderings(move.plan):
         edits.take_back(move.host, one)
+
+
+def wake_by_either(move: Move) -> None:
+    """Whichever root is configured at a boot, its disk starts the engine when it comes late (waking.py)."""
+    for edit in move.plan.waking:
+        edits.put(move.host.path(edit.path), by_either(edit.before, edit.after))
+
+
+def wake_by_targets(move: Move) -> None:
+    """The run has arrived, and nothing leads back to the sources any more."""
+    try:
+        for edit in move.plan.waking:
+            edits.make(move.host, edit)
+    except OSError as problem:
+        log.warning("waking.left", why=str(problem))
 
 
 def release(move: Move) -> None:

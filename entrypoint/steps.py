@@ -111,8 +111,7 @@ class Switch:
         require_same_driver(move)
         proof.require_whole(move)
         served.note(move)
-        for edit in move.plan.waking:
-            edits.make(move.host, edit)
+        guard.wake_by_either(move)
         for rule in move.plan.rules:
             edits.make_lines(move.host, rule)
         trace("switch.waking")

@@ -34,6 +34,7 @@ ExecStart=/bin/sh -c 'for unit in {units}; do if systemctl is-enabled --quiet "$
 systemctl start --no-block "$$unit"; fi; done'
 """
 ROOT = PurePosixPath("/")
+MOUNTED = "ConditionPathIsMountPoint="
 
 
 def escaped(path: PurePosixPath) -> str:
@@ -63,8 +64,21 @@ def places(*points: PurePosixPath) -> tuple[str, ...]:
 def starts(point: PurePosixPath, units: tuple[str, ...], *others: PurePosixPath) -> bytes:
     """The unit that starts what is enabled, once the disk is mounted, and `others` that are needed with it."""
     escaped_points = [str(one).replace("%", "%%") for one in (point, *others)]
-    conditions = "\n".join(f"ConditionPathIsMountPoint={one}" for one in escaped_points)
+    conditions = "\n".join(f"{MOUNTED}{one}" for one in escaped_points)
     return STARTS.format(conditions=conditions, units=" ".join(units)).encode()
+
+
+def by_either(before: bytes | None, after: bytes | None) -> bytes | None:
+    """What is in such a file while either root may be the configured one: nothing that starts an engine is away, and
+    the mount of any of them starts it."""
+    if before is None or after is None or before == after:
+        return after or before
+    lines = after.decode().splitlines()
+    names = dict.fromkeys(one.removeprefix(MOUNTED).lstrip("|")
+                          for one in (*before.decode(errors="replace").splitlines(), *lines) if one.startswith(MOUNTED))  # fmt: skip
+    first = next((number for number, one in enumerate(lines) if one.startswith(MOUNTED)), len(lines))
+    others = [one for one in lines if not one.startswith(MOUNTED)]
+    return "".join(f"{one}\n" for one in (*others[:first], *(f"{MOUNTED}|{name}" for name in names), *others[first:])).encode()
 
 
 def wanted(targets: Iterable[PurePosixPath], units: tuple[str, ...]) -> Mapping[str, bytes]:
