@@ -60,6 +60,7 @@ class Freeze:
         trace("freeze.inventoried")
         bring_down(move)
         note_left(move, held)
+        trace("freeze.left")
         renewal.settle(move)
 
     def undo(self, move: Move) -> None:
@@ -111,6 +112,7 @@ class Switch:
         require_same_driver(move)
         proof.require_whole(move)
         served.note(move)
+        trace("switch.noted")
         guard.wake_by_either(move)
         for rule in move.plan.rules:
             edits.make_lines(move.host, rule)
