@@ -4,13 +4,17 @@ The engine tells its events, as long as it remembers them all. Where it does not
 there when it was started, so what is neither in its answer nor on its disk was removed since.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from entrypoint.engine import KEPT_EVENTS, Engine
 from entrypoint.holdings import lacking
-from entrypoint.inventory import ENGINE, Difference, Inventory
+from entrypoint.inventory import ENGINE, OURS, TITLE, Difference, Inventory
+from entrypoint.log import Phase
+from entrypoint.move import Move
+from entrypoint.record import Event
 
 STOPPING = frozenset({"stop", "kill", "pause", "unpause", "restart", "update"})
 # What the engine does by itself when it starts.
@@ -32,7 +36,7 @@ class Acts:
         done, stopped = set(), set()
         for one in events:
             kind, action, actor = one.get("Type", ""), one.get("Action", ""), one.get("Actor") or {}
-            names = {str(actor.get("ID", "")), str((actor.get("Attributes") or {}).get("name", ""))}
+            names = {str(actor.get("ID", "")), str(_attributes(one).get("name", ""))}
             if action in STOPPING and kind == "container":
                 stopped |= names
             if action.partition(":")[0] not in OWN:
@@ -51,6 +55,26 @@ class Acts:
         """A tag that goes to another image is told of that one."""
         tags = before.images.get(found.key, "").split()
         return any(("image", name) in self.done for name in tags)
+
+
+def is_first_engine(move: Move) -> bool:
+    """Whether the engine that answers is still the one that was started first, so that its events are all there are."""
+    records = move.run.records()
+    begun = [float(one["at"]) for one in records if (one["event"], one.get("step")) == (Event.DONE, Phase.START)]
+    workers = sum(one["event"] == Event.TOOK_OVER for one in records)
+    return workers == 1 and bool(begun) and move.systemd.unit(move.plan.service).starting[0] <= begun[-1]
+
+
+def may_have_started(engine: Engine) -> bool:
+    """Whether an engine has started a container that is none of ours, or has forgotten what it did first."""
+    events = engine.events()
+    started = (one for one in events if (one.get("Type"), one.get("Action")) == ("container", "start"))
+    return len(events) >= KEPT_EVENTS or any(_attributes(one).get(TITLE) != OURS for one in started)
+
+
+def _attributes(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Among them the labels of a container."""
+    return (event.get("Actor") or {}).get("Attributes") or {}
 
 
 def is_gone(found: Difference, before: Inventory, root: Path) -> bool:

@@ -11,8 +11,8 @@ as it is to be           is made as it is to be         the targets
 as it was                is made as it was              the sources
 neither                  left alone                     nothing: whoever has changed it has looked at it
 
-What starts the engine when a disk comes late (waking.py) knows both roots meanwhile; that of the sources goes when the run
-has arrived.
+What starts the engine when a disk comes late (waking.py) knows both roots meanwhile; that of the sources goes when the
+run has arrived.
 
 The script needs cat, cp, mv, rm and sync.
 """

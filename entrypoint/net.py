@@ -5,13 +5,14 @@ change nothing. They lift the hold and start what ran. If the engine does not co
 files that the move writes, and starts the engine on the root it had:
 
     /var/lib/relocator/runs/000001/back/
-        back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl
+        back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl; uses stat
         switch.before, .after    what the file held and was to hold; absent where the file was or is to be absent
         ordering.before, .after
         containerd.before, …     the same of containerd's files
     switch.sh                what a service runs before it starts, until the run has ended (guard.py)
     ran                      what ran, for what the engine does not start by itself
-    starts                   when each container on the target was last started before the switch (served.py)
+    starts                   when each container on the target was last started before the switch, and the last of them
+                             made or removed (served.py)
 
 It is there from the hand-over until the run has ended well, and after a rollback that failed, for people.
 """
@@ -84,6 +85,15 @@ ${{one##*/}} ${{now%%'"'*}}
         esac
         case $now in {never}*) ;; *) return 0 ;; esac
     done
+    # one with --rm that has ended has left nothing but the time of their directory
+    changed=$(stat -c %Y {containers} 2>/dev/null) || return 1
+    case "
+$then" in
+        *"
+{all} $changed."*) return 1 ;;
+        *"
+{all} "[0-9]*) return 0 ;;
+    esac
     return 1
 }}
 
@@ -139,6 +149,7 @@ def script(run: Run, plan: Plan) -> str:
         title=TITLE,
         ours=OURS,
         never=served.NEVER,
+        all=served.ALL,
         functions=functions(run),
         units=shlex.join(plan.every_unit),
         started=shlex.join(plan.started),

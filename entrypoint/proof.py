@@ -20,10 +20,9 @@ from entrypoint.errors import MoveError, SystemdError, VerificationError
 from entrypoint.intact import is_shared, roots
 from entrypoint.inventory import ENGINE, Inventory, compared, differences
 from entrypoint.location import engine_root, runs_on
-from entrypoint.log import Phase, log
+from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.persistence import persistently
-from entrypoint.record import Event
 from entrypoint.systemd import RUNNING, STOPPED
 from entrypoint.trace import trace
 
@@ -66,7 +65,7 @@ def unless_served(move: Move, check: Callable[[], object]) -> list[Amiss]:
 
 def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bool) -> list[Amiss]:
     before = restart.await_node(engine, before)
-    done = Acts.of(engine, is_first=is_first_engine(move))
+    done = Acts.of(engine, is_first=acts.is_first_engine(move))
     held = of_holdings(move, engine, before, done, is_target=is_target)
     if is_target:
         held += unless_served(move, lambda: require_on_disk(move, engine, before))
@@ -130,14 +129,6 @@ def require_on_disk(move: Move, engine: Engine, held: Inventory) -> None:
     lacks = whole.lost(held, *both_roots(move), live=True)
     if lacks := lacks and whole.still(lacks, engine.inventory()):
         raise VerificationError("Not all that the engine lists is on its disk.", details=whole.told(lacks, 20))
-
-
-def is_first_engine(move: Move) -> bool:
-    """Whether the engine that answers is still the one that was started first, so that its events are all there are."""
-    records = move.run.records()
-    begun = [float(one["at"]) for one in records if (one["event"], one.get("step")) == (Event.DONE, Phase.START)]
-    workers = sum(one["event"] == Event.TOOK_OVER for one in records)
-    return workers == 1 and bool(begun) and move.systemd.unit(move.plan.service).starting[0] <= begun[-1]
 
 
 def of_units(move: Move) -> list[Amiss]:

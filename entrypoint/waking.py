@@ -74,11 +74,12 @@ def by_either(before: bytes | None, after: bytes | None) -> bytes | None:
     if before is None or after is None or before == after:
         return after or before
     lines = after.decode().splitlines()
-    names = dict.fromkeys(one.removeprefix(MOUNTED).lstrip("|")
-                          for one in (*before.decode(errors="replace").splitlines(), *lines) if one.startswith(MOUNTED))  # fmt: skip
-    first = next((number for number, one in enumerate(lines) if one.startswith(MOUNTED)), len(lines))
-    others = [one for one in lines if not one.startswith(MOUNTED)]
-    return "".join(f"{one}\n" for one in (*others[:first], *(f"{MOUNTED}|{name}" for name in names), *others[first:])).encode()
+    old = [line for line in before.decode(errors="replace").splitlines() if line.startswith(MOUNTED)]
+    new = [line for line in lines if line.startswith(MOUNTED)]
+    points = dict.fromkeys(line.removeprefix(MOUNTED).lstrip("|") for line in (*old, *new))
+    first = lines.index(new[0]) if new else len(lines)
+    others = [line for line in lines[first:] if line not in new]
+    return "".join(f"{line}\n" for line in (*lines[:first], *(f"{MOUNTED}|{one}" for one in points), *others)).encode()
 
 
 def wanted(targets: Iterable[PurePosixPath], units: tuple[str, ...]) -> Mapping[str, bytes]:

@@ -38,7 +38,7 @@ SENTENCES: Mapping[str, str] = {
     "stays": "! {reason}\n  Containers have run on the new root: it is finished there, and nothing is taken back",
     "again": "  trying again to {doing} ({why})",
     "amiss": "! {what}",
-    "unsettled": "! Run {run} is not settled: nobody who only asks has the engine stopped. What is left is to {would}.\n"
+    "unsettled": "! Run {run} is not settled: who only asks has no engine stopped. What is left is to {would}.\n"
     "  To have that done, and no more: {command}",
     "container.failed": "! {container} cannot be put as it stood: {why}",
     "already_back": "The engine was taken back to {root} already. Nothing to do.",

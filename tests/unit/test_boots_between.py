@@ -1,5 +1,5 @@
-"""After each write of a switch, there and back, the host may go down: its next boot starts the engine on the root that is
-configured then, waits for that root's disk, and is woken by it if it comes late."""
+"""After each write of a switch, there and back, the host may go down: its next boot starts the engine on the root that
+is configured then, waits for that root's disk, and is woken by it if it comes late."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,12 +34,16 @@ def woken(old: PurePosixPath | None, new: PurePosixPath | None) -> tuple[FileEdi
     return tuple(FileEdit(name, before.get(name), after.get(name), ()) for name in names)
 
 
-def on_two_disks(folder: Path, patch: pytest.MonkeyPatch, old: PurePosixPath | None, new: PurePosixPath | None) -> World:
+def on_two_disks(
+    folder: Path, patch: pytest.MonkeyPatch, old: PurePosixPath | None, new: PurePosixPath | None
+) -> World:
     """A host whose engine was moved to a disk before."""
     world = make_world(folder, patch)
     patch.setattr(guard, "mounts", lambda: TABLE)
     before = ordering_drop_in(PurePosixPath(DEFAULT_ROOT)) if old else None
-    plan = replace(world.move.plan, waking=woken(old, new), ordering=FileEdit(DROP_IN, before, world.move.plan.ordering.after))
+    plan = replace(
+        world.move.plan, waking=woken(old, new), ordering=FileEdit(DROP_IN, before, world.move.plan.ordering.after)
+    )
     for edit in (*plan.waking, plan.ordering):
         edits.put(world.path(edit.path), edit.before)
     net.spread(world.move.run, plan)

@@ -168,6 +168,19 @@ def test_nothing_is_taken_back_by_itself_once_a_container_has_run(
     assert spread.switch.read_bytes() == b"old\n"
 
 
+@pytest.mark.parametrize(
+    ("then", "is_served"),
+    [("containers 1700000000.5\n", False), ("a 1\ncontainers 1600000000.5\n", True), ("a 1\n", False),
+     ("containers \n", False)],
+)  # fmt: skip
+def test_one_with_rm_has_left_the_time_of_the_directory(spread: Net, then: str, is_served: bool) -> None:
+    place = Path(spread.plan.target, "containers")
+    place.mkdir(parents=True)
+    os.utime(place, (0, 1_700_000_000.25))
+    (spread.run.place / "back/starts").write_text(then)
+    assert (spread().returncode, spread.switch.read_bytes() != b"old\n") == (int(is_served), is_served)
+
+
 def test_what_the_engine_does_not_start_by_itself_is_started(spread: Net) -> None:
     docker = spread.root / "bin/docker"
     docker.write_text(f"#!/bin/sh\necho \"$*\" >>'{spread.root}/docker'\n")

@@ -9,7 +9,7 @@ import pytest
 
 from entrypoint import arrival, hold, location, migration, recovery, standstill, steps
 from entrypoint.errors import ExitCode, NeedsStop
-from entrypoint.log import Phase
+from entrypoint.log import Phase, log
 from entrypoint.move import Move
 from tests.system import points
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT
@@ -96,14 +96,12 @@ def test_whatever_it_finds_and_whatever_answer_it_misses(
     assert seen > 40 * len(afterwards)
 
 
-def test_what_is_not_done_is_said_with_the_command_that_does_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_done_is_said_with_the_command_that_does_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is to go back from the target, and whose answer is missed when that is asked."""
     assert cut_off(world, Phase.START, "rollback.recorded")
     safety_net(world)
     told: list[dict[str, str]] = []
-    monkeypatch.setattr(recovery.log, "warning", lambda event, **facts: told.append({"event": event, **facts}))
+    monkeypatch.setattr(log, "warning", lambda event, **facts: told.append({"event": event, **facts}))
     assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is None
     assert told[-1] == {
         "event": "unsettled",
