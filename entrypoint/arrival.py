@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from entrypoint import adoption, guard, net, served
 from entrypoint.amiss import Amiss, Kind
-from entrypoint.errors import ExitCode, JournalError, RelocatorError
+from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.location import is_switched, runs_on
 from entrypoint.log import Phase, log
 from entrypoint.move import Move
@@ -68,8 +68,7 @@ def finish(move: Move, why: dict[str, str]) -> ExitCode:
         log.exception("finish.failed")
         if not is_up(move):
             return give_up(move, why, f"{Phase.START}: {told(failure)}")
-        with suppress(JournalError):  # a record that cannot be written changes nothing of how it stands
-            move.run.note([*move.run.amiss(), Amiss(Kind.UNPROVEN, told(failure))])
+        move.run.note([*move.run.amiss(), Amiss(Kind.UNPROVEN, told(failure))])
     return arrive(move, why)
 
 
@@ -96,17 +95,14 @@ def was_started(move: Move, begun: Sequence[Step]) -> bool:
 
 
 def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
-    """Write down how the run ended. A record that cannot be written changes nothing of that."""
+    """Write down how the run ended; one that cannot be written changes nothing of that, and is told all the same."""
     if outcome in ARRIVED:
         guard.wake_by_targets(move)
     if outcome is not Outcome.BROKEN or not move.plan.paired:  # two files that may not agree are kept apart
         guard.release(move)
     if outcome is not Outcome.BROKEN:
         net.put_away(move.run)
-    try:
-        move.run.append(Event.OUTCOME, outcome=outcome, **facts)
-    except RelocatorError as error:
-        log.error("outcome.unwritten", outcome=outcome, why=error.text())
+    move.run.tell(Event.OUTCOME, outcome=outcome, **facts)
     if outcome in ARRIVED:  # not before: a root that is rolled back from is not to be adopted later
         adoption.mark(move.host, move.plan)
 

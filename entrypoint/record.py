@@ -39,6 +39,7 @@ from entrypoint.command import told_all
 from entrypoint.discretion import discreet
 from entrypoint.errors import JournalError
 from entrypoint.filesystem import atomic_write
+from entrypoint.log import log
 
 PLACE = "/var/lib/relocator"
 VERSION = 1
@@ -74,6 +75,10 @@ class Outcome(StrEnum):
 ARRIVED = frozenset({Outcome.COMMITTED, Outcome.MOVED})
 
 Record = dict[str, Any]
+
+# What is so already and could not be written down, by the run's directory: whoever is asked in this process tells it
+# still, and by its exit code, and the next record that can be written brings it along.
+_unwritten: dict[Path, list[Record]] = {}
 
 
 @dataclass(frozen=True)
@@ -124,12 +129,21 @@ class Run:
         self.append(Event.BEGUN, version=VERSION, **facts)
 
     def append(self, event: Event, **facts: Any) -> None:
-        """Add a record; it is on the disk when this returns."""
+        """Add a record; it is on the disk when this returns. Raises JournalError, and then nothing may be done that
+        it stands for."""
         if event in (Event.ROLLBACK, Event.OUTCOME):
             self.room.unlink(missing_ok=True)
-        said = {key: told_all(discreet(facts[key])) for key in SAID if key in facts}
-        line = json.dumps({"at": time.time(), "event": event, **facts, **said}) + "\n"
-        self._with_room(lambda: self._append(line.encode()))
+        records = [*_unwritten.get(self.place, ()), _made(event, facts)]
+        self._with_room(lambda: self._append("".join(f"{json.dumps(one)}\n" for one in records).encode()))
+        _unwritten.pop(self.place, None)
+
+    def tell(self, event: Event, **facts: Any) -> None:
+        """Add a record of what is so already. A full disk changes nothing of that: then it is kept in mind."""
+        try:
+            self.append(event, **facts)
+        except JournalError as error:
+            log.error("record.unwritten", unwritten=event, why=error.text())
+            _unwritten.setdefault(self.place, []).append(_made(event, facts))
 
     def _save(self, name: str, content: dict[str, Any]) -> None:
         self.keep(name, json.dumps(content).encode())
@@ -152,7 +166,7 @@ class Run:
             raise JournalError("The journal cannot be written.", details=str(error)) from error
 
     def _append(self, line: bytes) -> None:
-        """Write a whole line or none, in the place of a torn one: on a disk that becomes full, a part can be written
+        """Write all of it or nothing, in the place of a torn line: on a disk that becomes full, a part can be written
         without an error."""
         handle = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -176,7 +190,7 @@ class Run:
             raise self.unreadable("is damaged")
         if any(record.get("version", VERSION) > VERSION for record in whole):
             raise self.unreadable("was written by a newer relocator")
-        return whole
+        return [*whole, *_unwritten.get(self.place, ())]
 
     @property
     def file(self) -> Path:
@@ -207,10 +221,15 @@ class Run:
         """Write down what does not stand, unless that is what is written already."""
         found = tuple(amiss)
         if found != self.amiss():
-            self.append(Event.AMISS, amiss=[one.to_json() for one in found])
+            self.tell(Event.AMISS, amiss=[one.to_json() for one in found])
 
     def _last(self, event: Event) -> Record | None:
         return next((record for record in reversed(self.records()) if record["event"] == event), None)
+
+
+def _made(event: Event, facts: dict[str, Any]) -> Record:
+    said = {key: told_all(discreet(facts[key])) for key in SAID if key in facts}
+    return {"at": time.time(), "event": event, **facts, **said}
 
 
 def _whole(content: bytes) -> int:

@@ -211,7 +211,7 @@ def mark_started(move: Move, records: Sequence[Record]) -> None:
     """An engine was started on the target, by whatever: it is no unfinished copy any more."""
     end_records(move)
     if not any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in records):
-        move.run.append(Event.INTENT, step=Phase.START)
+        move.run.tell(Event.INTENT, step=Phase.START)
 
 
 def is_long_ago(records: Sequence[Record]) -> bool:

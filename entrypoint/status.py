@@ -156,7 +156,7 @@ def _state(outcome: Record, records: list[Record], busy: bool, amiss: Sequence[s
     if outcome:
         return State(Outcome(outcome["outcome"]))
     if any((record["event"], record.get("step")) == (Event.DONE, Phase.VERIFY) for record in records):
-        return State.COMMITTED  # all but the last record, which a full disk may have refused
+        return State.MOVED if amiss else State.COMMITTED  # all but the last record, which a full disk may have refused
     handed_over = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
     return State.CUT_OFF if handed_over else State.ABANDONED
 

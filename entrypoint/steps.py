@@ -181,7 +181,7 @@ class Verify:
         end_records(move)  # the safety net may have started the engine, not we
         amiss = proof.prove(move, move.expected(), is_target=True)
         trace("verify.proven")
-        move.run.append(Event.PROVEN, step=self.name)
+        move.run.tell(Event.PROVEN, step=self.name)
         move.run.note([*amiss, *proof.await_health(move)])
         with suppress(SystemdError, OSError):  # only tidying, and the unit's end does it again
             release(move)

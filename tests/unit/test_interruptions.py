@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from entrypoint import arrival, migration, proof, restart, standstill, status, steps
+from entrypoint import arrival, migration, proof, record, restart, standstill, status, steps
 from entrypoint.errors import CopyError, ExitCode, HostCommandError, JournalError, SystemdError
 from entrypoint.host import Host, Result
 from entrypoint.inventory import Status
@@ -168,6 +168,8 @@ def test_a_move_goes_back_without_its_last_record(world: World, monkeypatch: pyt
     refuse(monkeypatch, Event.OUTCOME)
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
+    assert status.of_run(world.move.run, busy=False).state is State.ROLLED_BACK  # as the worker itself still knows
+    monkeypatch.setattr(record, "_unwritten", {})
     assert status.of_run(world.move.run, busy=False).state is State.CUT_OFF
     assert world.daemon.up
 

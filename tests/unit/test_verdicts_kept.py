@@ -1,15 +1,18 @@
 """What a verdict says stays true: what was not proven is not forgotten, and what others did is left to them."""
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from entrypoint import recovery, restart, whole
+from entrypoint import record, recovery, restart, whole
 from entrypoint.errors import EngineError, ExitCode
 from entrypoint.inventory import Inventory, Status
+from entrypoint.record import Run
 from entrypoint.status import of_run
 from tests.unit.test_settle import cut_off_at, settle, world
-from tests.unit.world import World, make_world
+from tests.unit.world import TARGET, World, make_world
 
 __all__ = ["world"]  # the fixture
 
@@ -76,3 +79,80 @@ def test_a_part_that_is_a_link_of_an_administrators_is_not_called_incomplete(tmp
     assert whole.missing(held, whole.Roots(root)) == ()
     (root / "volumes").unlink()
     assert [one.name for one in whole.missing(held, whole.Roots(root))] == ["data"]
+
+
+def fill_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From the start of the engine on no record can be written; what is returned makes room again."""
+    full, append = [False], Run._append
+
+    def refusing(run: Run, line: bytes) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(run, line)
+
+    monkeypatch.setattr(Run, "_append", refusing)
+    world.calls.moments["start"] = lambda: full.__setitem__(0, True)
+    return lambda: full.__setitem__(0, False)
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process asks: it knows what is written, and nothing else."""
+    monkeypatch.setattr(record, "_unwritten", {})
+
+
+def test_what_does_not_stand_is_told_by_the_code_though_no_record_can_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = world.daemon.add("broken", starts=False, code_at_stop=1)
+    empty_again = fill_the_disk(world, monkeypatch)
+    assert world.work() is ExitCode.AMISS
+    assert [one.text for one in world.move.run.amiss()] == ["broken was running and is exited (exit code 1)"]
+    for _process in ("one that asks meanwhile", "another"):
+        forget(monkeypatch)
+        assert world.move.run.amiss() == ()
+        assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.AMISS
+        assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+    empty_again()
+    forget(monkeypatch)
+    box.starts = True
+    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.DONE
+    forget(monkeypatch)
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.DONE
+
+
+def test_a_good_move_is_told_as_good_though_no_record_can_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_the_disk(world, monkeypatch)
+    assert world.work() is ExitCode.DONE
+    forget(monkeypatch)
+    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.DONE
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.DONE
+    assert world.daemon.root == TARGET
+
+
+def test_what_could_not_be_written_is_brought_along_by_the_next_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last record would say that the move was good."""
+    world.daemon.add("broken", starts=False, code_at_stop=1)
+    refused: list[bytes] = []
+    append = Run._append
+
+    def once(run: Run, line: bytes) -> None:
+        if b'"amiss"' in line and not refused:
+            refused.append(line)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(run, line)
+
+    monkeypatch.setattr(Run, "_append", once)
+    assert world.work() is ExitCode.AMISS
+    forget(monkeypatch)
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+    assert len(refused) == 1
+
+
+def test_what_was_noted_counts_though_the_last_record_is_missing(world: World) -> None:
+    world.daemon.add("broken", starts=False, code_at_stop=1)
+    cut_off_at(world, "verify.recorded")
+    assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
