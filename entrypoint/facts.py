@@ -1,6 +1,7 @@
 """The facts a move depends on, gathered once, by the only code that looks at the host before the plan is made."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from entrypoint import (
@@ -22,7 +23,7 @@ from entrypoint import (
 )
 from entrypoint.containerd import Containerd
 from entrypoint.engine import Engine, EngineInfo, socket_of
-from entrypoint.errors import EngineError, PreflightError
+from entrypoint.errors import EngineError, HostCommandError, PreflightError
 from entrypoint.filesystem import Mount, mount_of, mounts
 from entrypoint.goal import Only
 from entrypoint.host import Host
@@ -31,6 +32,7 @@ from entrypoint.inventory import Inventory
 from entrypoint.kinship import Kinship
 from entrypoint.needs import Obstacle
 from entrypoint.places import Argument, Decision, command_line, decide, variables
+from entrypoint.reach import Reach
 from entrypoint.roots import Left, Source, Target, source_at, target_at
 from entrypoint.selinux import SELinux
 from entrypoint.switch import override_path
@@ -167,9 +169,10 @@ def gather(
     with Engine.opened(engine_socket) as engine:
         info, held = engine.info(), engine.inventory()
         sized_volumes, labels = engine.sized_volumes(), engine.labels()
-        binds = {name: resolved(host, paths) for name, paths in engine.binds().items()}
+        reach = Reach()
+        binds = {name: resolved(host, paths, reach) for name, paths in engine.binds().items()}
         inventory = held.without(ours)
-        obstacles = needs.look(host, engine, inventory)
+        obstacles = needs.look(host, engine, inventory, reach)
     unit = service.find(host, systemd, engine_socket)
     socket = service.socket_unit(systemd, unit)
     arguments = service.arguments(unit.main_pid)
@@ -243,10 +246,19 @@ def with_containerd(
     )
 
 
-def resolved(host: Host, paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to."""
+def resolved(host: Host, paths: tuple[str, ...], reach: Reach) -> tuple[str, ...]:
+    """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to, if that
+    can be seen."""
     absolute = [path for path in paths if path.startswith("/")]
-    return tuple(dict.fromkeys((*absolute, *(str(host.resolve(path)) for path in absolute))))
+    leading = (reach.ask(partial(_leading, host, path)) for path in absolute)
+    return tuple(dict.fromkeys((*absolute, *(one for one in leading if one))))
+
+
+def _leading(host: Host, path: str) -> str:
+    try:
+        return str(host.resolve(path))
+    except HostCommandError:  # links without end
+        return path
 
 
 def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, ...]:

@@ -10,22 +10,28 @@ the device of a volume     refuses to mount it
 another's namespace        refuses: `--network container:NAME` of one that is gone
 a runtime                  refuses
 a port of the host         refuses, if somebody else listens there by now
+
+What lies on a server that does not answer is not waited for (reach.py), and said to be unknown.
 """
 
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from entrypoint.engine import Engine
+from entrypoint.errors import HostCommandError
 from entrypoint.host import Host
 from entrypoint.inventory import Inventory
 from entrypoint.listeners import Listener, listeners
+from entrypoint.reach import Reach
 
 OTHERS = "container:"
+UNSEEN = "could not be looked at"
 VOLUME = "volume "  # as Engine.binds names one
 SPACES = {"NetworkMode": "network", "IpcMode": "IPC", "PidMode": "process"}
 BUILT_IN = frozenset({"", "runc", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux"})
@@ -40,6 +46,10 @@ class Obstacle:
     what: str
     remedy: str
 
+    @property
+    def is_seen(self) -> bool:
+        return UNSEEN not in self.what
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -50,14 +60,16 @@ class Surroundings:
     runtimes: Mapping[str, str]
     devices: Mapping[str, str]
     listeners: Sequence[Listener] = ()
+    reach: Reach = field(default_factory=Reach)
 
 
-def look(host: Host, engine: Engine, held: Inventory) -> tuple[Obstacle, ...]:
+def look(host: Host, engine: Engine, held: Inventory, reach: Reach) -> tuple[Obstacle, ...]:
     """Of all that run and that a restart brings back."""
     described = engine.describe(one.id for one in held.containers if one.is_alive and not one.is_fleeting)
     names = {word for one in held.containers for word in (one.id, one.name)}
     devices = {name.removeprefix(VOLUME): paths[0] for name, paths in engine.binds().items() if name.startswith(VOLUME)}
-    around = Surroundings(frozenset(names), engine.runtimes(), devices, listeners(frozenset(_numbers(described))))
+    around = Surroundings(frozenset(names), engine.runtimes(), devices, listeners(frozenset(_numbers(described))),
+                          reach)  # fmt: skip
     return obstacles(host, described, around)
 
 
@@ -76,34 +88,47 @@ def obstacles(host: Host, described: Iterable[Mapping[str, Any]], around: Surrou
 def _of(host: Host, one: Mapping[str, Any], around: Surroundings) -> Iterator[tuple[str, str]]:
     asked, pid = one["HostConfig"], int(one["State"].get("Pid") or 0)
     if not asked.get("Privileged"):
-        yield from _devices(host, asked.get("Devices") or ())
-    yield from _binds(host, asked, one.get("Mounts") or (), pid)
-    yield from _volumes(host, one.get("Mounts") or (), around.devices)
+        yield from _devices(host, asked.get("Devices") or (), around.reach)
+    yield from _binds(host, asked, one.get("Mounts") or (), pid, around.reach)
+    yield from _volumes(host, one.get("Mounts") or (), around)
     yield from _spaces(asked, around.containers)
-    yield from _runtime(host, str(asked.get("Runtime") or ""), around.runtimes)
+    yield from _runtime(host, str(asked.get("Runtime") or ""), around)
     if asked.get("NetworkMode") != "host":  # it discards them, and listens itself
         yield from _ports(asked.get("PortBindings") or {}, around.listeners)
 
 
-def _devices(host: Host, devices: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+def _unseen(path: str, reach: Reach) -> tuple[str, str]:
+    return (
+        f"{path}, which it needs, {UNSEEN} in {reach.waited:g} s",
+        f"See whether the disk or server of {path} answers; a start of the container waits for it, too.",
+    )
+
+
+def _devices(host: Host, devices: Iterable[Mapping[str, str]], reach: Reach) -> Iterator[tuple[str, str]]:
     """A directory stands for the devices in it."""
     for path in (str(one.get("PathOnHost") or "") for one in devices):
-        kind = _kind(host, path)
-        if path and kind not in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR):
+        kind = reach.ask(partial(_kind, host, path))
+        if kind is None:
+            yield _unseen(path, reach)
+        elif path and kind not in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR):
             yield (f"the device {path} is {'no device any more' if kind else 'gone'}",
                    f"Plug it in, or make the container anew without --device {path}.")  # fmt: skip
 
 
 def _binds(
-    host: Host, asked: Mapping[str, Any], mounts: Iterable[Mapping[str, Any]], pid: int
+    host: Host, asked: Mapping[str, Any], mounts: Iterable[Mapping[str, Any]], pid: int, reach: Reach
 ) -> Iterator[tuple[str, str]]:
     strict = {str(one.get("Source")) for one in asked.get("Mounts") or ()
               if one.get("Type") == "bind" and not (one.get("BindOptions") or {}).get("CreateMountpoint")}  # fmt: skip
     for mount in mounts:
         if mount.get("Type") != "bind" or not mount.get("Source"):
             continue
-        source, now = str(mount["Source"]), _kind(host, str(mount["Source"]))
-        was = _kind_inside(pid, str(mount.get("Destination") or "/"))
+        source, there = str(mount["Source"]), str(mount.get("Destination") or "/")
+        now = reach.ask(partial(_kind, host, source))
+        if now is None:
+            yield _unseen(source, reach)
+            continue
+        was = reach.ask(partial(_kind_inside, pid, there))
         if not now and source in strict:
             yield f"{source}, which it mounts, is gone", f"Bring {source} back."
         elif not now:
@@ -114,10 +139,13 @@ def _binds(
             yield f"{source}, which it mounts, is {kinds[0]} now and was {kinds[1]}", f"Put {kinds[1]} at {source}."
 
 
-def _volumes(host: Host, mounts: Iterable[Mapping[str, Any]], devices: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _volumes(host: Host, mounts: Iterable[Mapping[str, Any]], around: Surroundings) -> Iterator[tuple[str, str]]:
     for name in (str(one.get("Name")) for one in mounts if one.get("Type") == "volume"):
-        path = devices.get(name, "")
-        if path.startswith("/") and not _kind(host, path):
+        path = around.devices.get(name, "")
+        kind = around.reach.ask(partial(_kind, host, path)) if path.startswith("/") else stat.S_IFDIR
+        if kind is None:
+            yield _unseen(path, around.reach)
+        elif not kind:
             yield f"{path}, which its volume {name} mounts, is gone", f"Bring {path} back."
 
 
@@ -130,14 +158,22 @@ def _spaces(asked: Mapping[str, Any], containers: frozenset[str]) -> Iterator[tu
                    "Make it anew with another one.")  # fmt: skip
 
 
-def _runtime(host: Host, name: str, runtimes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _runtime(host: Host, name: str, around: Surroundings) -> Iterator[tuple[str, str]]:
     """A name may be that of a program of containerd's (`io.containerd.NAME.vN`), which is looked for elsewhere."""
-    program = runtimes.get(name, "")
+    runtimes, program = around.runtimes, around.runtimes.get(name, "")
     if name in BUILT_IN or (name not in runtimes and "." in name):
         return
-    there = _kind(host, program) if program.startswith("/") else not program or host.program(program)
-    if name not in runtimes or not there:
+    there = _has_program(host, program, around.reach) if program else True
+    if there is None:
+        yield _unseen(program, around.reach)
+    elif name not in runtimes or not there:
         yield f"its runtime {name} is gone ({program or 'not set up'})", f"Install {name} again."
+
+
+def _has_program(host: Host, program: str, reach: Reach) -> bool | None:
+    if program.startswith("/"):
+        return None if (kind := reach.ask(partial(_kind, host, program))) is None else bool(kind)
+    return host.program(program) is not None
 
 
 def _ports(bindings: Mapping[str, Any], listeners: Sequence[Listener]) -> Iterator[tuple[str, str]]:
@@ -153,14 +189,14 @@ def _ports(bindings: Mapping[str, Any], listeners: Sequence[Listener]) -> Iterat
 
 def _kind(host: Host, path: str) -> int:
     """What a path of the host leads to, 0 if to nothing."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, HostCommandError):  # the last: links without end
         return stat.S_IFMT(os.stat(host.path(host.resolve(path)), follow_symlinks=False).st_mode)
     return 0
 
 
 def _kind_inside(pid: int, path: str) -> int:
     """What a container has there now. Nothing is opened, and no link of its own is followed out of it."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, HostCommandError):
         inside = Host(Path(f"/proc/{pid}/root"))
         return stat.S_IFMT(os.lstat(inside.path(inside.resolve(path))).st_mode) if pid else 0
     return 0

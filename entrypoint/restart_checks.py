@@ -29,9 +29,10 @@ def owned(facts: HostFacts) -> Iterator[Finding]:
 def startable(facts: HostFacts) -> Iterator[Finding]:
     """What runs has what it was started with; the next start looks for it anew, as after any restart of the engine."""
     for one in facts.obstacles:
+        title = f"The container {one.container} runs, and cannot be started again as it is"
         yield warning(
             "cannot-restart",
-            f"The container {one.container} runs, and cannot be started again as it is",
+            title if one.is_seen else f"Whether the container {one.container} can be started again is not known",
             f"{one.what[0].upper()}{one.what[1:]}. The move stops it, and all others are started again.",
             one.remedy,
         )

@@ -7,7 +7,6 @@ volume's directory are looked up in the root that is, or is to be, worked on.
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import tenacity
 
 from entrypoint import containerd_store, graph_store
 from entrypoint.engine import CONTAINERD
+from entrypoint.holdings import is_volume
 from entrypoint.inventory import Container, Inventory, Status, ephemeral_volumes
 
 LOOKS = 4  # an engine that is up removes things, and writes its databases, while they are looked up
@@ -104,15 +104,8 @@ def _of_volumes(held: Inventory, roots: Roots) -> Iterator[Lack]:
         return
     passing = ephemeral_volumes(held)
     for name, driver in held.volumes.items():
-        if driver == "local" and name not in passing and not _is_volume(roots.data / "volumes" / name):
+        if driver == "local" and name not in passing and not is_volume(roots.data / "volumes" / name):
             yield Lack("volume", name, name, f"directory (volumes/{name})")
-
-
-def _is_volume(place: Path) -> bool:
-    """As the engine knows one (moby volume/local/local.go). Its content is not asked: it may be a disk far away."""
-    with suppress(OSError):
-        return not {"_data", "opts.json"}.isdisjoint(os.listdir(place))
-    return False
 
 
 def _of_layers(held: Inventory, lasting: Iterable[Container], roots: Roots) -> Iterator[Lack]:

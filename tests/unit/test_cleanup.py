@@ -16,6 +16,7 @@ from entrypoint.host import Host
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log
 from entrypoint.plan import Direction
+from entrypoint.reach import Reach
 from entrypoint.record import Event, Outcome, Run
 from entrypoint.remains import Remains, how_left, old_roots
 from entrypoint.removal import Removal
@@ -182,7 +183,7 @@ def test_an_old_root_that_an_engine_works_on_is_not_removed(host: Host, journal:
 
 def test_a_path_that_leads_through_a_link_is_seen_as_what_it_leads_to(host: Host) -> None:
     host.path("/var/lib/docker").symlink_to("/srv/old")
-    found = facts.resolved(host, ("/var/lib/docker/volumes", "/srv/old", "tmpfs"))
+    found = facts.resolved(host, ("/var/lib/docker/volumes", "/srv/old", "tmpfs"), Reach())
     assert found == ("/var/lib/docker/volumes", "/srv/old", "/srv/old/volumes")
 
 

@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from typing import Any
 
 import pytest
 
-from entrypoint import listeners, needs
+from entrypoint import facts, listeners, needs, reach, restart_checks
 from entrypoint.host import Host
 from entrypoint.listeners import Listener
 from entrypoint.needs import Surroundings, obstacles
+from entrypoint.reach import Reach
+from tests.unit.good_facts import GOOD
 
 AROUND = Surroundings(
     containers=frozenset({"there"}),
@@ -125,3 +130,44 @@ def test_who_listens_is_read_from_the_kernels_tables(tmp_path: Path, monkeypatch
 def test_the_kind_of_what_a_container_sees_is_not_that_of_a_link_out_of_it() -> None:
     assert needs._kind_inside(0, "/etc") == 0
     assert needs._kind_inside(os.getpid(), "/etc") == 0o040000
+
+
+def test_what_does_not_answer_is_waited_for_with_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is gone: one of many containers has its paths there, and all others are looked at."""
+    monkeypatch.setattr(reach, "EACH", 0.3)
+    monkeypatch.setattr(reach, "BRIEFLY", 0.05)
+    silent, kind = Event(), needs._kind
+
+    def look(host: Host, path: str) -> int:
+        if path.startswith("/far"):
+            silent.wait()
+        return kind(host, path)
+
+    monkeypatch.setattr(needs, "_kind", look)
+    around = replace(AROUND, reach=Reach(left=0.5), devices={"far": "/far/volume"})
+    mounts = [*bind("/far/data"), *bind("/far/more"), *bind("/far/again"), *bind("/srv/gone"), *volume("far")]
+    one = {"Name": "/web", "State": {"Pid": 0}, "HostConfig": {"Devices": device("/far/dev")}, "Mounts": mounts}
+    began = monotonic()
+    found = obstacles(Host(tmp_path), [one], around)
+    assert monotonic() - began < 5
+    silent.set()
+    assert [one.what for one in found if one.is_seen] == [
+        "/srv/gone, which it mounts, is gone: the engine makes an empty directory there"
+    ]
+    assert {one.what for one in found if not one.is_seen} == {
+        "/far/dev, which it needs, could not be looked at in 0.3 s",
+        "/far/data, which it needs, could not be looked at in 0.3 s",
+        "/far/more, which it needs, could not be looked at in 0.05 s",
+        "/far/again, which it needs, could not be looked at in 0.05 s",
+        "/far/volume, which it needs, could not be looked at in 0.05 s",
+    }
+    titles = {one.title for one in restart_checks.startable(replace(GOOD, obstacles=found))}
+    assert titles == {"The container web runs, and cannot be started again as it is",
+                      "Whether the container web can be started again is not known"}  # fmt: skip
+
+
+def test_links_without_end_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/loop").symlink_to("loop")
+    assert told(tmp_path, bind("/srv/loop"), Mounts=strict("/srv/loop")) == ["/srv/loop, which it mounts, is gone"]
+    assert facts.resolved(Host(tmp_path), ("/srv/loop",), Reach()) == ("/srv/loop",)

@@ -1,0 +1,36 @@
+"""Looking at what may lie on a server that does not answer: with an end.
+
+A path that an operator's container names may be on a file system whose server is gone, and a call that looks there may
+never return. So it is made by a thread of its own, which is left behind where it does not; the process does not wait
+for it when it ends.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Thread
+from typing import TypeVar
+
+EACH = 5.0  # seconds for an answer, as long as not
+ALL = 15.0  # seconds were waited in vain; then
+BRIEFLY = 0.5  # seconds
+
+T = TypeVar("T")
+
+
+@dataclass
+class Reach:
+    """How long answers are waited for, by one who has many questions; `waited` tells it of the last."""
+
+    left: float = ALL
+    waited: float = EACH
+
+    def ask(self, look: Callable[[], T]) -> T | None:
+        """What is seen; nothing where there is no answer in time."""
+        answers: list[T] = []
+        self.waited = EACH if self.left > 0 else BRIEFLY
+        thread = Thread(target=lambda: answers.append(look()), daemon=True)
+        thread.start()
+        thread.join(self.waited)
+        if not answers:
+            self.left -= self.waited
+        return answers[0] if answers else None
