@@ -23,7 +23,7 @@ from entrypoint.location import engine_root, runs_on
 from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.persistence import persistently
-from entrypoint.systemd import RUNNING, STOPPED
+from entrypoint.systemd import RUNNING, STOPPED, UnitState
 from entrypoint.trace import trace
 
 
@@ -80,9 +80,13 @@ def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bo
 
 def is_its_owners(move: Move, name: str) -> bool:
     """Whether a unit that is at work, or about to be started again, starts a container or makes it anew: it is given
-    the time to settle. One that was started against it would keep its name from the unit."""
+    the time to settle. One that was started against it would keep its name from the unit. A unit that has done its work
+    and has no process (`docker compose up --detach`) does nothing more."""
     owner = move.plan.owners.get(name, "")
-    return owner.endswith(".service") and move.systemd.unit(owner).active_state not in STOPPED
+    if not owner.endswith(".service"):
+        return False
+    unit = move.systemd.unit(owner)
+    return unit.active_state not in STOPPED and bool(unit.main_pid or unit.active_state is not UnitState.ACTIVE)
 
 
 def of_holdings(move: Move, engine: Engine, before: Inventory, done: Acts, *, is_target: bool) -> list[Amiss]:

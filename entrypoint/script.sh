@@ -182,6 +182,16 @@ away() {
     fail 10 "A move is at work, and the engine is away for some seconds. Its outcome: $CALLED status --wait"
 }
 
+# without_engine CODE: how the last run ended is what was; an engine that does not run now is what is
+without_engine() {
+    case $1 in
+        0 | 4 | 6) if answers; then exit "$1"; fi ;;
+        *) exit "$1" ;;
+    esac
+    fail 5 "The engine does not answer now; docker.service is $(systemctl is-active docker.service)." \
+        "If it is to run: systemctl start docker    (why it does not: journalctl -u docker.service -n 50)"
+}
+
 # asked ARGUMENTS: `status`, also while the engine is away
 asked() {
     waits=
@@ -197,7 +207,7 @@ asked() {
     fi
     if [ -r "$(last_run)/journal.jsonl" ] && ! answers; then # it may have ended with no engine
         outcome
-        exit
+        without_engine "$?"
     fi
     require_engine
     if [ -t 1 ] || [ -z "$waits" ]; then

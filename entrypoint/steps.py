@@ -4,8 +4,9 @@ step            acts                                                    undo
 freeze          hold, stop socket and service as one operation          lift the hold, start, restore what ran
 final sync      the last pass, flushed                                  nothing: the source was only read
 check the copy  every entry compared                                    nothing
-switch          guard, SELinux's rule, then the configuration file      all files as they were
-                (commit point), then what waits for the target
+switch          guard, what either disk wakes, SELinux's rule, then     all files as they were
+                the configuration file (commit point), then what
+                waits for the target
 start           lift the hold, start what was started                   hold, stop
 verify          a fresh connection: root, inventory, what ran, health   nothing
 

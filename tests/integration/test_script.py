@@ -353,6 +353,17 @@ def test_a_move_that_ended_with_no_engine_is_told_by_its_journal(desk: Desk) -> 
     assert (code, "rollback-failed" in said) == (5, True)
 
 
+@pytest.mark.parametrize("outcome", ["committed", "moved", "rolled-back"])
+def test_a_status_is_of_now_and_no_engine_answers(desk: Desk, outcome: str) -> None:
+    """It is what the image says of an engine that is down, where that can still be started."""
+    desk.hand_over(outcome)
+    desk.put("to-come", "")
+    desk.put("down", "no daemon\n")
+    code, said = desk.run("status", codes="0")
+    assert (code, outcome in said, "docker.service is inactive" in said) == (5, True, True)
+    assert "systemctl start docker" in said
+
+
 def test_docker_takes_it_for_a_plugin(desk: Desk) -> None:
     code, said = desk.run("docker-cli-plugin-metadata", codes="0")
     assert code == 0

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.system.moving import DISK, SOURCE, TARGET, UNIT, move, relocator
+from tests.system.moving import DISK, SOURCE, TARGET, UNIT, move, outcome, relocator
 from tests.system.test_usual_recipes import configure, start, stop
+from tests.system.test_verdicts import moving
 
 pytestmark = pytest.mark.system
 
@@ -28,9 +29,11 @@ TAKEN = {
     "turned": (("-v", "/srv/turned:/etc/there"), "rm /srv/turned; mkdir /srv/turned", "is a directory now and was"),
     "bound": (("-v", "bound:/there"), "rmdir /srv/bound", "/srv/bound, which its volume bound mounts, is gone"),
     "sharing": (("--network", "container:base"), "docker rm --force base", "whose network namespace it shares, is"),
+    "taken": (("-p", "127.0.0.1:8089:80"), "pkill -f 'docker-proxy.* 8089 '; systemd-run --unit=foreign "
+              "systemd-socket-activate -l 127.0.0.1:8089 /bin/cat", "its port 8089/tcp is held by"),
     "served": (("-p", "127.0.0.1:8088:80"), "", ""),
     "well": (("-v", "/srv:/srv", "--device", "/dev/null"), "", ""),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +90,18 @@ def test_the_status_is_of_now(host: Host) -> None:
     assert told.returncode == 6, told.stdout + told.stderr
     assert f"The engine runs on {SOURCE} now. Run 000001 had left it on {TARGET}" in told.stdout
     assert json.loads(relocator(host, "status", "--json").stdout)["present"]["remedy"]
+
+
+def test_what_one_with_rm_has_written_is_not_given_up(host: Host) -> None:
+    """It has left nothing of itself but its write, and the proof of the new root fails after it."""
+    target = f"{DISK}/other"
+    for volume in ("written", "broken"):
+        host.docker("volume", "create", volume)
+    with moving(host, target, "verify.intended"):
+        host.docker("run", "--rm", "-v", "written:/data", "busybox", "sh", "-c", "echo 1 >/data/one && sync")
+        host.run(f"rm -r {target}/volumes/broken")
+    told = outcome(host)
+    assert (told["state"], told["exit_code"]) == ("moved", 6), f"{told}\n{host.journal(UNIT)}"
+    assert "volumes/broken" in "\n".join(told["amiss"])
+    assert host.docker("info", "--format", "{{.DockerRootDir}}") == target
+    assert host.path(f"{target}/volumes/written/_data/one").read_text() == "1\n"

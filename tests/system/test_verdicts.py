@@ -225,7 +225,8 @@ COMPOSED = (
     "ExecStart={run} --detach --name {name} --network stack busybox sleep 100000\n"
     "ExecStop={remove} {name}\nExecStop=/usr/bin/docker network rm stack\n"
 )
-OWNED = {"loose": MADE_ANEW, "bound": BOUND + MADE_ANEW, "composed": BOUND + COMPOSED}
+OWNED = {"loose": MADE_ANEW, "bound": BOUND + MADE_ANEW, "composed": BOUND + COMPOSED,
+         "apart": "[Unit]\nAfter=docker.service\n" + COMPOSED.replace("stack", "own")}  # fmt: skip
 UP = f"for one in {' '.join(OWNED)}; do until docker inspect $one >/dev/null 2>&1; do sleep 0.1; done; done"
 
 

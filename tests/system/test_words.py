@@ -1,9 +1,15 @@
 """What is said on a booted host is true: codes, commands that can be typed, paths, and no word of another program's."""
 
 import json
+import os
+import socket
+import socketserver
+import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -168,17 +174,93 @@ def test_what_cannot_be_removed_is_named_with_its_way(spoken: Host) -> None:
         pytest.skip("there is no old root")
     place = host.path(f"{TARGET}/volumes")
     (place / "kept").write_text("x")
+    (place / "swap file").write_bytes(bytes(1 << 20))
+    (place / "swap file").chmod(0o600)
     run(["chattr", "+i", place / "kept"])
+    run(["mkswap", place / "swap file"])
+    run(["swapon", place / "swap file"])
     try:
         told = relocator(host, "cleanup", "--yes")
     finally:
         run(["chattr", "-i", place / "kept"])
+        run(["swapoff", place / "swap file"])
     assert told.returncode == 5, told.stdout + told.stderr
+    assert f"swapoff '{TARGET}/volumes/swap file'" in told.stderr
     assert f"{TARGET}/volumes/kept" in told.stderr
     assert f"chattr -i {TARGET}/volumes/kept" in told.stderr
     assert "/proc/1/root" not in told.stderr + told.stdout
     assert relocator(host, "cleanup", "--yes").returncode == 0
     assert_nothing_left(host)
+
+
+@contextmanager
+def tunnel(near: Host, far: Host, place: str) -> Iterator[None]:
+    """As `ssh -L PLACE:/run/docker.sock`: the engine of one host answers on a socket of another."""
+
+    class End(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(str(far.path("/run/docker.sock")))
+                back = Thread(target=carry, args=[there, self.request])
+                back.start()
+                carry(self.request, there)
+                back.join()
+
+    with socketserver.ThreadingUnixStreamServer(str(near.path(place)), End) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def carry(here: socket.socket, there: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := here.recv(1 << 16):
+            there.sendall(piece)
+        there.shutdown(socket.SHUT_WR)
+
+
+def never_enabled(host: Host) -> None:
+    """Of a host that is off: nothing starts its engine, and no engine has ever had a root there."""
+    for place in (host.machine.base / "etc/systemd/system").glob("*.wants/docker.*"):
+        gone = host.machine.directory / "up" / place.relative_to(host.machine.base)
+        gone.parent.mkdir(parents=True, exist_ok=True)
+        os.mknod(gone, stat.S_IFCHR, os.makedev(0, 0))  # overlay's word for a file that is gone
+    (host.machine.directory / "var/lib/docker").rename(host.machine.directory / "var/lib/kept")
+
+
+def test_an_engine_that_was_never_enabled_and_one_at_the_end_of_a_tunnel(spoken: Host) -> None:
+    """The first by our words; the other by nothing that its address would show."""
+    with boot(name="far", start=False) as far:
+        never_enabled(far)
+        far.boot()
+        far.write(SCRIPT, (spoken.path(SCRIPT)).read_text())
+        for words in (("check", "/mnt/x"), ("/mnt/x",), ("status",)):
+            told = far.run(["sh", SCRIPT, *words], check=False)
+            assert told.returncode == 3, told.stdout + told.stderr
+            assert "docker.service is inactive" in told.stderr
+            assert "systemctl start docker" in told.stderr
+            assert "daemon" not in told.stderr
+        assert not far.path("/var/lib/docker").exists()
+        assert not far.path("/var/lib/relocator").exists()
+
+        far.run("mv /var/lib/kept /var/lib/docker; systemctl start docker.service")
+        far.wait_docker()
+        with tunnel(spoken, far, "/run/far.sock"):
+            spoken.docker("context", "create", "far", "--docker", "host=unix:///run/far.sock")
+            assert spoken.docker("--context", "far", "info", "--format", "{{.ID}}") == far.docker(
+                "info", "--format", "{{.ID}}"
+            )
+            for command in ("docker --context far relocate", f"DOCKER_CONTEXT=far sh {SCRIPT}"):
+                told = spoken.run(f"{command} /mnt/x", check=False, timeout=OUTCOME)
+                assert told.returncode == 2, told.stdout + told.stderr
+                assert "another host" in told.stderr
+        spoken.docker("context", "rm", "far")
+        assert root_of(far) == "/var/lib/docker"
+        assert not far.path("/var/lib/relocator").exists()
 
 
 def test_an_engine_that_does_not_run_is_told_in_our_words(spoken: Host) -> None:
@@ -190,7 +272,8 @@ def test_an_engine_that_does_not_run_is_told_in_our_words(spoken: Host) -> None:
             assert told.returncode == 3, told.stdout + told.stderr
             assert "docker.service is inactive" in told.stderr
             assert "daemon" not in told.stderr
-        told = host.run(["sh", SCRIPT, "status"], check=False)
-        assert (told.returncode, '"outcome": "committed"' in told.stdout) == (0, True), told.stdout + told.stderr
+        told = host.run(["sh", SCRIPT, "status"], check=False)  # what was, and what is
+        assert (told.returncode, '"outcome": "committed"' in told.stdout) == (5, True), told.stdout + told.stderr
+        assert "docker.service is inactive" in told.stderr
     finally:
         host.run(["systemctl", "start", "docker.socket", "docker.service"])

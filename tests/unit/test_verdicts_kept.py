@@ -2,15 +2,17 @@
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from entrypoint import record, recovery, restart, whole
+from entrypoint import proof, record, recovery, restart, whole
 from entrypoint.errors import EngineError, ExitCode
 from entrypoint.inventory import Inventory, Status
 from entrypoint.record import Run
 from entrypoint.status import of_run
+from entrypoint.systemd import UnitState
 from tests.unit.test_settle import cut_off_at, settle, world
 from tests.unit.world import TARGET, World, make_world
 
@@ -156,3 +158,23 @@ def test_what_was_noted_counts_though_the_last_record_is_missing(world: World) -
     world.daemon.add("broken", starts=False, code_at_stop=1)
     cut_off_at(world, "verify.recorded")
     assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+
+
+@pytest.mark.parametrize(
+    ("state", "has_process", "is_waited_for"),
+    [
+        (UnitState.ACTIVE, True, True),  # `docker run`, which makes it anew when it ends
+        (UnitState.ACTIVATING, False, True),  # between two starts
+        (UnitState.ACTIVE, False, False),  # it has brought its containers up, and is done
+        (UnitState.FAILED, False, False),
+    ],
+)
+def test_a_container_is_left_to_a_unit_that_will_start_it(
+    world: World, state: UnitState, has_process: bool, is_waited_for: bool
+) -> None:
+    world.systemd.states["own.service"] = state
+    if has_process:
+        world.systemd.properties["own.service"] = {}
+    move = replace(world.move, plan=replace(world.move.plan, owners={"no": "own.service"}))
+    assert proof.is_its_owners(move, "no") is is_waited_for
+    assert not proof.is_its_owners(move, "always")
