@@ -207,7 +207,7 @@ def _cut_off(status: Status) -> tuple[str, ...]:
         f"Run {status.run} was cut off in the phase `{status.phase}`.",
         "The engine was started again by the host, on the root that its configuration names.",
         f"Which one that is: {_asking(status)} ({status.source} or {status.target}).",
-        "To settle it: the same command again.",
+        "To settle it: the same command again. To have that done, and no more: relocator rollback",
     )
 
 

@@ -22,6 +22,7 @@ from entrypoint import (
     restart,
     served,
     standstill,
+    whole,
 )
 from entrypoint.containerd import BLOBS, DATABASE
 from entrypoint.containerd_move import ContainerdMove
@@ -199,6 +200,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
         (restart, "RECOVERING"),
         (restart, "SICK"),
         (restart, "BETWEEN"),
+        (whole, "BETWEEN"),
         (persistence, "FIRST"),
         (persistence, "LONGEST"),
         (migration, "DEPARTURE"),
