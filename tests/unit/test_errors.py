@@ -26,6 +26,7 @@ CODES: dict[type[RelocatorError], int] = {
     errors.CopyError: 4,
     errors.FullError: 4,
     errors.VerificationError: 4,
+    errors.NeedsStop: 4,
     errors.JournalError: 5,
     errors.RollbackError: 5,
 }
