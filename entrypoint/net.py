@@ -5,7 +5,7 @@ change nothing. They lift the hold and start what ran. If the engine does not co
 files that the move writes, and starts the engine on the root it had:
 
     /var/lib/relocator/runs/000001/back/
-        back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl; uses stat
+        back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl
         switch.before, .after    what the file held and was to hold; absent where the file was or is to be absent
         ordering.before, .after
         containerd.before, …     the same of containerd's files
@@ -13,6 +13,8 @@ files that the move writes, and starts the engine on the root it had:
     ran                      what ran, for what the engine does not start by itself
     starts                   when each container on the target was last started before the switch, and the last of them
                              made or removed (served.py)
+
+Where there is a `stat`, it sees containers that have left nothing but a time, too (served.py).
 
 It is there from the hand-over until the run has ended well, and after a rollback that failed, for people.
 """

@@ -29,7 +29,7 @@ TAKEN = {
     "turned": (("-v", "/srv/turned:/etc/there"), "rm /srv/turned; mkdir /srv/turned", "is a directory now and was"),
     "bound": (("-v", "bound:/there"), "rmdir /srv/bound", "/srv/bound, which its volume bound mounts, is gone"),
     "sharing": (("--network", "container:base"), "docker rm --force base", "whose network namespace it shares, is"),
-    "taken": (("-p", "127.0.0.1:8089:80"), "pkill -f 'docker-proxy.* 8089 '; systemd-run --unit=foreign "
+    "taken": (("-p", "127.0.0.1:8089:80"), "pkill -f '[d]ocker-proxy.* 8089 '; systemd-run --unit=foreign "
               "systemd-socket-activate -l 127.0.0.1:8089 /bin/cat", "its port 8089/tcp is held by"),
     "served": (("-p", "127.0.0.1:8088:80"), "", ""),
     "well": (("-v", "/srv:/srv", "--device", "/dev/null"), "", ""),
