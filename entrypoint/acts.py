@@ -30,13 +30,16 @@ class Acts:
     is_all: bool = False
 
     @classmethod
-    def of(cls, engine: Engine, *, is_first: bool) -> "Acts":
-        """`is_first`: the engine that answers is the one that was started on the root."""
+    def of(cls, engine: Engine, *, is_first: bool, ready: float = 0.0) -> "Acts":
+        """`is_first`: the engine that answers is the one that was started on the root. It was `ready` at that instant;
+        what was stopped before, it has stopped itself: one that crashed has left its containers to the next."""
         events = engine.events()
         done, stopped = set(), set()
         for one in events:
             kind, action, actor = one.get("Type", ""), one.get("Action", ""), one.get("Actor") or {}
             names = {str(actor.get("ID", "")), str(_attributes(one).get("name", ""))}
+            if one.get("timeNano", ready * 1e9 + 1) <= ready * 1e9 and action in STOPPING:
+                continue
             if action in STOPPING and kind == "container":
                 stopped |= names
             if action.partition(":")[0] not in OWN:
@@ -63,6 +66,12 @@ def is_first_engine(move: Move) -> bool:
     begun = [float(one["at"]) for one in records if (one["event"], one.get("step")) == (Event.DONE, Phase.START)]
     workers = sum(one["event"] == Event.TOOK_OVER for one in records)
     return workers == 1 and bool(begun) and move.systemd.unit(move.plan.service).starting[0] <= begun[-1]
+
+
+def away(move: Move) -> tuple[float, float]:
+    """When the engine was away last: from when to when, in seconds since 1970."""
+    unit = move.systemd.unit(move.plan.service)
+    return unit.left, unit.starting[1]
 
 
 def may_have_started(engine: Engine) -> bool:

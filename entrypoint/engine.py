@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,6 +32,7 @@ ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slow
 READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
+FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
 CONTAINERD, GRAPHDRIVER = "containerd", "graphdriver"
 UNREACHABLE = (DockerException, requests.RequestException, OSError)
@@ -192,8 +194,10 @@ class Engine:
         volumes = self._client.api.volumes()["Volumes"] or ()
         return tuple(one["Name"] for one in volumes if "size" in (one.get("Options") or {}))
 
-    def exit_code(self, container_id: str) -> int:
-        return int(self.inspect(container_id)["State"]["ExitCode"])
+    def ended(self, container_id: str) -> tuple[int, float]:
+        """With which exit code a container has ended, and when (seconds since 1970)."""
+        state = self.inspect(container_id)["State"]
+        return int(state["ExitCode"]), datetime.fromisoformat(FRACTION.sub(r"\1", state["FinishedAt"])).timestamp()
 
     def events(self) -> tuple[dict[str, Any], ...]:
         """What has happened since this engine was started, or the last of it: it remembers KEPT_EVENTS."""

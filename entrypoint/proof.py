@@ -65,7 +65,7 @@ def unless_served(move: Move, check: Callable[[], object]) -> list[Amiss]:
 
 def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bool) -> list[Amiss]:
     before = restart.await_node(engine, before)
-    done = Acts.of(engine, is_first=acts.is_first_engine(move))
+    done = Acts.of(engine, is_first=acts.is_first_engine(move), ready=acts.away(move)[1])
     held = of_holdings(move, engine, before, done, is_target=is_target)
     if is_target:
         held += unless_served(move, lambda: require_on_disk(move, engine, before))
@@ -74,7 +74,7 @@ def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bo
     if is_target:
         require_root_serves(move, failed)
     trace("verify.restored")
-    standing = restart.settle(engine, before, failed, done.stopped)
+    standing = restart.settle(engine, before, failed, done.stopped, lambda: acts.away(move))
     return [*held, *standing, *restart.await_services(engine, before)]
 
 
@@ -185,7 +185,7 @@ def _still(move: Move, engine: Engine, before: Inventory, one: Amiss) -> Amiss |
     """What of it does not stand yet, tried again; nothing if it stands, or others have done away with it."""
     match one.kind:
         case Kind.CONTAINER:
-            return _container(engine, before, one)
+            return _container(move, engine, before, one)
         case Kind.HEALTH:
             now = engine.container(one.key)
             return one if now and now.health == restart.UNHEALTHY else None
@@ -198,11 +198,11 @@ def _still(move: Move, engine: Engine, before: Inventory, one: Amiss) -> Amiss |
             return one if one.text in found else None
 
 
-def _container(engine: Engine, before: Inventory, one: Amiss) -> Amiss | None:
+def _container(move: Move, engine: Engine, before: Inventory, one: Amiss) -> Amiss | None:
     was = before.container(one.key)
     if was is None:
         return None
     why = restart.put(engine, was)
     only = replace(before, containers=(was,))
     return next((replace(now, text=f"{now.text}: {why}" if why else now.text)
-                 for now in restart.misplaced(engine, only)), None)  # fmt: skip
+                 for now in restart.misplaced(engine, only, acts.away(move))), None)  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from entrypoint import handover, proof, restart
+from entrypoint import acts, handover, proof, restart
 from entrypoint.arrival import CUT_OFF, STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.copied import Copied
 from entrypoint.engine import Engine, socket_of
@@ -240,7 +240,8 @@ def note_misplaced(move: Move, before: Inventory | None) -> None:
     """Nothing is started any more, but what does not run as it ran is named, and tried again if that is asked for."""
     if before is not None:
         with Engine.opened(socket_of(move.host)) as engine:
-            move.run.note({one.key: one for one in (*move.run.amiss(), *restart.misplaced(engine, before))}.values())
+            found = (*move.run.amiss(), *restart.misplaced(engine, before, acts.away(move)))
+            move.run.note({one.key: one for one in found}.values())
 
 
 def abandon(move: Move) -> ExitCode:

@@ -7,7 +7,7 @@ administrator had stopped (moby daemon/restartmanager.go, daemon.go).
 One that cannot be put as it stood keeps no other from it, and fails no move: it is named, with the engine's own reason.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -102,29 +102,39 @@ def _put(engine: Engine, before: Container) -> None:
         engine.stop(before.id)
 
 
-def settle(engine: Engine, before: Inventory, failed: Mapping[str, str], stopped: Collection[str]) -> list[Amiss]:
+def settle(
+    engine: Engine,
+    before: Inventory,
+    failed: Mapping[str, str],
+    stopped: Collection[str],
+    away: Callable[[], tuple[float, float]],
+) -> list[Amiss]:
     """What does not stand as it stood, when each has had the time to settle.
 
-    `failed` are those that could not be put so, with the reasons; `stopped` those that others have stopped since.
+    `failed` are those that could not be put so, with the reasons; `stopped` those that others have stopped since. When
+    the engine was `away` last is asked again and again: one that was restarted has stopped what was started before.
     """
     left = replace(before, containers=tuple(one for one in before.containers if one.id not in stopped))
     waited = replace(left, containers=tuple(one for one in left.containers if one.id not in failed))
-    if not _settles(engine, waited):
+    if not _settles(engine, waited, away):
         # Somebody has restarted the engine meanwhile, or it crashed: it starts what has `always`, stopped or not.
-        log.warning("containers.misplaced", found=[one.text for one in misplaced(engine, waited)])
+        log.warning("containers.misplaced", found=[one.text for one in misplaced(engine, waited, away())])
         failed = {**failed, **restore(engine, waited)}
-        _settles(engine, waited)
+        _settles(engine, waited, away)
     return [replace(one, text=f"{one.text}: {failed[one.key]}") if one.key in failed else one
-            for one in misplaced(engine, left)]  # fmt: skip
+            for one in misplaced(engine, left, away())]  # fmt: skip
 
 
-def _settles(engine: Engine, before: Inventory) -> bool:
-    waiting_for = "the containers to stand as they stood"
-    try:
-        until(lambda: not list(misplaced(engine, before)), waiting_for=waiting_for, seconds=SETTLING)
-    except EngineError:
-        return False
-    return True
+def _settles(engine: Engine, before: Inventory, away: Callable[[], tuple[float, float]]) -> bool:
+    """Whether they come to stand as they stood; not waited for behind the back of an engine that was restarted."""
+    was, waiting_for = away(), "the containers to stand as they stood"
+
+    def stand() -> bool:
+        return not list(misplaced(engine, before, away()))
+
+    with suppress(EngineError):
+        until(lambda: away() != was or stand(), waiting_for=waiting_for, seconds=SETTLING)
+    return stand()
 
 
 def await_health(engine: Engine, before: Inventory) -> list[Amiss]:
@@ -194,17 +204,21 @@ def lacking(engine: Engine, before: Inventory) -> list[str]:
     ]
 
 
-def misplaced(engine: Engine, before: Inventory) -> Iterator[Amiss]:
-    """The containers that stand otherwise than before; one that its owner has made anew is his to start."""
+def misplaced(engine: Engine, before: Inventory, away: tuple[float, float]) -> Iterator[Amiss]:
+    """The containers that stand otherwise than before; one that its owner has made anew is his to start.
+
+    One that was started, did its work and ended is a job, and no loss; but not one that has ended while the engine was
+    `away`, or as it came up again: any good server ends with code 0 when it is told to stop.
+    """
     for container in before.containers:
         if container.is_fleeting:
             continue
         now = engine.container(container.id) or _made_anew(engine, container)
         if now is None or stands_as(container, now):
             continue
-        code = engine.exit_code(now.id) if now.status is Status.EXITED else None
-        if container.status in ALIVE and code == 0:
-            continue  # it was started, did its work and ended: a job, not a loss
+        code, at = engine.ended(now.id) if now.status is Status.EXITED else (None, 0.0)
+        if container.status in ALIVE and code == 0 and not away[0] <= at <= away[1]:
+            continue
         how = f"{now.status} (exit code {code})" if code is not None else now.status
         yield Amiss(Kind.CONTAINER, f"{container.name} was {container.status} and is {how}", container.id)
 

@@ -58,7 +58,8 @@ class Unit:
 
     `command` are the words of its only `ExecStart=`, before variables are put in (empty if it has several), `commands`
     those of each, `before` those of each `ExecStartPre=`; it starts in a `folder`. `starting` is when its last start
-    began and was done, in seconds. It `has_job` while systemd is to start or stop it.
+    began and was done, in seconds, and `left` when it was up last before that. It `has_job` while systemd is to start
+    or stop it.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Unit:
     environment_files: tuple[str, ...] = ()
     triggered_by: tuple[str, ...] = ()
     starting: tuple[float, float] = (0.0, 0.0)
+    left: float = 0.0
     has_job: bool = False
     commands: tuple[tuple[str, ...], ...] = ()
     folder: str = ""
@@ -219,6 +221,7 @@ class Systemd:
             environment_files=tuple(path for path, _optional in own.get("EnvironmentFiles", ())),
             triggered_by=tuple(base["TriggeredBy"]),
             starting=(base["InactiveExitTimestamp"] / 1e6, base["ActiveEnterTimestamp"] / 1e6),
+            left=base["ActiveExitTimestamp"] / 1e6,
             has_job=base["Job"][0] != 0,
         )
 

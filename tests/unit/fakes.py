@@ -72,6 +72,7 @@ class Box:
 
     container: Container
     exit_code: int = 0
+    ended_at: float = 1.0  # seconds since 1970; the engine was away at 0
     code_at_stop: int = 143
     stopped_by_hand: bool = False
     starts: bool = True
@@ -208,8 +209,9 @@ class FakeEngine(Engine):
     def events(self) -> tuple[dict[str, Any], ...]:
         return tuple(self.daemon.events)
 
-    def exit_code(self, container_id: str) -> int:
-        return self.daemon.boxes[container_id].exit_code
+    def ended(self, container_id: str) -> tuple[int, float]:
+        box = self.daemon.boxes[container_id]
+        return box.exit_code, box.ended_at
 
     def start(self, container_id: str) -> bool:
         self.daemon.calls.record("engine.start", container_id)
