@@ -1,19 +1,24 @@
-"""Removing the copies of a move that did not come to its switch, unless another attempt can go on with them."""
+"""Removing the copies of a move on which no engine was started, unless another attempt can go on with them."""
 
+import errno
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from entrypoint.beneath import FOLDER
 from entrypoint.edits import remove_empty
-from entrypoint.errors import CopyError, FullError, MoveError
+from entrypoint.errors import CopyError, FullError
 from entrypoint.filesystem import remove_durably
 from entrypoint.host import Host
 from entrypoint.log import log
 from entrypoint.plan import Plan
 from entrypoint.removal import remove_beneath
 from entrypoint.trace import trace
-from entrypoint.unfinished import NAME, Unfinished
+from entrypoint.unfinished import LOST, NAME, Unfinished
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+LEAST = 1 << 20  # bytes; with less nobody can work on a disk
 
 
 def discard(host: Host, plan: Plan) -> str:
@@ -32,6 +37,8 @@ def discard(host: Host, plan: Plan) -> str:
             trace("discard.emptied")
             give_back(target, record)
             log.info("target.removed", target=one.target)
+        elif not target.is_dir():
+            left = LOST
         else:
             left = f"{one.target} does not say of itself that it is an unfinished copy"
         remove_empty(host, reversed(one.created))
@@ -41,12 +48,22 @@ def discard(host: Host, plan: Plan) -> str:
 def may_go_on(host: Host, plan: Plan, failure: BaseException) -> bool:
     """Whether the same command, run again, could do better with what is copied: hours of work may be in it.
 
-    Not on a disk that is full, which others may need, and not where something is wrong that nobody thought of.
+    Whatever has failed, no engine was started on it, and the next attempt compares all of it, as after a death. Only a
+    disk that is full is given back, for others may need it.
     """
-    if not isinstance(failure, MoveError) or isinstance(failure, FullError):
+    if isinstance(failure, FullError) or (isinstance(failure, OSError) and failure.errno in NO_ROOM):
         return False
-    records = [Unfinished.read(host.path(one.target)) for one in plan.each()]
-    return any(record and (record.layers or record.shards) for record in records)
+    targets = [host.path(one.target) for one in plan.each()]
+    records = [Unfinished.read(target) for target in targets]
+    return any(one and (one.layers or one.shards) for one in records) and not any(map(is_full, targets))
+
+
+def is_full(place: Path) -> bool:
+    """Whether a file system has no room left, whoever was told so: what has failed may be a record beside the copy."""
+    with suppress(OSError):
+        found = os.statvfs(place)
+        return found.f_bavail * found.f_frsize < LEAST
+    return False
 
 
 def distrust(target: Path, record: Unfinished) -> None:

@@ -20,7 +20,7 @@ import structlog
 
 from entrypoint import departure, pair, renewal
 from entrypoint.arrival import STARTED_ON, arrive, conclude, finish, stays, told, was_started
-from entrypoint.discard import discard
+from entrypoint.discard import discard, may_go_on
 from entrypoint.engine import Engine, socket_of, until
 from entrypoint.errors import ExitCode, NeedsStop, RelocatorError, SystemdError
 from entrypoint.inventory import ALIVE
@@ -38,6 +38,7 @@ from entrypoint.unfinished import KEPT
 
 # The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
 DEPARTURE = 120.0
+KEEPS = "keeps_copy"  # in the record of a way back
 
 
 def work(move: Move, journal: Journal, front: Process, steps: Sequence[Step]) -> ExitCode:
@@ -90,10 +91,10 @@ def is_going_back(records: Sequence[Record]) -> bool:
 
 
 def turn_back(move: Move, records: Sequence[Record], begun: Sequence[Step]) -> ExitCode:
-    """Undo what a dead worker had begun; its copy is kept, if it had not begun to go back itself."""
+    """Undo what a dead worker had begun; its copy is kept, if it had not decided otherwise when it began to go back."""
     going_back = is_going_back(records)
     log.warning("recovering", begun=[step.name for step in begun], going_back=going_back)
-    return roll_back(move, begun, None, keep_copy=not going_back)
+    return roll_back(move, begun, None)
 
 
 def unfinished(records: Sequence[Record], steps: Sequence[Step]) -> list[Step]:
@@ -141,33 +142,43 @@ def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
         return arrive(move, {})
 
 
-def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None, *, keep_copy: bool = False) -> ExitCode:
+def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None) -> ExitCode:
     """Undo every step that was begun; one failed undo never stops the others, and no signal stops any.
 
-    Without a `failure` it was a dead worker; `keep_copy` if no engine was started on its copy.
+    Without a `failure` it was a dead worker.
     """
     if is_host_stopping(move):
         return ExitCode.INTERRUPTED
     with ignored_signals():
-        why = cause(move, begun, failure)
+        why, keeps = cause(move, begun, failure), keeps_copy(move, failure)
         if stays(move, begun):
             return finish(move, why)
-        return _roll_back(move, begun, why, keep_copy)
+        return _roll_back(move, begun, why, keeps)
 
 
 def cause(move: Move, begun: Sequence[Step], failure: BaseException | None) -> dict[str, str]:
     """Where and why the move failed; one that takes over on the way back keeps what the dead one went back for."""
-    if failure is None:
-        for record in move.run.records():
-            if record["event"] == Event.ROLLBACK:
-                return {name: record[name] for name in ("failed_in", "reason")}
+    if failure is None and (turned := turn(move)):
+        return {name: turned[name] for name in ("failed_in", "reason")}
     return {"failed_in": begun[-1].name if begun else Phase.HAND_OVER, "reason": told(failure)}
 
 
-def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keep_copy: bool) -> ExitCode:
+def keeps_copy(move: Move, failure: BaseException | None) -> bool:
+    """Whether the same command can go on with the copy, if no engine was started on it; the same for who takes over."""
+    if failure is None:
+        return bool(turn(move).get(KEEPS, True))
+    return may_go_on(move.host, move.plan, failure)
+
+
+def turn(move: Move) -> Record:
+    """The record of where an earlier worker began to go back, if one did."""
+    return next((record for record in move.run.records() if record["event"] == Event.ROLLBACK), {})
+
+
+def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bool) -> ExitCode:
     log.error("failed", **why)
     with suppress(RelocatorError):
-        move.run.append(Event.ROLLBACK, **why)
+        move.run.append(Event.ROLLBACK, **why, **{KEEPS: keeps})
     trace("rollback.recorded")
     problems: list[str] = []
     with phase(Phase.ROLLBACK):
@@ -180,7 +191,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keep_copy
         left = ""  # it is a root that was whole before, and stays
     elif was_started(move, begun):
         left = STARTED_ON
-    elif keep_copy:
+    elif keeps:
         left = KEPT
     else:
         left = "" if problems else discard_copy(move)

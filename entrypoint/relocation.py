@@ -293,7 +293,7 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
     """
     is_interrupt = isinstance(failure, KeyboardInterrupt)
     reason = "interrupted" if is_interrupt else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
-    left = KEPT if may_go_on(host, plan, failure) else ""
+    left = KEPT if not is_interrupt and may_go_on(host, plan, failure) else ""
     log.warning("giving_up", reason=reason, why="Interrupted" if is_interrupt else "Failed",
                 copy="is kept" if left else "is removed again")  # fmt: skip
     try:

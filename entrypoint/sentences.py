@@ -6,7 +6,7 @@ from entrypoint.plan import Direction
 from entrypoint.state import State
 from entrypoint.status import Status
 from entrypoint.timeline import picture
-from entrypoint.unfinished import KEPT
+from entrypoint.unfinished import KEPT, LOST
 
 
 def text(status: Status) -> str:
@@ -134,14 +134,20 @@ def _rolled_back(status: Status) -> tuple[str, ...]:
         f"{_who(status)} on {_old(status)}, as before.",
         *_amiss(status),
         _took(status),
-        f"The copy in {_new(status)} is still there: {status.left}" if status.left else "",
+        _copy(status),
         again(status),
     )
 
 
+def _copy(status: Status) -> str:
+    if status.left:
+        return f"The copy in {_new(status)}{' is still there' if status.left != LOST else ''}: {status.left}"
+    return f"The copy in {_new(status)} was removed." if status.direction is Direction.FORTH else ""
+
+
 def again(status: Status) -> str:
     """What to do next; a copy that an engine was started on is nobody's to remove but the operator's."""
-    if status.left and status.left != KEPT:
+    if status.left not in ("", KEPT, LOST):
         return f"Mend the cause, look at {_new(status)} and empty it, then run the same command again."
     return "Mend the cause and run the same command again."
 

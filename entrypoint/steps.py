@@ -88,7 +88,7 @@ class FinalSync:
             copier.final_sync(copied)
 
     def undo(self, move: Move) -> None:
-        pass  # the source was only read; the copy is removed when everything else is undone
+        pass  # the source was only read; what becomes of the copy is decided when everything else is undone
 
 
 class CheckCopy:

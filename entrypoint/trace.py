@@ -1,8 +1,9 @@
 """Named instants at which a test may stop the program, to show that it can be stopped at any of them.
 
 In use every point is a no-op. The host's root arms points by lines `POINT ACTION` in `/run/relocator-trace`, and the
-log says so at once. `kill` ends the process as `kill -9` would; `fail` raises, as any step may; `pause` waits until a
-file `POINT.go` appears beside the mark, so that something can be done from outside meanwhile.
+log says so at once. `kill` ends the process as `kill -9` would; `fail` raises, as any step may, and `full` as a copy
+does for which there is no room; `pause` waits until a file `POINT.go` appears beside the mark, so that something can be
+done from outside meanwhile.
 
 Points are named `step.instant`: around each record of the journal (`intent`, `intended`, `done`, `recorded`) and each
 act on the host that can be told apart from outside. A point acts once: whoever recovers must get past it. The mark
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from entrypoint.errors import MoveError
+from entrypoint.errors import FullError, MoveError
 from entrypoint.filesystem import make_directories
 from entrypoint.host import Host
 from entrypoint.log import log
@@ -30,6 +31,7 @@ PAUSED = 0.05
 class Action(StrEnum):
     KILL = "kill"
     FAIL = "fail"
+    FULL = "full"
     PAUSE = "pause"
 
 
@@ -75,6 +77,8 @@ def trace(point: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case Action.FAIL:
             raise MoveError(f"Stopped at the trace point {point}.")
+        case Action.FULL:
+            raise FullError(f"Told at the trace point {point} that the disk is full.")
         case Action.PAUSE:
             _wait(reached.with_name(f"{point}.go"))
 

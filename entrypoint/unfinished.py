@@ -20,6 +20,7 @@ PLACES = ".relocator-places"  # which directory of the source was at which place
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 VERSION = 2
 KEPT = "the same command goes on with it"
+LOST = "it was not found; once its disk is mounted again, the same command goes on with it"
 NOTE = "An unfinished copy made by relocator. Whatever else is put here will be removed."
 
 

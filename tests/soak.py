@@ -30,7 +30,7 @@ from tests.system.moving import (
     before,
     resume,
 )
-from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN
+from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, failure
 from tests.system.surviving import (
     ALWAYS,
     Plant,
@@ -131,7 +131,7 @@ def choose(dice: random.Random) -> Death:
 
 def die(host: Host, death: Death, target: str) -> None:
     """A move that meets its death; the engine is up again, or a worker works on it, when this returns."""
-    armed = [f"{death.failing} fail"] if death.failing else []
+    armed = [failure(death.failing, death.point)] if death.failing else []
     arm(host, *armed, *([f"{death.point} pause"] if death.point else []))
     command = ["docker", "run", "--name", MOVER, *ATTACHED, IMAGE, target]
     front = host.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

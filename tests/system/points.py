@@ -34,7 +34,7 @@ BACK = (
     "freeze.started again",
     "rollback.outcome",
 )
-# Passed where a copy is removed because it is not needed.
+# Passed where a copy is removed because its disk is full.
 DISCARD = ("discard.distrusted", "discard.emptied")
 # Passed by `cleanup`, with the engine running throughout: tests/system/test_going_back.py
 CLEANUP = ("cleanup.begun", "cleanup.emptied")
@@ -54,10 +54,15 @@ class Back:
         return f"{self.point} after {self.failing}"
 
 
+def failure(failing: str, point: str) -> str:
+    """How the move is made to fail so that the point is passed: only a copy on a full disk is removed."""
+    return f"{failing} {'full' if point in DISCARD else 'fail'}"
+
+
 # Late enough that every step but the last is undone, and early enough that no container has run on the copy: from then
 # on nothing goes back.
 STARTED = "start.lifted"
-# Late enough that the configuration is undone, and early enough that the copy is removed.
+# Late enough that the configuration is undone, and early enough that no engine was started on the copy.
 SWITCHED = "switch.written"
 WAYS_BACK = (
     *(Back(STARTED, point) for point in BACK),

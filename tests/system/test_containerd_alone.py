@@ -33,7 +33,7 @@ from tests.system.moving import (
     read,
     relocator,
 )
-from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, Back, ends_new
+from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, Back, ends_new, failure
 from tests.system.surviving import STARTED_ON, assert_up_by_itself, await_engine, settled, stand_again
 from tests.system.two_roots import (
     CONFIG,
@@ -250,7 +250,7 @@ def test_a_killed_process_leaves_one_complete_root(victim: Victim, point: str) -
 @pytest.mark.parametrize("back", WAYS_BACK, ids=str)
 def test_a_worker_killed_on_the_way_back_leaves_the_old_root(victim: Victim, back: Back) -> None:
     host, target, was, at = victim.host, victim.next_target(), before(victim.host), roots(victim.host)
-    arm(host, f"{back.failing} fail", f"{back.point} kill")
+    arm(host, failure(back.failing, back.point), f"{back.point} kill")
     ran = relocator(host, ONLY, target)
     assert ran.returncode == 10, ran.stdout + ran.stderr
     assert_back(host, was, (target if ends_new(back) else at[1],))

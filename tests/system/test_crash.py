@@ -26,7 +26,7 @@ from tests.system.moving import (
     outcome,
     relocator,
 )
-from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, Back, ends_new
+from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, Back, ends_new, failure
 from tests.system.surviving import assert_the_same_command_completes, await_engine, settled
 
 pytestmark = pytest.mark.system
@@ -116,7 +116,7 @@ def test_a_killed_process_leaves_an_engine_on_one_complete_root(victim: Victim, 
 def test_a_worker_killed_on_the_way_back_leaves_an_engine_on_one_root(victim: Victim, back: Back) -> None:
     host, target = victim.host, victim.next_target()
     was = before(host)
-    arm(host, f"{back.failing} fail", f"{back.point} kill")
+    arm(host, failure(back.failing, back.point), f"{back.point} kill")
     ran = relocator(host, target)
     assert ran.returncode == 10, ran.stdout + ran.stderr
     root = assert_engine_is_back(host, was, target)

@@ -1,5 +1,6 @@
 """Broken on purpose in each step from freeze to verify: the engine is back on the old root, and nothing has changed."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from entrypoint.unfinished import KEPT, LOST
 from tests.hosts import Disk, Host, boot
 from tests.hosts.content import FEWER, differences, inventory, populate
 from tests.hosts.inside import end
@@ -29,6 +31,7 @@ from tests.system.moving import (
     relocator,
     resume,
 )
+from tests.system.surviving import STARTED_ON
 
 pytestmark = pytest.mark.system
 
@@ -123,8 +126,9 @@ def test_a_failed_step_is_rolled_back(firm: Host, breakage: Breakage) -> None:
         assert_named_and_taken_back_by_hand(firm, told, was, breakage.reason)
         return
     assert_rolled_back(firm, told, was, breakage.reason)
-    # What an engine may have written to is not ours to remove: its containers may have promised it to somebody.
-    assert firm.path(TARGET).exists() is bool(told["left"]) is (breakage.phase in ("start", "verify"))
+    # What an engine may have written to is never gone on with: its containers may have promised it to somebody.
+    assert told["left"] == (STARTED_ON if breakage.phase in ("start", "verify") else KEPT)
+    assert firm.path(TARGET).exists()
     firm.run(["rm", "-rf", TARGET])
 
 
@@ -162,7 +166,7 @@ def test_a_target_that_turns_read_only_is_rolled_back_and_told(firm: Host) -> No
     with broken_unit(firm, f"[Service]\nExecStopPost=/bin/mount -o remount,ro {DISK}\n"):
         told = move(firm)
     assert told["phase"] == "final sync", f"{told}\n{firm.journal(UNIT)}"
-    assert "Read-only file system" in told["left"]
+    assert told["left"] == KEPT
     firm.run(["mount", "-o", "remount,rw", DISK])
     assert_rolled_back(firm, told, was, "Read-only file system")
     firm.run(["rm", "-rf", TARGET])
@@ -178,6 +182,30 @@ def test_a_full_target_is_rolled_back(firm: Host) -> None:
     firm.run(f"rm {DISK}/filler /var/lib/docker/volumes/unused/_data/grown")
     assert told["phase"] == "final sync", f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, was, "full")
+    assert (told["left"], firm.path(TARGET).exists()) == ("", False)
+
+
+@pytest.mark.parametrize("point", ["final sync.copied", pytest.param("switch.written", marks=pytest.mark.matrix)])
+def test_the_same_command_goes_on_with_what_a_failed_step_has_left(firm: Host, point: str) -> None:
+    """No layer and no volume is copied again, and what was written meanwhile is there."""
+    was = before(firm)
+    arm(firm, f"{point} fail")
+    told = move(firm)
+    disarm(firm, point)
+    assert_rolled_back(firm, told, was, point)
+    assert told["left"] == KEPT
+    firm.path("/var/lib/docker/volumes/unused/_data/since").write_text("since")
+    again = relocator(firm, TARGET)
+    assert again.returncode == 10, again.stdout + again.stderr
+    assert_committed(firm, outcome(firm), was)
+    copied = [json.loads(line) for line in (again.stdout + again.stderr).splitlines() if "copied" in line]
+    assert {one["event"]: one[one["event"].partition(".")[0]] for one in copied} == {
+        "layers.copied": 0, "shards.copied": 0,
+    }, again.stdout + again.stderr  # fmt: skip
+    assert firm.path(f"{TARGET}/volumes/unused/_data/since").read_text() == "since"
+    assert relocator(firm, "rollback", "--yes").returncode == 10
+    assert outcome(firm)["state"] == "committed"
+    firm.run(["rm", "-rf", TARGET, "/var/lib/docker/volumes/unused/_data/since"])
 
 
 def test_somebody_who_writes_to_a_volume_behind_the_engine_is_noticed(firm: Host) -> None:
@@ -234,6 +262,7 @@ def test_a_disk_that_is_unmounted_during_the_freeze_is_noticed(firm: Host) -> No
         told = move(firm)
     assert told["phase"] == "final sync", f"{told}\n{firm.journal(UNIT)}"
     assert_rolled_back(firm, told, was, "The target is not the directory that was copied to")
+    assert told["left"] == LOST
     assert list(firm.path(DISK).iterdir()) == []
     firm.attach(attachment.disk, DISK)
     firm.run(["rm", "-rf", TARGET])

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from entrypoint import arrival, limits, migration
-from entrypoint.errors import CopyError, ExitCode, JournalError
+from entrypoint import arrival, discard, limits, migration
+from entrypoint.errors import CopyError, ExitCode, FullError, JournalError, SystemdError
 from entrypoint.log import Phase
 from entrypoint.move import Move
 from entrypoint.processes import Process
 from entrypoint.record import Event, Run
 from entrypoint.steps import STEPS, Step
-from entrypoint.unfinished import Unfinished
-from tests.unit.fakes import CONFIG
+from entrypoint.unfinished import KEPT, LOST, Unfinished
+from tests.unit.fakes import CONFIG, DEFAULT_ROOT
+from tests.unit.test_crash_points import Deadly, Killed, safety_net
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
 NAMES = [step.name for step in STEPS]
@@ -171,12 +172,24 @@ def test_a_configuration_keeps_its_mode_through_a_rollback(world: World) -> None
     assert oct(world.path(CONFIG).stat().st_mode) == "0o100640"
 
 
-def test_a_copy_that_cannot_be_removed_does_not_hide_the_rollback(world: World) -> None:
-    world.calls.moments["final_sync"] = lambda: shutil.rmtree(world.path(TARGET))
+def test_a_copy_that_cannot_be_removed_does_not_hide_the_rollback(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_target: Path) -> None:
+        raise OSError(16, "It is busy.")
+
+    monkeypatch.setattr(discard, "remove_copy", refuse)
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.outcome["outcome"] == "rolled-back"
-    assert world.outcome["left"]
+    assert "It is busy." in world.outcome["left"]
+
+
+def test_a_copy_that_is_gone_is_told(world: World) -> None:
+    world.calls.moments["final_sync"] = lambda: shutil.rmtree(world.path(TARGET))
+    world.calls.failures.add(3)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert (world.outcome["outcome"], world.outcome["left"]) == ("rolled-back", LOST)
 
 
 def test_what_does_not_call_itself_an_unfinished_copy_is_not_removed(world: World) -> None:
@@ -191,6 +204,61 @@ def test_a_copy_that_was_removed_is_not_called_left(world: World) -> None:
     world.calls.failures.add(3)
     world.work()
     assert world.outcome["left"] == ""
+
+
+def come_some_way(world: World) -> None:
+    """The pre-copy has written down what is on the disk."""
+    target = world.path(TARGET)
+    replace(Unfinished.begun(DEFAULT_ROOT, "ID"), shards=("volumes/v",)).write(target)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "error", [CopyError("injected"), SystemdError("injected"), ValueError("a bug"), KeyboardInterrupt()], ids=repr
+)
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_a_copy_that_no_engine_was_started_on_is_kept(
+    world: World, name: str, error: BaseException, after: bool
+) -> None:
+    come_some_way(world)
+    assert world.work(failing_in(name, error, after=after)) is ExitCode.ROLLED_BACK
+    assert world.outcome["left"] == KEPT
+    assert Unfinished.marks(world.path(TARGET), DEFAULT_ROOT, "ID")
+    assert world.path(f"{TARGET}/early").exists()
+
+
+@pytest.mark.parametrize("error", [FullError("injected"), OSError(28, "No space"), OSError(122, "Quota")], ids=repr)
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_a_copy_on_a_full_disk_is_removed(world: World, name: str, error: Exception) -> None:
+    come_some_way(world)
+    assert world.work(failing_in(name, error)) is ExitCode.ROLLED_BACK
+    assert world.outcome["left"] == ""
+    world.require_untouched()
+
+
+def test_a_copy_is_removed_from_a_disk_that_is_full_whatever_has_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come_some_way(world)
+    monkeypatch.setattr(discard, "LEAST", 1 << 62)
+    assert world.work(failing_in("check the copy", JournalError("It cannot be written."))) is ExitCode.ROLLED_BACK
+    world.require_untouched()
+
+
+@pytest.mark.parametrize(("error", "kept"), [(CopyError("injected"), True), (FullError("injected"), False)])
+@pytest.mark.parametrize("point", ["switch.undone", "freeze.undo"])
+def test_who_takes_over_on_the_way_back_does_with_the_copy_what_was_decided(
+    world: World, point: str, error: Exception, kept: bool
+) -> None:
+    come_some_way(world)
+    with pytest.MonkeyPatch.context() as patch:
+        Deadly(point=point).install(patch, world)
+        with pytest.raises(Killed):
+            world.work(failing_in("switch", error, after=True))
+    safety_net(world)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert (world.outcome["reason"], world.outcome["left"]) == ("injected", KEPT if kept else "")
+    assert world.path(f"{TARGET}/early").exists() is kept
 
 
 def test_a_copy_that_the_engine_is_on_is_not_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

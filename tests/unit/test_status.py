@@ -19,7 +19,7 @@ from entrypoint.record import Event, Outcome, Run
 from entrypoint.state import State
 from entrypoint.status import Status
 from entrypoint.systemd import UnitState
-from entrypoint.unfinished import KEPT
+from entrypoint.unfinished import KEPT, LOST
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 
@@ -100,6 +100,10 @@ def kept(run: Run) -> None:
     ended(run, Outcome.ROLLED_BACK, failed_in=Phase.FREEZE, reason="It was cut off.", left=KEPT)
 
 
+def lost(run: Run) -> None:
+    ended(run, Outcome.ROLLED_BACK, failed_in=Phase.FINAL_SYNC, reason="It is another directory.", left=LOST)
+
+
 def cut_off(run: Run) -> None:
     run.append(Event.TOOK_OVER, pid=1)
     step(run, Event.INTENT, Phase.FREEZE, Phase.FINAL_SYNC)
@@ -114,7 +118,8 @@ CASES: tuple[Case, ...] = (
     (proven, UnitState.INACTIVE, State.COMMITTED, 0, ("from /old to /new", "The old root is still in /old")),
     (proven, UnitState.ACTIVE, State.WORKING, 10, ("is at work",)),
     (rolled_back, UnitState.FAILED, State.ROLLED_BACK, 4,
-     ("failed in the phase `switch`", "Why: The disk is full.", "runs on /old, as before", "run the same command")),
+     ("failed in the phase `switch`", "Why: The disk is full.", "runs on /old, as before",
+      "The copy in /new was removed.", "run the same command")),
     (broken, UnitState.FAILED, State.BROKEN, 5,
      ("failed in the phase `start`", "Why: It did not start.", "  freeze: no\n  start: no",
       "/old (complete, as it was)", "sh /var/lib/relocator/runs/000001/back/back.sh now")),
@@ -123,6 +128,8 @@ CASES: tuple[Case, ...] = (
       "Mend the cause, look at /new and empty it, then run the same command again.")),
     (kept, UnitState.FAILED, State.ROLLED_BACK, 4,
      (f"The copy in /new is still there: {KEPT}", "Mend the cause and run the same command again.")),
+    (lost, UnitState.FAILED, State.ROLLED_BACK, 4,
+     (f"The copy in /new: {LOST}", "Mend the cause and run the same command again.")),
     (interrupted, UnitState.INACTIVE, State.INTERRUPTED, 130, ("interrupted", "Nothing was changed.")),
     (cut_off, UnitState.FAILED, State.CUT_OFF, 5,
      ("cut off in the phase `final sync`", "started again by the host", "docker info", "the same command again")),

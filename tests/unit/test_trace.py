@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint import trace as tracing
-from entrypoint.errors import MoveError
+from entrypoint.errors import FullError, MoveError
 from entrypoint.host import Host
 from entrypoint.trace import PLACE, REACHED, Armed, arm, trace
 from tests.unit.fakes import make_host
@@ -37,6 +37,14 @@ def test_an_armed_point_acts_and_no_other(host: Host) -> None:
     with pytest.raises(MoveError, match=r"Stopped at the trace point final sync\.copied"):
         trace("final sync.copied")
     assert [place.name for place in host.path(REACHED).iterdir()] == ["final sync.copied"]
+
+
+@as_root
+def test_a_point_tells_of_a_full_disk(host: Host) -> None:
+    host.path(PLACE).write_text("final sync.copied full\n")
+    arm(host)
+    with pytest.raises(FullError, match=r"final sync\.copied"):
+        trace("final sync.copied")
 
 
 @as_root
