@@ -1,7 +1,6 @@
 """Taking the target: it is still what was looked at, it is empty, and from then on nobody else writes into it."""
 
 import os
-import stat
 from pathlib import PurePosixPath
 
 from entrypoint.copying import identity
@@ -62,13 +61,13 @@ def take(host: Host, plan: Plan) -> Found:
         raise changed(plan) from None
     try:
         _require_itself(host, plan)
-        was = os.fstat(handle)
+        was = Found.at(handle)
         os.fchown(handle, os.geteuid(), os.getegid())  # first: its owner could give the mode back
         os.fchmod(handle, COPY_MODE)
     finally:
         os.close(handle)
     _require_itself(host, plan)
-    return Found(was.st_uid, was.st_gid, stat.S_IMODE(was.st_mode))
+    return was
 
 
 def _require_itself(host: Host, plan: Plan) -> None:

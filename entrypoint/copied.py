@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from entrypoint import timer
+from entrypoint.unfinished import STEP, Clock
 
 # A write(2) gives a file its time when it begins, and goes on: a large one, or one that waits for the disk, for many
 # seconds, and a pass may read the file meanwhile. Less would do for the clock: file systems take times from the
 # kernel's coarse one (a tick is at most 10 ms), ext3 whole seconds.
 RACY = 30.0
-STEP = 1.0  # seconds by which the clock is off when somebody has set it
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Copied:
         layers = frozenset(stored["layers"])
         covered, doubtful, linked = (tuple(stored.get(key, ())) for key in ("covered", "doubtful", "linked"))
         return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered, doubtful, linked)
+
+    @property
+    def clock(self) -> Clock:
+        """How the clock stood at that instant."""
+        return Clock.of(self.since, self.monotonic)
 
     def back_to(self, since: float) -> "Copied":
         """The same, from an earlier instant on."""

@@ -78,12 +78,15 @@ class Copier:
         layers = immutable_layers(self.source)
         excludes = left_out((layer.place for layer in layers), began.covered)
         found = cut(self.source, excludes, (*began.covered, *(layer.place for layer in layers)))
+        if record.shards and record.clock_was_set:
+            log.warning("clock.set")
+            record = replace(record, shards=())
         if record.shards:  # then what has changed since is looked for from where that attempt began
             began, places = began.back_to(record.since), Places.read(self.target / PLACES)
         else:
             places = found.places
             places.write(self.target / PLACES)
-        record = replace(record, boot=this_boot(), since=began.since)
+            record = replace(record, since=began.since, clock=began.clock)
         record.write(self.target)
         with limits(self.source, self.target, began.covered) as kept:
             kept.begin()
@@ -94,7 +97,7 @@ class Copier:
         doing("flushing what was copied")
         flush(self.target)
         warm(self.target)
-        replace(record, since=copied.since).write(self.target)
+        replace(record, boot=this_boot(), since=copied.since, clock=copied.clock).write(self.target)
         trace("pre-copy.passed")
         return replace(copied, target=identity(self.target))
 

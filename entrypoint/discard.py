@@ -89,9 +89,10 @@ def remove_copy(target: Path) -> None:
 
 
 def give_back(target: Path, record: Unfinished) -> None:
-    """A directory that was there before belongs to whom it belonged, with the mode that it had."""
+    """A directory that was there before is as it was, but for its times."""
     if record.found:
         folder = os.open(target, FOLDER)
-        os.fchown(folder, record.found.owner, record.found.group)
-        os.fchmod(folder, record.found.mode)
-        os.close(folder)
+        try:
+            record.found.give_back(folder)
+        finally:
+            os.close(folder)

@@ -5,11 +5,13 @@ what the root in use has not is removed, as all of it is if the move fails. So i
 only where the target is known for an engine's root: by its directories, or by the journal.
 """
 
+import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from entrypoint.adoption import Adoptable
+from entrypoint.beneath import FOLDER
 from entrypoint.containerd import DATABASE
 from entrypoint.facts import HostFacts
 from entrypoint.host import Host, run
@@ -54,6 +56,9 @@ def take_over(host: Host, plan: Plan, accepted: Collection[str]) -> None:
     for one in plan.each() if FINISH in accepted else ():
         target = host.path(one.target)
         if target.is_dir() and any(target.iterdir()) and not Unfinished.marks(target, one.source, one.engine_id):
-            info = target.stat()
-            found = Found(info.st_uid, info.st_gid, info.st_mode & 0o7777)
+            folder = os.open(target, FOLDER)
+            try:
+                found = Found.at(folder)
+            finally:
+                os.close(folder)
             Unfinished.begun(one.source, one.engine_id, found).write(target)

@@ -4,13 +4,14 @@ the file's times are, behind the kernel's back, to what they would be then."""
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from entrypoint import timer
 from entrypoint.copied import Copied
+from entrypoint.unfinished import Unfinished
 from tests.hosts import Disk
 from tests.unit.data_root import VOLUME, Roots, make_roots
 
@@ -78,3 +79,28 @@ def test_it_is_copied_by_the_final_sync_when_the_clock_was_set_as_the_engine_wen
     set_clock(monkeypatch)
     hidden.roots.copier.final_sync(hidden.copied.settle())
     assert hidden.is_copied
+
+
+@pytest.mark.parametrize(("step", "is_seen"), [(0.0, False), (2.0, True), (-2.0, True)])
+def test_it_is_copied_by_the_next_attempt_if_the_clock_was_set_between_the_two(step: float, is_seen: bool) -> None:
+    """Also if its size and its time are what they were, so that no comparison finds it; without the step nothing is."""
+    with Disk("256M", "ext4") as disk:
+        with disk.mounted() as point:
+            (point / "x").mkdir()
+            roots = make_roots(point / "x")
+            file = roots.source / FILE
+            file.write_bytes(CHANGED[::-1])
+            os.utime(file, (0, 0))
+            roots.pre_copy()
+            file.write_bytes(CHANGED)
+            os.utime(file, (0, 0))
+            inside = Path("/", file.relative_to(point))
+        subprocess.run(["debugfs", "-w", "-R", f'set_inode_field "{inside}" ctime {BEFORE}', disk.device],
+                       check=True, capture_output=True)  # fmt: skip
+        with disk.mounted():
+            record = Unfinished.read(roots.target)
+            assert record is not None
+            assert record.clock is not None
+            assert record.shards
+            roots.copier.pre_copy(replace(record, clock=record.clock._replace(ahead=record.clock.ahead + step)))
+            assert ((roots.target / FILE).read_bytes() == CHANGED) is is_seen

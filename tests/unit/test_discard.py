@@ -1,19 +1,26 @@
 """Removing a copy that is not needed: nothing of it is trusted meanwhile, and what was there before is as it was."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from entrypoint import claim, discard
+from entrypoint.beneath import FOLDER
+from entrypoint.chattr import set_flags
 from entrypoint.errors import CopyError
 from entrypoint.host import Host
 from entrypoint.plan import Plan
 from entrypoint.removal import remove_beneath
-from entrypoint.unfinished import NAME, Unfinished
+from entrypoint.unfinished import NAME, Found, Unfinished
+from tests.unit.data_root import acl
 from tests.unit.fakes import make_host
 from tests.unit.world import TARGET, make_plan
+
+NO_DUMP = 0x40  # d of chattr(1)
 
 
 @pytest.fixture
@@ -47,6 +54,44 @@ def test_a_directory_that_was_there_is_as_it_was(host: Host, plan: Plan) -> None
     assert (os.listdir(target), info.st_uid, info.st_gid, oct(info.st_mode)) == ([], 1000, 1001, "0o42775")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="sets what only root may")
+def test_its_attributes_and_flags_are_as_they_were(host: Host, plan: Plan) -> None:
+    target = host.path(TARGET)
+    target.mkdir(parents=True)
+    os.setxattr(target, "trusted.theirs", b"\0theirs")
+    os.setxattr(target, "system.posix_acl_default", acl(1000))
+    with opened(target) as folder:
+        set_flags(folder, NO_DUMP)
+        was = Found.at(folder)
+    Unfinished.begun(plan.source, plan.engine_id, claim.take(host, plan)).write(target)
+    with opened(target) as folder:
+        dress_folder_as_another(folder)
+        assert Found.at(folder) != was
+    assert discard.discard(host, plan) == ""
+    with opened(target) as folder:
+        assert Found.at(folder) == was
+        assert was.flags == NO_DUMP
+        assert set(was.attributes) >= {"trusted.theirs", "system.posix_acl_default"}
+        set_flags(folder, 0)
+
+
+def dress_folder_as_another(folder: int) -> None:
+    """As the copy does with a data root that has none of these."""
+    os.setxattr(folder, "trusted.ours", b"ours")
+    os.removexattr(folder, "trusted.theirs")
+    os.removexattr(folder, "system.posix_acl_default")
+    set_flags(folder, 0)
+
+
+@contextmanager
+def opened(place: Path) -> Iterator[int]:
+    folder = os.open(place, FOLDER)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to somebody else")
 def test_a_removal_that_is_cut_off_leaves_a_copy_that_is_ours_and_not_relied_on(
     host: Host, plan: Plan, monkeypatch: pytest.MonkeyPatch
@@ -58,7 +103,8 @@ def test_a_removal_that_is_cut_off_leaves_a_copy_that_is_ours_and_not_relied_on(
             discard.discard(host, plan)
     left = Unfinished.read(target)
     assert left is not None
-    assert (left.layers, left.shards, left.found) == ((), (), (1000, 1001, 0o2775))
+    assert left.found is not None
+    assert (left.layers, left.shards, left.found[:3]) == ((), (), (1000, 1001, 0o2775))
     assert discard.discard(host, plan) == ""
     assert target.stat().st_uid == 1000
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from entrypoint import unfinished
-from entrypoint.unfinished import NAME, PLACES, Unfinished
+from entrypoint.unfinished import NAME, PLACES, Clock, Found, Unfinished
 
 RECORD = Unfinished("/old", "ID", "this boot", 12.5, ("a", "b"), ("c",))
 
@@ -21,7 +22,15 @@ def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-@pytest.mark.parametrize("record", [RECORD, replace(RECORD, layers=(), shards=()), Unfinished("/ä b", "", "", 0.0)])
+RECORDS = (
+    RECORD,
+    replace(RECORD, layers=(), shards=()),
+    replace(RECORD, found=Found(1, 2, 0o755, 16, {"user.a": "AA=="}), clock=Clock("this boot", 1.5)),
+    Unfinished("/ä b", "", "", 0.0),
+)
+
+
+@pytest.mark.parametrize("record", RECORDS)
 def test_a_record_is_read_as_it_was_written(tmp_path: Path, record: Unfinished) -> None:
     record.write(tmp_path)
     assert Unfinished.read(tmp_path) == record
@@ -83,6 +92,21 @@ def test_another_boot_is_told_from_this_one(boot: Path) -> None:
     assert (begun.boot, begun.is_of_this_boot, begun.layers, begun.shards) == ("this boot", True, (), ())
     boot.write_text("another boot\n")
     assert not begun.is_of_this_boot
+
+
+@pytest.mark.parametrize(
+    ("ahead", "since", "of_boot", "was_set"),
+    [(0, -9, "this boot", False), (0.5, -9, "this boot", False), (2, -9, "this boot", True),
+     (-2, -9, "this boot", True), (-2, -9, "another boot", False), (0, 9, "another boot", True)],
+)  # fmt: skip
+def test_a_clock_that_was_set_since_is_seen(ahead: float, since: float, of_boot: str, was_set: bool) -> None:
+    now = time.time()
+    record = replace(RECORD, since=now + since, clock=Clock(of_boot, now - time.monotonic() + ahead))
+    assert record.clock_was_set is was_set
+
+
+def test_a_record_without_a_clock_tells_nothing() -> None:
+    assert RECORD.clock_was_set
 
 
 @pytest.mark.parametrize(("source", "engine_id"), [("/other", "ID"), ("/old", "OTHER"), ("", "")])
