@@ -22,7 +22,7 @@ def test_what_is_excluded_is_asked_by_its_last_name_first() -> None:
         "-name", "diff", "-regex", "\\.(/overlay2/a/diff|/overlay2/b/diff)", "-prune", "-o",
         "-name", "tmp", "-regex", "\\.(/tmp)", "-prune", "-o",
         "-name", "merged", "-regex", "\\.(/overlay2/[^/]*/merged)", "-prune", "-o",
-        "-newerct", "@12.500000", "-printf", FORMAT,
+        "(", "-newerct", "@12.500000", "-o", "-type", "d", "-inum", "256", ")", "-printf", FORMAT,
     ]  # fmt: skip
 
 
