@@ -23,7 +23,7 @@ from entrypoint.inventory import Inventory
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction
-from entrypoint.record import Event
+from entrypoint.record import Event, Run
 from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.remains import Remains, is_in_use, moves, old_roots
 from entrypoint.removal import Removal
@@ -31,7 +31,7 @@ from entrypoint.roots import Size, measure
 from entrypoint.standing import our_containers
 from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
-from entrypoint.unfinished import KEPT, NAME
+from entrypoint.unfinished import KEPT, NAME, Unfinished
 from entrypoint.users import users
 
 # What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
@@ -65,6 +65,7 @@ def clean_up(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
 
 def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> None:
     say_kept(host, journal)
+    say_unfinished(host, journal)
     found = old_roots(host, journal)
     if not found:
         log.info("cleanup.nothing")
@@ -108,12 +109,23 @@ def say_kept(host: Host, journal: Journal) -> None:
     outcome = (last.outcome() or {}) if last else {}
     if last is None or outcome.get("left", "") in ("", KEPT):
         return
-    begun = last.records()[0]
-    for target in filter(None, (begun.get("target"), *(begun.get("containerd") or ())[1:])):
+    for target in targets(last):
         place = host.path(target)
         held = {one.name for one in place.iterdir()} if place.is_dir() else set()
         if held - {"lost+found"} and not is_in_use(place):
             log.warning("cleanup.copy", root=target, why=outcome["left"])
+
+
+def targets(run: Run) -> Iterator[str]:
+    begun = next(iter(run.records()), {})
+    yield from filter(None, (begun.get("target"), *(begun.get("containerd") or ())[1:]))
+
+
+def say_unfinished(host: Host, journal: Journal) -> None:
+    """Copies that failed attempts have left for the next: nobody may go on with them, if that went elsewhere."""
+    for target in dict.fromkeys(target for run in journal.runs() for target in targets(run)):
+        if Unfinished.read(host.path(target)):
+            log.warning("cleanup.unfinished", root=target)
 
 
 def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inventory) -> None:

@@ -54,6 +54,8 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.found": "The old root {root} takes {size} ({entries} files and directories).",
     "cleanup.copy": "{root} is the copy of a move that failed ({why}), and is not removed by this. If you need "
     "nothing of it, empty it yourself.",
+    "cleanup.unfinished": "{root} is an unfinished copy, which the next move there goes on with. If there is to be "
+    "none, empty it yourself.",
     "cleanup.only": "  only there: {what}",
     "cleanup.written": "  only there: what was written to {place} before the way back ({files} files, now {size})",
     "cleanup.progress": "  {root}: {removed} of {entries} removed",

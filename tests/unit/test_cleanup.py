@@ -21,7 +21,7 @@ from entrypoint.record import Event, Outcome, Run
 from entrypoint.remains import Remains, how_left, old_roots
 from entrypoint.removal import Removal
 from entrypoint.roots import Left, Size
-from entrypoint.unfinished import KEPT, this_boot
+from entrypoint.unfinished import KEPT, Unfinished, this_boot
 from entrypoint.whole import Lack
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import CONTAINERD, GOOD, mount, unit
@@ -322,6 +322,21 @@ def test_a_copy_that_an_engine_was_started_on_is_named_and_left(
     moved(journal, host, "/a", "/b").append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, left=left)
     cleanup.say_kept(host, journal)
     assert said == ([f"/b {left}"] if left not in ("", KEPT) else [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a record is root's")
+def test_a_copy_that_some_attempt_has_left_is_named(
+    host: Host, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda event, root: said.append(f"{event} {root}"))
+    moved(journal, host, "/a", "/b").append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, left=KEPT)
+    moved(journal, host, "/a", "/c")
+    cleanup.say_unfinished(host, journal)
+    assert said == []
+    Unfinished.begun("/a", "ID").write(host.path("/b"))
+    cleanup.say_unfinished(host, journal)
+    assert said == ["cleanup.unfinished /b"]
 
 
 def test_no_copy_is_spoken_of_where_an_engine_works_on_it_or_nothing_was_planned(
