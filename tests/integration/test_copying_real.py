@@ -88,6 +88,30 @@ def test_a_copy_that_is_gone_on_with_is_told_from_where_it_is_to_its_end(
     assert 100 not in told[:-1]
 
 
+@pytest.mark.parametrize(("boot", "is_whole"), [("another", True), ("", False)])
+def test_what_may_not_have_been_on_the_disk_is_copied_again_in_another_boot(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch, boot: str, is_whole: bool
+) -> None:
+    """By its size and times a layer is whole, though the power was cut before its content was written."""
+    roots.pre_copy()
+    unseen_write(roots.target / LAYER / "first")
+    record = unfinished.Unfinished.read(roots.target)
+    assert record is not None
+    record = replace(record, layers=(), boot=boot or record.boot)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(bulk.Bulk, "copy", interrupt)
+        roots.copier.pre_copy(record)
+    again = unfinished.Unfinished.read(roots.target)
+    assert again is not None
+    roots.copier.pre_copy(again)
+    one, other = (root / LAYER / "first" for root in (roots.source, roots.target))
+    assert (one.read_bytes() == other.read_bytes()) is is_whole
+
+
+def interrupt(_bulk: bulk.Bulk) -> unfinished.Unfinished:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_layers_are_copied_once_and_containers_to_the_end_whatever_the_driver(tmp_path: Path, driver: str) -> None:
     roots = make_roots(tmp_path, driver)
