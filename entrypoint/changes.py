@@ -176,22 +176,22 @@ class Look:
 
 
 @dataclass
-class Names:
-    """The names by which files of several names were found: a directory brings those it holds, and not the others."""
+class Found:
+    """By which names files of several names were found: a directory brings those it holds, and not the others."""
 
-    _found: dict[int, set[bytes]] = field(default_factory=dict)
+    _found: dict[int, set[int]] = field(default_factory=dict)
     _links: dict[int, int] = field(default_factory=dict)
 
     def note(self, change: Change) -> None:
         if change.links > 1 and change.kind != DIRECTORY:
-            self._found.setdefault(change.inode, set()).add(change.name)
+            self._found.setdefault(change.inode, set()).add(Places.mark(change.inode, change.name))
             self._links[change.inode] = change.links
 
     def others(self, look: Look) -> Iterator[Change]:
         """The names that were not found; nothing is looked for as long as all were."""
         if inodes := {inode for inode, names in self._found.items() if len(names) < self._links[inode]}:
             for change in look.names_of(inodes):
-                if change.name not in self._found[change.inode]:
+                if Places.mark(change.inode, change.name) not in self._found[change.inode]:
                     self.note(change)
                     yield change
 

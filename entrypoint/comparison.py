@@ -19,7 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from entrypoint.beneath import CHANGED, join, place
+from entrypoint.beneath import CHANGED, LONGEST, join, place
 from entrypoint.changes import Places
 from entrypoint.entries import LABEL, attributes, open_file
 from entrypoint.errors import CopyError
@@ -49,6 +49,12 @@ class LeftOut:
         self._names = frozenset(pattern for pattern in named if b"*" not in pattern)
         stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in named if b"*" in pattern]
         self._stars = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
+        above = [re.escape(pattern.rpartition(b"/")[0]).replace(rb"\*", rb"[^/]*") for pattern in named]
+        self._above = re.compile(b"|".join(above) or rb"(?!)", re.DOTALL)
+
+    def is_in(self, where: bytes) -> bool:
+        """Whether anything directly in a directory can be left out."""
+        return self._above.fullmatch(where) is not None
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._names or self._stars.fullmatch(name) is not None
@@ -99,15 +105,23 @@ class Comparison:
         yield from self.below(where)
 
     def below(self, where: bytes) -> Iterator[Difference]:
-        """What is not equal inside one directory, however deep."""
-        todo = [where]
+        """What is not equal inside one directory, however deep.
+
+        What is next to be looked at is kept by its last name, for it is in what was looked at just before, or in
+        something above that.
+        """
+        todo, above = [(0, where)], list[bytes]()
         while todo:
-            yield from self.directory(todo.pop(), todo)
+            depth, last = todo.pop()
+            above[depth:] = [last]
+            inside: list[bytes] = []
+            yield from self.directory(b"/".join(above if where else above[1:]), inside)
+            todo += [(depth + 1, name) for name in inside]
 
-    def directory(self, where: bytes, todo: list[bytes] | None = None) -> Iterator[Difference]:
-        """What is not equal among the entries of one directory; those to go on with are added to `todo`.
+    def directory(self, where: bytes, inside: list[bytes] | None = None) -> Iterator[Difference]:
+        """What is not equal among the entries of one directory; the directories in it are added to `inside`.
 
-        Without `todo` only the names are compared, not what they stand for.
+        Without `inside` only the names are compared, not what they stand for.
         """
         with self._vanishing(where), ExitStack() as stack:
             ours = stack.enter_context(self._trees[0].folder(where))
@@ -116,7 +130,7 @@ class Comparison:
                 yield Difference(where, " is missing")
                 return
             theirs = stack.enter_context(self._trees[1].folder(where))
-            common = yield from self._common(where, ours, theirs, todo)
+            common = yield from self._common(where, ours, theirs, inside)
             yield from self._extra(where, ours, theirs, common)
             if os.fstat(ours).st_dev != self._device:
                 yield Difference(where, OWN_FILE_SYSTEM)
@@ -124,22 +138,23 @@ class Comparison:
                 self.seen.append(Places.mark(os.fstat(ours).st_ino, where))
 
     def _common(
-        self, where: bytes, ours: int, theirs: int, todo: list[bytes] | None
+        self, where: bytes, ours: int, theirs: int, inside: list[bytes] | None
     ) -> Generator[Difference, None, int]:
         """What is not equal among the entries that the source has; returns how many the target has of them."""
         common = 0
         files = _files(theirs) if self.linked else {}
+        leaves_out = self._left_out.is_in(where)
         with os.scandir(ours) as listing:
             for entry in listing:
-                last = os.fsencode(entry.name)
-                name = join(where, last)
-                if name in self._left_out:
-                    continue
-                if files.get(entry.name) == entry.inode():
+                if not leaves_out and files.get(entry.name) == entry.inode():
                     self.entries += 1
                     common += 1
                     continue
-                with self._vanishing():
+                last = os.fsencode(entry.name)
+                name = join(where, last)
+                if leaves_out and name in self._left_out:
+                    continue
+                try:
                     one = os.stat(last, dir_fd=ours, follow_symlinks=False)
                     other = _status(theirs, last)
                     if stat.S_ISDIR(one.st_mode) and (other is None or not stat.S_ISDIR(other.st_mode)):
@@ -148,7 +163,7 @@ class Comparison:
                         yield Difference(name, " is missing")
                         continue
                     common += 1
-                    if todo is None:
+                    if inside is None:
                         continue
                     yield from self._compare(name, (ours, theirs), one, other)
                     if stat.S_ISDIR(one.st_mode) and one.st_dev != self._device and self.live:
@@ -156,13 +171,17 @@ class Comparison:
                     elif stat.S_ISDIR(one.st_mode) and one.st_dev != self._device:
                         yield Difference(name, OWN_FILE_SYSTEM)
                     elif stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == self._device:
-                        todo.append(name)
+                        inside.append(last)
+                except OSError as error:  # of what goes, this directory tells by its own time
+                    self._require_vanishing(error)
         return common
 
     def _extra(self, where: bytes, ours: int, theirs: int, common: int) -> Iterator[Difference]:
         """What the target has besides; asked name by name only if it has more than it shares."""
+        leaves_out = self._left_out.is_in(where)
         with os.scandir(theirs) as listing:
-            count = sum(1 for entry in listing if join(where, os.fsencode(entry.name)) not in self._left_out)
+            counted = (one for one in listing if join(where, os.fsencode(one.name)) not in self._left_out)
+            count = sum(1 for _ in (counted if leaves_out else listing))
         if count == common:
             return
         with os.scandir(theirs) as listing:
@@ -218,20 +237,25 @@ class Comparison:
             yield Difference(name, ": is a hard link of what is another file in the source")
 
     def _pass_over(self, name: bytes) -> None:
+        """By what is above it, if it lies deeper than a path can tell: there may be thousands in one."""
         if self.live:
-            self.unseen.append(name)
+            short = name if len(name) <= LONGEST else name[: name.rindex(b"/", 0, LONGEST)]
+            if short not in self.unseen[-1:]:
+                self.unseen.append(short)
 
     @contextmanager
-    def _vanishing(self, name: bytes | None = None) -> Iterator[None]:
+    def _vanishing(self, name: bytes) -> Iterator[None]:
         """What is asked by its name in an open directory changes that directory when it goes; but the way to it, if it
         is asked by its `name` from the root, can be another one for a moment only, and nothing there has changed."""
         try:
             yield
         except OSError as error:
-            if not self.live or error.errno not in CHANGED:
-                raise
-            if name is not None:
-                self._pass_over(name)
+            self._require_vanishing(error)
+            self._pass_over(name)
+
+    def _require_vanishing(self, error: OSError) -> None:
+        if not self.live or error.errno not in CHANGED:
+            raise error
 
 
 def _status(folder: int, name: bytes) -> os.stat_result | None:

@@ -24,7 +24,7 @@ from entrypoint.confinement import space_of
 from entrypoint.entries import TO_LOOK, TO_READ
 from entrypoint.log import log
 from entrypoint.transfer import Transfer
-from entrypoint.tree import Tree
+from entrypoint.tree import Names, Tree
 
 DEEPEST = 6  # names; a doubt about what is deeper is one about what is above it, so that there are not too many
 MOST_LINKED = 100_000  # files; if there are more, all that have several names are looked at
@@ -53,15 +53,16 @@ class Confirmation:
     def confirm(self) -> Confirmed:
         """Compare, and copy once more what differs."""
         compared = self._comparison()
-        names = dict.fromkeys(difference.name for difference in compared.differences() if difference.name)
+        kept = Names()
+        numbers = dict.fromkeys(kept.put(difference.name) for difference in compared.differences() if difference.name)
         if space_of(self.source):  # then it is no mount, for none is seen, but a subvolume, made since the preflight
             require_none(Difference(name, OWN_FILE_SYSTEM) for name in compared.apart)
-        log.info("rest.compared", entries=compared.entries, again=len(names))
+        log.info("rest.compared", entries=compared.entries, again=len(numbers))
         transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True)
-        if names:
-            transfer.apply_names(names, self.look)
+        if numbers:
+            transfer.apply_names(map(kept.name, numbers), self.look)
         again = self._comparison()
-        require_none(self._lasting(_differences(again, [*names], compared.unseen)))
+        require_none(self._lasting(_differences(again, map(kept.name, numbers), compared.unseen)))
         for name in again.unseen:
             self._doubt(name)
         linked = transfer.linked | again.of_several_names

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from entrypoint import cp, wording
 from entrypoint.bulk import Bulk
-from entrypoint.changes import DIRECTORY, Look, Names, Places
+from entrypoint.changes import DIRECTORY, Found, Look, Places
 from entrypoint.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
 from entrypoint.confinement import Roots, confined
 from entrypoint.confirmation import Confirmation
@@ -67,7 +67,7 @@ class Copier:
     @contextmanager
     def confined(self) -> Iterator["Copier"]:
         """The same, with nothing in reach but source and target; as they are, they can be linked."""
-        with confined(self.source, self.target) as roots:
+        with confined(self.source, self.target) as roots, cp.copiers():
             one_mount = Roots(self.source, self.target) if self.same_file_system else None
             path = self.path or PurePosixPath(self.source)
             yield replace(self, source=roots.source, target=roots.target, path=path, one_mount=one_mount)
@@ -237,14 +237,14 @@ class Copier:
 def _looked_at(look: Look, comparison: Comparison, linked: Iterable[int]) -> Iterator[Difference]:
     """The differences where something can have changed: entries, the names in directories, and those of one file."""
     yield from comparison.entry(b"")
-    names = Names()
+    found = Found()
     for change in chain(look.changes(), look.uncovered()):
-        names.note(change)
+        found.note(change)
         if change.name:
             yield from comparison.entry(change.name)
         if change.kind == DIRECTORY:
             yield from comparison.directory(change.name)
-    for change in chain(names.others(look), look.names_of(set(linked))):
+    for change in chain(found.others(look), look.names_of(set(linked))):
         yield from comparison.entry(change.name)
 
 

@@ -11,12 +11,15 @@ nothing but success is good.
 import os
 import re
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrypoint.confinement import place, space_of
 from entrypoint.errors import CopyError, FullError
-from entrypoint.host import HOST_ROOT, Result, polite_command, run
+from entrypoint.host import HOST_ROOT, Result, Server, polite_command, run
 from entrypoint.throttle import COPIER, await_turn
 from entrypoint.tree import Tree
 
@@ -37,9 +40,9 @@ def layer_command(target: Path) -> list[str]:
     return ["cp", *fidelity, "-T", "--", ".", os.fspath(target)]
 
 
-def copier_command(what: str, *handles: int) -> list[str]:
+def copier_command(*handles: int) -> list[str]:
     """The argv that copies what it reads from its input: `trees`, `names` or, without content, `links`."""
-    return [*PYTHON, what, *map(str, handles)]
+    return [*PYTHON, *map(str, handles)]
 
 
 def copy_layer(source: Path, target: Path, layer: str) -> None:
@@ -53,17 +56,64 @@ def copy_layer(source: Path, target: Path, layer: str) -> None:
         raise failed(f"Layer {layer} cannot be copied.", result.stderr or f"cp ended with code {result.code}.")
 
 
+@dataclass
+class Copiers:
+    """The copiers of a block; one that has answered waits for the next names below the same roots."""
+
+    _idle: dict[tuple[Path, Path], list[Server]] = field(default_factory=dict)
+    _all: list[Server] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, source: Path, target: Path, request: bytes) -> Result:
+        with self._lock:
+            idle = self._idle.setdefault((source, target), [])
+            server = idle.pop() if idle else None
+        if server is None:
+            server = start(source, target)
+            with self._lock:
+                self._all.append(server)
+        result = server.ask(request)
+        if not result.code:
+            with self._lock:
+                idle.append(server)
+        return result
+
+    def end(self) -> None:
+        for server in self._all:
+            server.end()
+
+
+# Those of the block that is at work.
+_copiers: list[Copiers] = []
+
+
+@contextmanager
+def copiers() -> Iterator[None]:
+    """Copiers that are started in the block stay until its end."""
+    _copiers.append(Copiers())
+    try:
+        yield
+    finally:
+        _copiers.pop().end()
+
+
+def start(source: Path, target: Path) -> Server:
+    trees, space = (Tree(source), Tree(target)), space_of(target)
+    handles = (*(tree.root for tree in trees), *([space.namespace] if space else []))
+    return Server(polite_command(copier_command(*handles)), handles)
+
+
 def copy(what: str, source: Path, target: Path, names: Iterable[bytes]) -> str:
     """Copy with the engine up, behind everybody else's work; what could not be copied, a line each.
 
     Raises CopyError.
     """
     await_turn()
-    trees, space = (Tree(source), Tree(target)), space_of(target)
-    handles = (*(tree.root for tree in trees), *([space.namespace] if space else []))
-    command = polite_command(copier_command(what, *handles))
-    told = b"".join(name + b"\0" for name in names)
-    return outcome(run(command, timeout=None, check=False, stdin=told, handles=handles))
+    request = b"\0".join((what.encode(), *names, b"", b""))
+    if _copiers:
+        return outcome(_copiers[-1].ask(source, target, request))
+    with copiers():
+        return outcome(_copiers[-1].ask(source, target, request))
 
 
 def outcome(result: Result) -> str:

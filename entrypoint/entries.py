@@ -62,42 +62,56 @@ def copy_entry(source: int, target: int, name: bytes, status: os.stat_result) ->
 
 def copy_file(source: int, target: int, name: bytes) -> None:
     """A regular file, whatever its size."""
-    ours = open_file(source, name)
+    ours, status = open_known(source, name)
     try:
-        status = os.fstat(ours)
-        theirs = made(target, name, lambda: os.open(name, TO_MAKE, 0o600, dir_fd=target))
-        try:
-            flags = flags_of(ours)
-            if flags & NO_COPY_ON_WRITE:  # has no effect on a file that holds something
-                set_flags(theirs, NO_COPY_ON_WRITE)
-            copy_content(ours, theirs, status)
-            dress_handle(ours, theirs, status, flags)
-        finally:
-            os.close(theirs)
+        copy_opened(ours, status, target, name)
     finally:
         os.close(ours)
 
 
+def copy_opened(ours: int, status: os.stat_result, target: int, name: bytes, *, is_plain: bool = False) -> None:
+    """The same of a file that is open; `is_plain` if what is made in that directory is given nothing by it."""
+    theirs = made(target, name, lambda: os.open(name, TO_MAKE, 0o600, dir_fd=target))
+    try:
+        flags = flags_of(ours)
+        if flags & NO_COPY_ON_WRITE:  # has no effect on a file that holds something
+            set_flags(theirs, NO_COPY_ON_WRITE)
+        copy_content(ours, theirs, status)
+        dress_handle(ours, theirs, status, flags, is_plain=is_plain)
+    finally:
+        os.close(theirs)
+
+
+def gives_nothing(folder: int) -> bool:
+    """Whether a directory gives nothing to what is made in it: no default ACL, label or flag. It would have some."""
+    return not os.listxattr(folder) and not flags_of(folder)
+
+
 def open_file(folder: int, name: bytes) -> int:
-    """A regular file, to read. Raises Turned for anything else, and opens none: to open a device can be an act.
+    """A regular file, to read. Raises Turned for anything else, and opens none: to open a device can be an act."""
+    return open_known(folder, name)[0]
+
+
+def open_known(folder: int, name: bytes) -> tuple[int, os.stat_result]:
+    """The same, and what it is.
 
     In the confined program, which has no /proc, no device can be opened (confinement.py).
     """
     if not beneath.has_proc():
         handle = os.open(name, TO_READ, dir_fd=folder)
-        if stat.S_ISREG(os.fstat(handle).st_mode):
-            return handle
+        if stat.S_ISREG((status := os.fstat(handle)).st_mode):
+            return handle, status
         os.close(handle)
         raise Turned(name)
     looked = os.open(name, TO_LOOK, dir_fd=folder)
     try:
-        if not stat.S_ISREG(os.fstat(looked).st_mode):
+        if not stat.S_ISREG((status := os.fstat(looked)).st_mode):
             raise Turned(name)
         again = f"/proc/self/fd/{looked}"
         try:
-            return os.open(again, TO_READ & ~os.O_NOFOLLOW)
+            return os.open(again, TO_READ & ~os.O_NOFOLLOW), status
         except BlockingIOError:  # somebody holds a lease, which the kernel ends (fcntl(2), lease-break-time)
-            return os.open(again, TO_READ & ~(os.O_NOFOLLOW | os.O_NONBLOCK))
+            return os.open(again, TO_READ & ~(os.O_NOFOLLOW | os.O_NONBLOCK)), os.fstat(looked)
     finally:
         os.close(looked)
 
@@ -246,13 +260,18 @@ def dress_folder(ours: int, theirs: int) -> None:
     dress_handle(ours, theirs, os.fstat(ours), flags_of(ours))
 
 
-def dress_handle(ours: int, theirs: int, status: os.stat_result, flags: int) -> None:
-    """Owner, then mode and attributes, which a new owner would take away; times; and last what forbids changes."""
+def dress_handle(ours: int, theirs: int, status: os.stat_result, flags: int, *, is_plain: bool = False) -> None:
+    """Owner, then mode and attributes, which a new owner would take away; times; and last what forbids changes.
+
+    What is `is_plain` has no attributes and flags yet.
+    """
     os.fchown(theirs, status.st_uid, status.st_gid)
     os.fchmod(theirs, stat.S_IMODE(status.st_mode))
-    carry_attributes(attributes(ours), theirs)
+    if (wanted := attributes(ours)) or not is_plain:
+        carry_attributes(wanted, theirs)
     os.utime(theirs, ns=(status.st_atime_ns, status.st_mtime_ns))
-    set_flags(theirs, flags)
+    if flags or not is_plain:
+        set_flags(theirs, flags)
 
 
 def dress_name(source: int, target: int, name: bytes, status: os.stat_result) -> None:
@@ -278,8 +297,8 @@ def carry_attributes(wanted: dict[str, bytes], theirs: int | bytes) -> None:
 
 def attributes(where: int | bytes) -> dict[str, bytes]:
     """Every extended attribute, but for XFS's second name of each ACL."""
-    if isinstance(where, int):
-        return {name: os.getxattr(where, name) for name in os.listxattr(where) if not name.startswith(XFS_ACL)}
-    if not (names := os.listxattr(where, follow_symlinks=False)):
+    follows = isinstance(where, int)  # what is open is what it is
+    if not (names := os.listxattr(where) if follows else os.listxattr(where, follow_symlinks=False)):
         return {}  # as for most entries, and this is asked for all
-    return {name: os.getxattr(where, name, follow_symlinks=False) for name in names if not name.startswith(XFS_ACL)}
+    options: dict[str, bool] = {} if follows else {"follow_symlinks": False}
+    return {name: os.getxattr(where, name, **options) for name in names if not name.startswith(XFS_ACL)}

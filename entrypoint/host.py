@@ -12,7 +12,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -145,6 +145,38 @@ def stream(
         said.seek(0)
         if code < 0 or (check and code):  # one that was killed has not told all
             raise command_failed(Result(tuple(argv), code, "", _text(said.read())))
+
+
+class Server:
+    """A program of this image that answers one request after the other; an answer ends with a zero byte."""
+
+    def __init__(self, argv: Sequence[str], handles: tuple[int, ...] = ()) -> None:
+        log.debug("command.started", argv=shlex.join(argv))
+        self._argv, self._stack = tuple(argv), ExitStack()
+        self._process = self._stack.enter_context(_started(argv, wants_stdin=True, handles=handles))
+
+    def ask(self, request: bytes) -> Result:
+        """What it answers; of one that has ended, with which code, and what it said of errors."""
+        asked, answers, errors = self._process.stdin, self._process.stdout, self._process.stderr
+        assert asked is not None
+        assert answers is not None
+        assert errors is not None
+        with suppress(BrokenPipeError):
+            asked.write(request)
+            asked.flush()
+        answer = b""
+        while not answer.endswith(b"\0"):
+            if not (piece := os.read(answers.fileno(), CHUNK)):
+                said = errors.read()
+                return Result(self._argv, self._process.wait() or 1, "", _text(said))
+            answer += piece
+        return Result(self._argv, 0, _text(answer[:-1]), "")
+
+    def end(self) -> None:
+        """One that waits for the next request has nothing to lose, and may have been stopped."""
+        self._process.kill()
+        with suppress(BrokenPipeError):
+            self._stack.close()
 
 
 def command_failed(result: Result) -> HostCommandError:

@@ -23,16 +23,16 @@ from pathlib import Path
 
 from entrypoint import cp
 from entrypoint.beneath import CHANGED, join
-from entrypoint.changes import DIRECTORY, Change, Look, Names
+from entrypoint.changes import DIRECTORY, Change, Found, Look
 from entrypoint.comparison import LeftOut
 from entrypoint.entries import dress_folder, link, made, unlink
 from entrypoint.errors import CopyError
 from entrypoint.interruption import pool
 from entrypoint.removal import remove_beneath
-from entrypoint.tree import Tree
+from entrypoint.tree import Names, Tree
 from entrypoint.tree_copier import FULL, TreeCopier
 
-BATCH = 300  # names for one program; starting one takes as long as copying some hundreds of small files
+BATCH = 300  # names for one program at once, so that several have to do
 LONGEST = 1_000_000  # bytes of names for one program
 
 
@@ -60,10 +60,11 @@ class Transfer:
     sent: Sent = field(default_factory=Sent)
     linked: set[int] = field(default_factory=set)
     _batch: list[bytes] = field(default_factory=list)
-    _firsts: dict[int, bytes] = field(default_factory=dict)
-    _links: list[tuple[bytes, bytes]] = field(default_factory=list)
     _names: Names = field(default_factory=Names)
-    _folders: set[bytes] = field(default_factory=set)
+    _firsts: dict[int, int] = field(default_factory=dict)
+    _links: list[tuple[int, int]] = field(default_factory=list)
+    _found: Found = field(default_factory=Found)
+    _folders: set[int] = field(default_factory=set)
     _running: "deque[Future[str]]" = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -74,11 +75,13 @@ class Transfer:
         """Copy what a look finds; `folders` get their attributes in any case. Raises CopyError."""
         with pool(self.workers) as self._pool:
             for change in changes:
-                self._names.note(change)
+                if not self.live:
+                    self._found.note(change)
                 self.take(change, look)
-            for change in self._names.others(look) if not self.live else ():
+            for change in self._found.others(look):
                 self.take(change, look)
-            self._folders |= set(folders)
+            for folder in folders:
+                self._dress(folder)
             return self.finish()
 
     def apply_names(self, names: Iterable[bytes], look: Look) -> Sent:
@@ -123,10 +126,10 @@ class Transfer:
         self._copy_batch()
         while self._running:
             self.sent.partial += self._running.popleft().result()
-        for first, other in self._links:
+        for first, other in (map(self._names.name, pair) for pair in self._links):
             with self._changing(other):
                 self._link(first, other)
-        for folder in self._folders:
+        for folder in map(self._names.name, self._folders):
             with self._changing(folder), self._ours.folder(folder) as ours, self._theirs.folder(folder) as theirs:
                 dress_folder(ours, theirs)
         return self.sent
@@ -146,7 +149,7 @@ class Transfer:
             self._remove(change.name)
             with self._theirs.above(change.name) as (folder, last):
                 made(folder, last, lambda: os.mkdir(last, 0o700, dir_fd=folder))
-        self._folders.add(change.name)
+        self._dress(change.name)
         self._take_names(change, look)
 
     def _take_names(self, change: Change, look: Look) -> None:
@@ -169,11 +172,12 @@ class Transfer:
                 self._take_named(name, look)
 
     def _take_file(self, change: Change) -> None:
-        self._folders.add(change.name.rpartition(b"/")[0])
+        self._dress(change.name.rpartition(b"/")[0])
         if change.links > 1:
-            first = self._firsts.setdefault(change.inode, change.name)
-            if first != change.name:
-                self._links.append((first, change.name))
+            name = self._names.put(change.name)
+            first = self._firsts.setdefault(change.inode, name)
+            if first != name:
+                self._links.append((first, name))
                 return
         if self._theirs.has_directory(change.name):
             self._remove(change.name)
@@ -182,6 +186,10 @@ class Transfer:
         self._batch.append(change.name)
         if len(self._batch) >= BATCH or sum(map(len, self._batch)) > LONGEST:
             self._copy_batch()
+
+    def _dress(self, folder: bytes) -> None:
+        """A directory gets its attributes at the end."""
+        self._folders.add(self._names.put(folder))
 
     def _copy_batch(self) -> None:
         if self._batch:
@@ -208,8 +216,8 @@ class Transfer:
 
     def _remove(self, name: bytes) -> None:
         """Remove whatever the target has at a place; the directory it was in is dressed again."""
-        self._folders.add(name.rpartition(b"/")[0])
-        self._folders.discard(name)
+        self._dress(name.rpartition(b"/")[0])
+        self._folders.discard(self._names.put(name))
         self._theirs.forget()
         with suppress(FileNotFoundError), self._theirs.above(name) as (folder, last):
             if not _is_directory(folder, last):

@@ -82,6 +82,33 @@ class Tree:
             return [os.fsencode(entry.name) for entry in listing]
 
 
+class Names:
+    """Many names, each by a number; what is above them is kept once.
+
+    Ten thousand directories below each other have names of gigabytes, if each is kept whole.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, bytes], int] = {}
+        self._names: list[tuple[int, bytes]] = [(0, b"")]
+
+    def put(self, name: bytes) -> int:
+        at = 0
+        for last in name.split(b"/") if name else ():
+            number = self._numbers.setdefault((at, last), len(self._names))
+            if number == len(self._names):
+                self._names.append((at, last))
+            at = number
+        return at
+
+    def name(self, number: int) -> bytes:
+        parts: list[bytes] = []
+        while number:
+            number, last = self._names[number]
+            parts.append(last)
+        return b"/".join(reversed(parts))
+
+
 def _close(handles: list[int]) -> None:
     while handles:
         os.close(handles.pop())

@@ -9,6 +9,7 @@ early, if the tree is not `--large`.
 
 import io
 import json
+import resource
 import sys
 import traceback
 from pathlib import Path
@@ -67,7 +68,9 @@ def copy(source: Path, target: Path, *, same_file_system: bool) -> None:
     sys.stdin.readline()
     copier.require_target(made)
     copier.final_sync(made)
-    answer(step="check", entries=copier.check(made))
+    entries = copier.check(made)
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    answer(step="check", entries=entries, megabytes=most >> 10)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The host's paths are resolved as the host resolves them, and its programs are run so that none outlives us."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -231,3 +232,27 @@ def test_a_program_that_was_killed_in_the_middle_has_not_told_all() -> None:
     with pytest.raises(HostCommandError):
         next(records)
     assert list(stream(["sh", "-c", "printf 'one\\0'; exit 1"], check=False)) == [b"one"]
+
+
+SERVING = "import sys; [print(end=line.upper() + chr(0), flush=True) for line in iter(sys.stdin.readline, 'end\\n')]"
+
+
+def test_a_program_that_serves_answers_until_it_is_ended() -> None:
+    server = hosts.Server([sys.executable, "-c", SERVING])
+    try:
+        answers = [server.ask(asked) for asked in (b"one\n", b"two\n")]
+    finally:
+        server.end()
+    assert [(answer.code, answer.stdout) for answer in answers] == [(0, "ONE\n"), (0, "TWO\n")]
+    assert not hosts._children
+
+
+@pytest.mark.parametrize(("last", "code"), [("", 1), ("; sys.exit('It is full.')", 1), ("; sys.exit(3)", 3)])
+def test_one_that_has_ended_has_not_answered(last: str, code: int) -> None:
+    server = hosts.Server([sys.executable, "-c", SERVING + last])
+    try:
+        result = server.ask(b"end\n")
+        assert (result.code, result.stdout, "It is full." in result.stderr) == (code, "", "full" in last)
+        assert server.ask(b"x" * (1 << 20)).code == code
+    finally:
+        server.end()
