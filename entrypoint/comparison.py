@@ -50,7 +50,7 @@ class LeftOut:
         stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in named if b"*" in pattern]
         self._stars = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
         above = [re.escape(pattern.rpartition(b"/")[0]).replace(rb"\*", rb"[^/]*") for pattern in named]
-        self._above = re.compile(b"|".join(above) or rb"(?!)", re.DOTALL)
+        self._above = re.compile(b"|".join(b"(?:%s)" % one for one in above) or rb"(?!)", re.DOTALL)
 
     def is_in(self, where: bytes) -> bool:
         """Whether anything directly in a directory can be left out."""

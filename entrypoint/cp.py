@@ -112,8 +112,11 @@ def copy(what: str, source: Path, target: Path, names: Iterable[bytes]) -> str:
     request = b"\0".join((what.encode(), *names, b"", b""))
     if _copiers:
         return outcome(_copiers[-1].ask(source, target, request))
-    with copiers():
-        return outcome(_copiers[-1].ask(source, target, request))
+    alone = Copiers()
+    try:
+        return outcome(alone.ask(source, target, request))
+    finally:
+        alone.end()
 
 
 def outcome(result: Result) -> str:
