@@ -187,7 +187,8 @@ def test_a_full_target_is_rolled_back(firm: Host) -> None:
 
 @pytest.mark.parametrize("point", ["final sync.copied", pytest.param("switch.written", marks=pytest.mark.matrix)])
 def test_the_same_command_goes_on_with_what_a_failed_step_has_left(firm: Host, point: str) -> None:
-    """No layer and no volume is copied again, and what was written meanwhile is there."""
+    """No layer is copied again, and of the rest only what is cut otherwise now, as other containers are there; what was
+    written meanwhile is there."""
     was = before(firm)
     arm(firm, f"{point} fail")
     told = move(firm)
@@ -200,8 +201,8 @@ def test_the_same_command_goes_on_with_what_a_failed_step_has_left(firm: Host, p
     assert_committed(firm, outcome(firm), was)
     events = [json.loads(line) for line in (again.stdout + again.stderr).splitlines() if line.startswith("{")]
     copied = {one["event"]: one for one in events if one["event"] in ("layers.copied", "shards.copied")}
-    assert [copied["layers.copied"]["layers"], copied["shards.copied"]["shards"]] == [0, 0], copied
-    assert copied["layers.copied"]["there"] > 0
+    assert (copied["layers.copied"]["layers"], copied["layers.copied"]["there"] > 0) == (0, True), copied
+    assert copied["shards.copied"]["shards"] <= 1, copied
     assert firm.path(f"{TARGET}/volumes/unused/_data/since").read_text() == "since"
     assert relocator(firm, "rollback", "--yes").returncode == 10
     assert outcome(firm)["state"] == "committed"
