@@ -16,22 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint import drivers, kinship, loss, target_checks, whole
+from entrypoint import drivers, kinship, loss
 from entrypoint.containerd import MANAGED_ROOT
 from entrypoint.containerd_holdings import ContainerdHoldings
-from entrypoint.engine import Engine, socket_of
-from entrypoint.errors import EngineError, VerificationError
 from entrypoint.facts import HostFacts
 from entrypoint.finished import Finished, identities
 from entrypoint.holdings import Holdings, is_root, lacking
 from entrypoint.host import Host
-from entrypoint.intact import roots
+from entrypoint.in_use import is_in_use
 from entrypoint.inventory import Inventory
 from entrypoint.kinship import Kin, Kinship
-from entrypoint.log import log
 from entrypoint.loss import Written
-from entrypoint.plan import Direction, Plan
-from entrypoint.remains import is_in_use
 
 ADOPT = "adopt"  # what the operator has accepted, as with the ids of findings
 
@@ -77,7 +72,7 @@ def look(host: Host, facts: HostFacts) -> Adoptable | None:
     place = host.path(facts.target.resolved)
     record = Finished.read(place)
     root = place / (record.within if record else facts.engine.within)
-    if target_checks.is_unfinished(facts) or not (record or is_root(root)):
+    if facts.is_begun or not (record or is_root(root)):
         return None
     others = {name: tags for name, tags in facts.inventory.images.items() if name not in facts.own_images}
     along, used = look_along(host, facts), record or facts.engine
@@ -146,43 +141,3 @@ def written(host: Host, facts: HostFacts, instant: float) -> Iterator[Written]:
 def is_meant(found: Adoptable | None, insisted: bool) -> bool:
     """Whether the target is to be adopted, and not to be copied to."""
     return insisted or (found is not None and found.record is not None)
-
-
-def prove(host: Host, plan: Plan) -> None:
-    """The engine that was started on an adopted root holds what its files say. Raises VerificationError."""
-    if plan.direction is not Direction.ADOPT:
-        return
-    held = Holdings.of(host.path(plan.target) / plan.within, plan.store, plan.driver)
-    with Engine.opened(socket_of(host)) as engine:
-        now = engine.inventory()
-    lost = [f"container {name}" for key, name in held.containers.items() if now.container(key) is None]
-    lost += [f"volume {name}" for name in sorted(held.volumes - now.volumes.keys())]
-    lost += [
-        one.text
-        for one in whole.missing(now, roots(host, plan, is_target=True), live=True)
-        if one.key in held.containers or one.key in held.volumes
-    ]  # images were looked up before
-    if now.driver != plan.driver or lost:
-        details = "\n".join([f"Its storage driver is {now.driver}.", *lost[:20]])
-        raise VerificationError("The engine does not hold what the adopted root holds.", details=details)
-    log.info("adoption.proven", containers=len(held.containers), volumes=len(held.volumes))
-
-
-def mark(host: Host, plan: Plan) -> None:
-    """Write into the roots which of them are those to use; the engine is up on them.
-
-    Two that belong together have the same record: where containerd's has moved alone, the data root's is made anew. One
-    that cannot be written takes nothing back: only --adopt is needed then.
-    """
-    try:
-        if plan.direction is Direction.BACK:
-            for one in plan.each():
-                Finished.end(host.path(one.source))
-            return
-        with Engine.opened(socket_of(host)) as engine:
-            record = Finished.now(host, engine.info())
-        stays = [host.path(plan.source)] if plan.alone and Finished.read(host.path(plan.source)) else []
-        for root in (*stays, *(host.path(one.target) for one in plan.each())):
-            record.write(root)
-    except (OSError, EngineError) as problem:
-        log.warning("root.unmarked", why=str(problem))

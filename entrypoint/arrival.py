@@ -8,7 +8,7 @@ go back is the operator's choice.
 from collections.abc import Sequence
 from contextlib import suppress
 
-from entrypoint import adoption, guard, net, served
+from entrypoint import adopted, guard, net, served
 from entrypoint.amiss import Amiss, Kind
 from entrypoint.errors import ExitCode, RelocatorError
 from entrypoint.location import is_switched, runs_on
@@ -104,7 +104,7 @@ def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
         net.put_away(move.run)
     move.run.tell(Event.OUTCOME, outcome=outcome, **facts)
     if outcome in ARRIVED:  # not before: a root that is rolled back from is not to be adopted later
-        adoption.mark(move.host, move.plan)
+        adopted.mark(move.host, move.plan)
 
 
 def told(failure: BaseException | None) -> str:

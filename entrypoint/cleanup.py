@@ -19,13 +19,14 @@ from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error
 from entrypoint.goal import Only
 from entrypoint.host import Host
+from entrypoint.in_use import is_in_use
 from entrypoint.inventory import Inventory
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log, phase
 from entrypoint.plan import Direction
 from entrypoint.record import Event, Run
 from entrypoint.recovery import require_no_worker, settle_first
-from entrypoint.remains import Remains, is_in_use, moves, old_roots
+from entrypoint.remains import Remains, moves, old_roots
 from entrypoint.removal import Removal
 from entrypoint.roots import Size, measure
 from entrypoint.standing import our_containers

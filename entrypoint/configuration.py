@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from entrypoint import containerd_move, ordering, selinux, switch, waking
+from entrypoint import containerd_edits, ordering, selinux, switch, waking
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit, edit
 from entrypoint.ordering import IMAGES, Guarded, ordering_drop_in
@@ -11,7 +11,7 @@ from entrypoint.ordering import IMAGES, Guarded, ordering_drop_in
 def switch_edit(facts: HostFacts) -> FileEdit:
     """The commit point: the place that sets the root names the target. Raises PreflightError."""
     if facts.alone:
-        return containerd_move.switch_edit(facts)
+        return containerd_edits.switch_edit(facts)
     changed = switch.change(facts.decision().place, facts.override, str(facts.target.resolved))
     return replace(edit(changed.file, changed.content), setting=changed.setting)
 

@@ -1,17 +1,14 @@
 """containerd's root as a part of a move: what is known of it, and the two files that change for it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from entrypoint import switch
 from entrypoint.containerd import STATE
-from entrypoint.containerd_config import KEY, renamed
-from entrypoint.errors import PreflightError
+from entrypoint.containerd_config import KEY
+from entrypoint.containerd_edits import naming, ordering_edit, switch_edit
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit, edit, missing_directories
-from entrypoint.host_file import HostFile
-from entrypoint.ordering import ordering_drop_in
 from entrypoint.settings import Kind, Setting
 from entrypoint.systemd import RUNNING
 
@@ -75,32 +72,3 @@ def make(facts: HostFacts, can_link: Callable[[HostFacts], bool], ends_others: b
         ends_others=ends_others,
         names=tuple(replace(edit(file, after), setting=Setting(Kind.TOML, KEY)) for file, after in naming(facts)),
     )
-
-
-def switch_edit(facts: HostFacts) -> FileEdit:
-    """The place that sets containerd's root names the target. Raises PreflightError."""
-    found, (*_, own) = facts.containerd, facts.each()
-    assert found is not None
-    place, target = found.place, str(own.target.resolved)
-    if place is None:
-        raise PreflightError(f"The command of {found.service.name} cannot be understood.")
-    changed = switch.change(place, found.override, target)
-    return replace(edit(changed.file, changed.content), setting=changed.setting)
-
-
-def naming(facts: HostFacts) -> Iterator[tuple[HostFile, bytes | None]]:
-    """The files that name paths in the root and do not set it, and what they are to hold. Raises PreflightError."""
-    found, (*_, own) = facts.containerd, facts.each()
-    assert found is not None
-    for file in (found.config, *found.imported):
-        if found.place and file.path != found.place.file.path:
-            after = renamed(file.content, str(found.root), str(own.target.resolved), str(file.path))
-            if after != file.content:
-                yield file, after
-
-
-def ordering_edit(own: HostFacts, facts: HostFacts) -> FileEdit:
-    """As for the engine: any drop-in but that for the source is a leftover."""
-    assert facts.containerd is not None
-    made = edit(facts.containerd.drop_in, ordering_drop_in(own.target.resolved))
-    return made if made.before == ordering_drop_in(own.source.path) else replace(made, before=None)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from entrypoint import containerd_config, flags, masked
 from entrypoint.containerd import CONFIG_FLAGS, ROOT_FLAGS, Containerd
-from entrypoint.containerd_move import naming
+from entrypoint.containerd_edits import naming
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error

@@ -132,6 +132,12 @@ class HostFacts:
             return ()
         return (mount_of(self.containerd.root, self.mounts).point,)
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether what is in the target is an unfinished copy of this engine's data root, made by relocator."""
+        record = self.target.unfinished
+        return record is not None and record.is_of(str(self.source.path), self.engine.engine_id)
+
     def command_line(self) -> tuple[Argument, ...]:
         """What the next start gives the engine. Raises ValueError."""
         return command_line(self.unit_files, self.environment_files)

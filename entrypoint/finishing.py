@@ -15,8 +15,8 @@ from entrypoint.beneath import FOLDER
 from entrypoint.containerd import DATABASE
 from entrypoint.facts import HostFacts
 from entrypoint.host import Host, run
+from entrypoint.in_use import is_in_use
 from entrypoint.plan import Plan
-from entrypoint.remains import is_in_use
 from entrypoint.roots import MEASURING, Left, Rest
 from entrypoint.unfinished import Found, Unfinished
 

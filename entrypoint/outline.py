@@ -69,7 +69,7 @@ def _waits(edit: FileEdit, who: str, what: str) -> str:
 
 
 def _mark(plan: Plan) -> Iterator[str]:
-    """What the roots are told of themselves when the move is committed (adoption.mark)."""
+    """What the roots are told of themselves when the move is committed (adopted.mark)."""
     if plan.direction is Direction.BACK:
         yield from (f"remove {one.source}/{NAME}: it is not the root to use any more" for one in plan.each())
     else:

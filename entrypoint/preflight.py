@@ -18,7 +18,7 @@ from entrypoint import (
     selinux_checks,
     setting_checks,
     store_checks,
-    swarm,
+    swarm_checks,
     target_checks,
     users,
 )
@@ -102,11 +102,11 @@ def driver(facts: HostFacts) -> Iterator[Finding]:
 
 
 def of_swarm(facts: HostFacts) -> Iterator[Finding]:
-    yield from swarm.check(facts.engine.swarm)
+    yield from swarm_checks.check(facts.engine.swarm)
 
 
 def of_return(facts: HostFacts) -> Iterator[Finding]:
-    yield from swarm.check_return(facts.engine.swarm)
+    yield from swarm_checks.check_return(facts.engine.swarm)
 
 
 def age(facts: HostFacts) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ nothing is a reason to go back any more. What others have removed or changed mea
 from collections.abc import Callable
 from dataclasses import replace
 
-from entrypoint import acts, adoption, pair, restart, served, whole
+from entrypoint import acts, adopted, pair, restart, served, whole
 from entrypoint.acts import Acts
 from entrypoint.amiss import Amiss, Kind
 from entrypoint.engine import READY, Engine, socket_of, until
@@ -39,7 +39,7 @@ def _prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Ami
         with Engine.opened(socket_of(move.host)) as engine:
             found = of_inventory(move, engine, before, is_target=is_target)
     elif is_target:
-        found = unless_served(move, lambda: adoption.prove(move.host, move.plan))
+        found = unless_served(move, lambda: adopted.prove(move.host, move.plan))
     return found + of_units(move)
 
 

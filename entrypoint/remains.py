@@ -1,12 +1,9 @@
 """What moves have left behind: the old roots, and whether a directory is still the one that was left."""
 
-import fcntl
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from entrypoint.containerd import DATABASE
 from entrypoint.errors import JournalError
 from entrypoint.filesystem import birth, born_at
 from entrypoint.holdings import engine_id
@@ -17,8 +14,6 @@ from entrypoint.plan import Direction, Plan
 from entrypoint.record import Event, Outcome, Run
 from entrypoint.roots import Left
 from entrypoint.unfinished import this_boot
-
-DATABASES = ("volumes/metadata.db", "network/files/local-kv.db", DATABASE)
 
 
 @dataclass(frozen=True)
@@ -160,19 +155,3 @@ def frees(run: Run) -> int | None:
     roots = [one for one in (plan, plan.get("containerd")) if one][1 if plan.get("alone") else 0 :]
     known = plan["direction"] == Direction.FORTH and not any(one["same_file_system"] for one in roots)
     return sum(int(one["size"]) for one in roots) if known else None
-
-
-def is_in_use(root: Path) -> bool:
-    """Whether an engine works on a root: it holds its databases locked (bbolt, flock(2))."""
-    return any(_is_locked(root / name) for name in DATABASES)
-
-
-def _is_locked(place: Path) -> bool:
-    try:
-        with place.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -75,7 +75,7 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             f"{target.ancestor} is not a directory.",
             "Choose another path.",
         )
-    elif is_unfinished(facts):
+    elif facts.is_begun:
         yield warning(
             "target-unfinished",
             "The target holds an unfinished copy of this data root",
@@ -122,12 +122,6 @@ def left(facts: HostFacts) -> Iterator[Finding]:
         yield error("root-left", "The engine was moved away from the root in the target",
                     f"{path} is as it was then; what came since is in {facts.moved.source.path}.",
                     ways[facts.left])  # fmt: skip
-
-
-def is_unfinished(facts: HostFacts) -> bool:
-    """Whether what is in the target is an unfinished copy of this engine's data root, made by relocator."""
-    record = facts.target.unfinished
-    return record is not None and record.is_of(str(facts.source.path), facts.engine.engine_id)
 
 
 def characters(facts: HostFacts) -> Iterator[Finding]:

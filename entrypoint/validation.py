@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrypoint import containerd_config, containerd_move, flags, masked
+from entrypoint import containerd_config, containerd_edits, flags, masked
 from entrypoint.configuration import switch_edit
 from entrypoint.errors import HostCommandError, PreflightError
 from entrypoint.facts import HostFacts
@@ -46,7 +46,7 @@ def require_valid_containerd(host: Host, facts: HostFacts) -> None:
     """
     if facts.containerd is None or facts.containerd_target is None:
         return
-    edit = containerd_move.switch_edit(facts)
+    edit = containerd_edits.switch_edit(facts)
     if edit.setting.kind is not Kind.TOML:
         return
     with _put(host.path(CONTAINERD_PLACE), edit.after):

@@ -13,6 +13,7 @@ from entrypoint.errors import Interrupted, JournalError, RollbackError
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import birth
 from entrypoint.host import Host
+from entrypoint.in_use import is_in_use
 from entrypoint.journal import Journal
 from entrypoint.log import Phase, log
 from entrypoint.plan import Direction
@@ -161,13 +162,13 @@ def test_the_plan_of_another_version_is_told(host: Host, journal: Journal) -> No
 def test_a_root_whose_databases_are_locked_is_in_use(host: Host) -> None:
     root = host.path("/a")
     (root / "network/files").mkdir(parents=True)
-    assert not remains.is_in_use(root)
+    assert not is_in_use(root)
     database = root / "network/files/local-kv.db"
     database.touch()
-    assert not remains.is_in_use(root)
+    assert not is_in_use(root)
     with database.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert remains.is_in_use(root)
+        assert is_in_use(root)
 
 
 def test_an_old_root_that_an_engine_works_on_is_not_removed(host: Host, journal: Journal) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from entrypoint import containerd_checks, net, outline, preflight, rollback
 from entrypoint.containerd import Containerd
-from entrypoint.containerd_move import switch_edit
+from entrypoint.containerd_edits import switch_edit
 from entrypoint.containerd_setting_checks import of_setting
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit
