@@ -8,7 +8,8 @@ from entrypoint.errors import EngineError, PreflightError
 from entrypoint.host import Host
 from entrypoint.products import Product
 from entrypoint.service import SERVICE
-from entrypoint.systemd import RUNNING, Systemd
+from entrypoint.systemd import Systemd
+from entrypoint.units import RUNNING
 
 IN_PODMAN = Path("/run/.containerenv")  # podman-run(1) makes it in every container
 NOTHING = "Nothing was changed."

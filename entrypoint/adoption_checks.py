@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from entrypoint import selinux_checks, setting_checks, store_checks, target_checks, wording
 from entrypoint.adoption import Adoptable, Along
 from entrypoint.drivers import OVERLOOKED
-from entrypoint.engine import CONTAINERD
+from entrypoint.engine_info import CONTAINERD
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error, warning

@@ -19,8 +19,8 @@ from entrypoint.record import ARRIVED, Event, Outcome
 from entrypoint.standstill import bring_up
 from entrypoint.steps import Step, Verify
 from entrypoint.swarm import took_part
-from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
+from entrypoint.units import RUNNING
 
 CUT_OFF = "The relocator that did the work was cut off."
 STOPPED_BY_SIGNAL = "It was stopped by a signal."

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from entrypoint import containerd_config, flags, places, service, tenants, unit_files
-from entrypoint.engine import CONTAINERD, EngineInfo
+from entrypoint.engine_info import CONTAINERD, EngineInfo
 from entrypoint.errors import PreflightError
 from entrypoint.filesystem import Mount
 from entrypoint.host import Host
@@ -23,7 +23,8 @@ from entrypoint.host_file import HostFile
 from entrypoint.places import Argument, Place, command_line
 from entrypoint.settings import Kind, Setting
 from entrypoint.switch import override_path
-from entrypoint.systemd import Systemd, Unit
+from entrypoint.systemd import Systemd
+from entrypoint.units import Unit
 
 SERVICE = "containerd.service"
 SOCKET = "/run/containerd/containerd.sock"

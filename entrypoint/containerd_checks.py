@@ -10,7 +10,7 @@ from entrypoint.containerd_setting_checks import of_setting
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error, warning
-from entrypoint.systemd import RUNNING
+from entrypoint.units import RUNNING
 from entrypoint.users import bound
 
 USERS = "containerd-users"

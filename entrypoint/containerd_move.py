@@ -10,7 +10,7 @@ from entrypoint.containerd_edits import naming, ordering_edit, switch_edit
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit, edit, missing_directories
 from entrypoint.settings import Kind, Setting
-from entrypoint.systemd import RUNNING
+from entrypoint.units import RUNNING
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.move import Move
 from entrypoint.record import Event, Record
-from entrypoint.systemd import RUNNING
+from entrypoint.units import RUNNING
 
 PATIENCE = 15.0  # seconds; a person who looks at something else with a container of ours must not keep the move
 

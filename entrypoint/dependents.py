@@ -6,7 +6,8 @@ cloud-init, or for a unit that calls us) would never be started.
 
 from collections.abc import Iterable
 
-from entrypoint.systemd import RUNNING, Systemd, Unit
+from entrypoint.systemd import Systemd
+from entrypoint.units import RUNNING, Unit
 
 
 def active(systemd: Systemd, names: Iterable[str]) -> tuple[str, ...]:

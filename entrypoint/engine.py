@@ -6,11 +6,11 @@ in the host's own directory is not (balena-engine issue 282). Connections are ma
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,12 +19,13 @@ import tenacity
 from docker.errors import APIError, DockerException, NotFound
 
 from entrypoint import names
+from entrypoint.engine_info import EngineInfo
 from entrypoint.errors import EngineError
 from entrypoint.host import Host
 from entrypoint.inventory import PREDEFINED_NETWORKS, Container, Inventory, names_in
 from entrypoint.log import log
 from entrypoint.products import Product, recognise, refused
-from entrypoint.swarm import SCOPE, Swarm, replicas
+from entrypoint.swarm import SCOPE, replicas
 
 SOCKET = "/run/docker.sock"
 KEPT_EVENTS = 256  # moby daemon/events/events.go
@@ -33,69 +34,7 @@ READY = 120.0  # seconds; systemd has already said "started", so only the socket
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
 FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits
-SNAPSHOTTER = "io.containerd.snapshotter.v1"
-CONTAINERD, GRAPHDRIVER = "containerd", "graphdriver"
 UNREACHABLE = (DockerException, requests.RequestException, OSError)
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """What `GET /info` and `GET /version` tell that a move depends on.
-
-    `data_root` is the root that is configured: with userns-remap the engine works `within` a directory below it that is
-    named for the first user and group id, and names that one. `containerd` is the address of its containerd, if it
-    tells (since 27).
-    """
-
-    engine_id: str
-    data_root: PurePosixPath
-    driver: str
-    store: str
-    version: str
-    live_restore: bool
-    swarm: Swarm
-    security: tuple[str, ...]
-    product: Product = Product.ENGINE
-    within: str = ""
-    containerd: str = ""
-
-    def is_at_least(self, major: int) -> bool:
-        """Whether the engine's version is known and not older."""
-        known = self.version.partition(".")[0]
-        return known.isdigit() and int(known) >= major
-
-    @property
-    def remaps(self) -> bool:
-        """Whether the engine maps its containers' users to others."""
-        return any(option.startswith("name=userns") for option in self.security)
-
-    @classmethod
-    def from_api(cls, answer: dict[str, Any], version: dict[str, Any]) -> "EngineInfo":
-        status = [tuple(pair) for pair in answer.get("DriverStatus") or ()]
-        security = tuple(answer.get("SecurityOptions") or ())
-        data_root, within = _divided(PurePosixPath(answer["DockerRootDir"]), security)
-        return cls(
-            engine_id=answer["ID"],
-            data_root=data_root,
-            driver=answer["Driver"],
-            store=CONTAINERD if ("driver-type", SNAPSHOTTER) in status else GRAPHDRIVER,
-            version=answer["ServerVersion"],
-            live_restore=bool(answer.get("LiveRestoreEnabled")),
-            swarm=Swarm.from_api(answer.get("Swarm") or {}),
-            security=security,
-            product=recognise(answer, version),
-            within=within,
-            containerd=(answer.get("Containerd") or {}).get("Address", ""),
-        )
-
-
-REMAPPED = re.compile(r"[0-9]+\.[0-9]+")
-
-
-def _divided(root: PurePosixPath, security: tuple[str, ...]) -> tuple[PurePosixPath, str]:
-    """The root that is configured, and the directory below it in which the engine works, if it is another."""
-    remapped = any(option.startswith("name=userns") for option in security)
-    return (root.parent, root.name) if remapped and REMAPPED.fullmatch(root.name) else (root, "")
 
 
 class Engine:
@@ -255,9 +194,34 @@ class Engine:
     def _plugins(self) -> list[Any]:
         return list(self._client.plugins.list())
 
-    def client(self) -> "docker.DockerClient":
-        """The SDK's own object, for the sibling container (`sibling.py`)."""
-        return self._client
+    def sibling_of(self, me: str, arguments: Sequence[str], given: Mapping[str, Any]) -> "Sibling":
+        """A container of the same image as `me`, made with what is `given` (the SDK's words), and not yet started."""
+        return Sibling(self._client.containers.create(self.inspect(me)["Image"], list(arguments), **given))
+
+
+class Sibling:
+    """A container that works for us, and whose output is ours."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def start(self) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Start it; what it writes from its first byte on, to its output and to its errors, until it ends."""
+        written = self._container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
+        self._container.start()
+        yield from written
+
+    def kill(self, number: int) -> None:
+        """Send it a signal; one that has ended needs none."""
+        with suppress(APIError):
+            self._container.kill(number)
+
+    def end(self) -> int:
+        """Wait until it has ended, and remove it; its exit code."""
+        code = int(self._container.wait()["StatusCode"])
+        with suppress(NotFound):
+            self._container.remove()
+        return code
 
 
 def _tags(image: dict[str, Any]) -> list[str]:

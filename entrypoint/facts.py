@@ -22,7 +22,8 @@ from entrypoint import (
     whole,
 )
 from entrypoint.containerd import Containerd
-from entrypoint.engine import Engine, EngineInfo, socket_of
+from entrypoint.engine import Engine, socket_of
+from entrypoint.engine_info import EngineInfo
 from entrypoint.errors import EngineError, HostCommandError, PreflightError
 from entrypoint.filesystem import Mount, mount_of, mounts
 from entrypoint.goal import Only
@@ -36,7 +37,8 @@ from entrypoint.reach import Reach
 from entrypoint.roots import Left, Source, Target, source_at, target_at
 from entrypoint.selinux import SELinux
 from entrypoint.switch import override_path
-from entrypoint.systemd import Systemd, Unit
+from entrypoint.systemd import Systemd
+from entrypoint.units import Unit
 from entrypoint.whole import Lack
 from entrypoint.words import text_of
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from entrypoint.engine import EngineInfo
+from entrypoint.engine_info import EngineInfo
 from entrypoint.filesystem import atomic_write, read_ours, remove_durably
 from entrypoint.host import Host
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrypoint.engine import GRAPHDRIVER
+from entrypoint.engine_info import GRAPHDRIVER
 from entrypoint.inventory import PREDEFINED_NETWORKS, Inventory
 from entrypoint.layers import DRIVERS, content, database, mounts
 

@@ -7,7 +7,7 @@ from entrypoint.engine import Engine, socket_of
 from entrypoint.errors import EngineError, PreflightError
 from entrypoint.host import Host
 from entrypoint.move import Move
-from entrypoint.systemd import RUNNING
+from entrypoint.units import RUNNING
 
 UNREADABLE = ""  # no root is called so
 

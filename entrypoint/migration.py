@@ -32,9 +32,9 @@ from entrypoint.plan import Direction
 from entrypoint.processes import Process
 from entrypoint.record import Event, Outcome, Record
 from entrypoint.steps import Step, end_records
-from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
 from entrypoint.unfinished import KEPT
+from entrypoint.units import RUNNING
 
 # The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
 DEPARTURE = 120.0

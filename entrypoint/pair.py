@@ -22,8 +22,8 @@ from entrypoint.errors import EngineError, MoveError, VerificationError
 from entrypoint.inventory import Inventory, made_since
 from entrypoint.move import Move
 from entrypoint.plan import Direction
-from entrypoint.systemd import RUNNING
 from entrypoint.trace import trace
+from entrypoint.units import RUNNING
 
 SETTLING = 10.0  # seconds; systemd has already said "started", so the database is open
 

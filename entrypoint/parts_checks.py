@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from entrypoint import layers, whole
-from entrypoint.engine import REMAPPED
+from entrypoint.engine_info import REMAPPED
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import mounts_below
 from entrypoint.findings import Finding, error

@@ -7,13 +7,13 @@ from typing import Any
 
 from entrypoint import configuration, containerd_move, settings
 from entrypoint.containerd_move import ContainerdMove
-from entrypoint.engine import GRAPHDRIVER
+from entrypoint.engine_info import GRAPHDRIVER
 from entrypoint.facts import HostFacts
 from entrypoint.file_edit import FileEdit, missing_directories
 from entrypoint.layers import DRIVER
 from entrypoint.service import SERVICE
-from entrypoint.systemd import RUNNING
 from entrypoint.target_checks import can_link
+from entrypoint.units import RUNNING
 
 
 class Direction(StrEnum):

@@ -23,12 +23,12 @@ from entrypoint import (
     users,
 )
 from entrypoint.adoption import ADOPT, Adoptable
-from entrypoint.engine import GRAPHDRIVER
+from entrypoint.engine_info import GRAPHDRIVER
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, Severity, agreed, error, warning
 from entrypoint.inventory import ALIVE, doomed
-from entrypoint.systemd import RUNNING, STOPPED
+from entrypoint.units import RUNNING, STOPPED
 from entrypoint.wording import span
 
 EPHEMERAL = "ephemeral-containers"

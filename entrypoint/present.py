@@ -13,7 +13,8 @@ from entrypoint.host import Host
 from entrypoint.plan import Plan
 from entrypoint.record import Outcome, Run
 from entrypoint.remains import plan_of
-from entrypoint.systemd import RUNNING, Systemd
+from entrypoint.systemd import Systemd
+from entrypoint.units import RUNNING
 
 LEFT_ON_SOURCE = (Outcome.ROLLED_BACK, Outcome.INTERRUPTED)
 UNKNOWN = (Outcome.BROKEN,)  # the text of that says where to look

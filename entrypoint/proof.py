@@ -23,8 +23,8 @@ from entrypoint.location import engine_root, runs_on
 from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.persistence import persistently
-from entrypoint.systemd import RUNNING, STOPPED, UnitState
 from entrypoint.trace import trace
+from entrypoint.units import RUNNING, STOPPED, UnitState
 
 
 def prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Amiss]:

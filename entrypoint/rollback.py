@@ -42,7 +42,8 @@ from entrypoint.recovery import require_no_worker, settle_first
 from entrypoint.relocation import hand_over_whole, tell
 from entrypoint.remains import Remains, moves
 from entrypoint.standing import our_containers
-from entrypoint.systemd import RUNNING, Systemd
+from entrypoint.systemd import Systemd
+from entrypoint.units import RUNNING
 from entrypoint.whole import Lack
 
 CHECKS = (

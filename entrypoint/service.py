@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from entrypoint.filesystem import Mount
 from entrypoint.host import HOST_PID, Host
 from entrypoint.host_file import HostFile
-from entrypoint.systemd import Systemd, Unit
+from entrypoint.systemd import Systemd
+from entrypoint.units import Unit
 
 SERVICE = "docker.service"
 PID_FILE = "/run/docker.pid"

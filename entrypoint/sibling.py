@@ -3,13 +3,9 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
-
-from docker.errors import APIError, NotFound
 
 from entrypoint import absence, products
 from entrypoint.command import CALLED, IMAGE
@@ -29,13 +25,12 @@ def run_sibling(arguments: Sequence[str]) -> int:
     if me is None:
         raise ContainerError("This container cannot find out its own id.", resolution="Run it with --pid=host.")
     with Engine.opened(place) as engine:
-        image = engine.inspect(me)["Image"]
-        sibling = engine.client().containers.create(image, list(arguments), **privileges(me))
-        output = sibling.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
+        sibling = engine.sibling_of(me, arguments, privileges(me))
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda received, _frame: pass_on(sibling, received, _frame))
-        sibling.start()
-        return follow(sibling, output)
+            signal.signal(number, lambda received, _frame: sibling.kill(received))  # it is meant for the work
+        for written in sibling.start():
+            pass_on(written)
+        return sibling.end()
 
 
 def require_engine(place: Path) -> None:
@@ -64,19 +59,8 @@ def privileges(me: str) -> dict[str, Any]:
     }
 
 
-def follow(sibling: Any, output: Any) -> int:
-    """Copy the sibling's output and errors until it ends; it is removed then."""
-    for written in output:
-        for chunk, stream in zip(written, (sys.stdout.buffer, sys.stderr.buffer), strict=True):
-            stream.write(chunk or b"")
-            stream.flush()
-    code = int(sibling.wait()["StatusCode"])
-    with suppress(NotFound):
-        sibling.remove()
-    return code
-
-
-def pass_on(sibling: Any, number: int, _frame: FrameType | None) -> None:
-    """A signal to us is meant for the work."""
-    with suppress(APIError, NotFound):
-        sibling.kill(number)
+def pass_on(written: Iterable[bytes | None]) -> None:
+    """What the sibling has written is written by us, each to its stream."""
+    for chunk, stream in zip(written, (sys.stdout.buffer, sys.stderr.buffer), strict=True):
+        stream.write(chunk or b"")
+        stream.flush()

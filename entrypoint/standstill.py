@@ -11,8 +11,8 @@ from entrypoint.inventory import ALIVE
 from entrypoint.log import log
 from entrypoint.move import Move
 from entrypoint.plan import Plan
-from entrypoint.systemd import RUNNING, STOPPED
 from entrypoint.trace import trace
+from entrypoint.units import RUNNING, STOPPED
 
 AT_ONCE = 16  # containers that are stopped; most wait for their time to be over
 REMOVING = 15.0  # seconds

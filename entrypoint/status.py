@@ -19,8 +19,9 @@ from entrypoint.record import ARRIVED, Event, Outcome, Record, Run
 from entrypoint.remains import frees, is_copied, old_roots
 from entrypoint.service import SERVICE
 from entrypoint.state import EXIT_CODES, State
-from entrypoint.systemd import RUNNING, Systemd
+from entrypoint.systemd import Systemd
 from entrypoint.timeline import Span, downtime, last_phase, old_root, spans
+from entrypoint.units import RUNNING
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from entrypoint import daemon_config, flags
 from entrypoint.drivers import OVERLOOKED
-from entrypoint.engine import GRAPHDRIVER
+from entrypoint.engine_info import GRAPHDRIVER
 from entrypoint.errors import PreflightError
 from entrypoint.facts import HostFacts
 from entrypoint.findings import Finding, error

@@ -11,8 +11,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,6 +23,7 @@ from entrypoint.bridge import VARIABLE
 from entrypoint.errors import SystemdError
 from entrypoint.host import Host
 from entrypoint.log import log
+from entrypoint.units import CHANGING, RUNNING, STOPPED, Unit, UnitState
 
 SERVICE = "org.freedesktop.systemd1"
 MANAGER = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
@@ -32,63 +31,6 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 CALL_TIMEOUT = 60.0  # a reload with thousands of units answers late
 
 T = TypeVar("T")
-
-
-class UnitState(StrEnum):
-    """systemd's ActiveState."""
-
-    ACTIVE = "active"
-    RELOADING = "reloading"
-    INACTIVE = "inactive"
-    FAILED = "failed"
-    ACTIVATING = "activating"
-    DEACTIVATING = "deactivating"
-    MAINTENANCE = "maintenance"
-    REFRESHING = "refreshing"
-
-
-RUNNING = frozenset({UnitState.ACTIVE, UnitState.RELOADING, UnitState.REFRESHING})
-STOPPED = frozenset({UnitState.INACTIVE, UnitState.FAILED})
-CHANGING = frozenset({UnitState.ACTIVATING, UnitState.DEACTIVATING})
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit as systemd has it loaded; `dependents` are those that a stop of it stops along.
-
-    `command` are the words of its only `ExecStart=`, before variables are put in (empty if it has several), `commands`
-    those of each, `before` those of each `ExecStartPre=`; it starts in a `folder`. `starting` is when its last start
-    began and was done, in seconds, and `left` when it was up last before that. It `has_job` while systemd is to start
-    or stop it.
-    """
-
-    name: str
-    load_state: str
-    active_state: UnitState
-    result: str
-    main_pid: int
-    fragment: str
-    drop_ins: tuple[str, ...]
-    needs_reload: bool = False
-    dependents: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    before: tuple[tuple[str, ...], ...] = ()
-    environment_files: tuple[str, ...] = ()
-    triggered_by: tuple[str, ...] = ()
-    starting: tuple[float, float] = (0.0, 0.0)
-    left: float = 0.0
-    has_job: bool = False
-    commands: tuple[tuple[str, ...], ...] = ()
-    folder: str = ""
-
-    @property
-    def exists(self) -> bool:
-        return self.load_state == "loaded"
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether it is being started, or is to be: a stop of what it needs takes that job away for good."""
-        return self.active_state is UnitState.ACTIVATING or (self.has_job and self.active_state in STOPPED)
 
 
 # A stop of a unit stops these along; a start does not start them again (systemd.unit(5)).

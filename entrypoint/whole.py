@@ -13,7 +13,7 @@ from pathlib import Path
 import tenacity
 
 from entrypoint import containerd_store, graph_store
-from entrypoint.engine import CONTAINERD
+from entrypoint.engine_info import CONTAINERD
 from entrypoint.holdings import is_volume
 from entrypoint.inventory import Container, Inventory, Status, ephemeral_volumes
 

@@ -19,7 +19,8 @@ from entrypoint import dependents, guard, hold, programs
 from entrypoint.containerd_config import root_in
 from entrypoint.copied import Copied
 from entrypoint.copying import Copier
-from entrypoint.engine import Engine, EngineInfo
+from entrypoint.engine import Engine
+from entrypoint.engine_info import EngineInfo
 from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdError
 from entrypoint.host import Host
 from entrypoint.inventory import ALIVE, Container, Inventory, Status
@@ -27,8 +28,9 @@ from entrypoint.move import Move
 from entrypoint.plan import Plan
 from entrypoint.processes import Process
 from entrypoint.swarm import State, Swarm
-from entrypoint.systemd import STOPPED, Systemd, Unit, UnitState
+from entrypoint.systemd import Systemd
 from entrypoint.trace import trace
+from entrypoint.units import STOPPED, Unit, UnitState
 
 SERVICE = "docker.service"
 CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT = "containerd.service", "/etc/containerd/config.toml", "/srv/containerd"

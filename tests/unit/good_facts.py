@@ -5,15 +5,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from entrypoint.containerd import Containerd
-from entrypoint.engine import EngineInfo
+from entrypoint.engine_info import EngineInfo
 from entrypoint.facts import HostFacts
 from entrypoint.filesystem import Mount, Space
 from entrypoint.host_file import HostFile
 from entrypoint.inventory import Container, Inventory, Status
 from entrypoint.roots import Size, Source, Target
 from entrypoint.swarm import Swarm
-from entrypoint.systemd import Unit, UnitState
 from entrypoint.unfinished import Unfinished
+from entrypoint.units import Unit, UnitState
 
 GIB = 1024**3
 RW = frozenset({"rw", "relatime"})

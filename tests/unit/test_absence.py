@@ -10,7 +10,7 @@ from entrypoint import absence, facts, sibling
 from entrypoint.engine import SOCKET, Engine
 from entrypoint.errors import EngineError, ExitCode, PreflightError
 from entrypoint.host import Host
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.fakes import SERVICE, Calls, FakeSystemd, make_host
 from tests.unit.test_products import ENGINE_INFO, ENGINE_VERSION
 

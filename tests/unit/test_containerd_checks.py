@@ -15,7 +15,7 @@ from entrypoint.host_file import HostFile
 from entrypoint.plan import Plan, make
 from entrypoint.preflight import check
 from entrypoint.settings import root_in
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.good_facts import CONTAINERD, DATA_MOUNT, GIB, GOOD, SOURCE, TARGET, TWO, mount, two, unit
 
 CONFIG = CONTAINERD.config

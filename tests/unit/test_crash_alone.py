@@ -13,7 +13,7 @@ from entrypoint.errors import ExitCode, RelocatorError, RollbackError
 from entrypoint.location import runs_on
 from entrypoint.log import Phase
 from entrypoint.steps import Switch
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.fakes import CONFIG, CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT, DEFAULT_ROOT, SERVICE
 from tests.unit.test_crash_pairs import boot, lift
 from tests.unit.test_crash_points import TURNED, require_the_cause, start_again, steps_failing_in, work_until_killed

@@ -19,8 +19,8 @@ from entrypoint.log import Phase
 from entrypoint.move import Move
 from entrypoint.record import Event, Run
 from entrypoint.steps import STEPS, Step
-from entrypoint.systemd import UnitState
 from entrypoint.unfinished import Unfinished
+from entrypoint.units import UnitState
 from tests.unit import fakes
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world

@@ -15,7 +15,7 @@ from entrypoint.inventory import Container, Status
 from entrypoint.journal import Journal
 from entrypoint.log import Phase
 from entrypoint.record import Event, Outcome, Run
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 
 OTHER = Container("id", "other", "image", Status.RUNNING, "no", False, "", is_relocator=True)

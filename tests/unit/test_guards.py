@@ -12,7 +12,7 @@ from entrypoint.copying import identity
 from entrypoint.errors import ExitCode
 from entrypoint.ordering import ordering_drop_in
 from entrypoint.steps import STEPS
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 

@@ -16,7 +16,7 @@ from entrypoint.exec_line import Command
 from entrypoint.host import Host
 from entrypoint.processes import Process, look
 from entrypoint.record import Run
-from entrypoint.systemd import Unit, UnitState
+from entrypoint.units import Unit, UnitState
 from tests.unit.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 

@@ -21,7 +21,8 @@ from entrypoint.processes import Process
 from entrypoint.record import Event, Run
 from entrypoint.state import State
 from entrypoint.steps import STEPS, Step
-from entrypoint.systemd import Systemd, Unit
+from entrypoint.systemd import Systemd
+from entrypoint.units import Unit
 from tests.unit.test_crash_points import Deadly, Killed, safety_net
 from tests.unit.world import TARGET, World, make_world
 

@@ -12,7 +12,7 @@ from entrypoint.inventory import Status
 from entrypoint.ordering import ordering_drop_in, quote_for_unit
 from entrypoint.outline import fates
 from entrypoint.plan import Direction, Plan, make
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from entrypoint.waking import UNIT, places
 from tests.unit.good_facts import DROP_IN, GOOD, ROOT_MOUNT, SOURCE, TARGET, config, container, missing_target, unit
 

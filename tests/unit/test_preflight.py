@@ -20,8 +20,8 @@ from entrypoint.preflight import EPHEMERAL, check, is_already_there, of_return, 
 from entrypoint.products import Product
 from entrypoint.roots import Left, Size, Target
 from entrypoint.swarm import Swarm
-from entrypoint.systemd import UnitState
 from entrypoint.target_checks import UNSUITABLE, may_be_tried
+from entrypoint.units import UnitState
 from entrypoint.whole import Lack
 from tests.unit.good_facts import (
     CONFIG,

@@ -16,7 +16,7 @@ from entrypoint.record import Outcome
 from entrypoint.recovery import save
 from entrypoint.state import State
 from entrypoint.status import Status
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, FakeEngine
 from tests.unit.world import TARGET, World, make_world
 

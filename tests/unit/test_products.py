@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from entrypoint import inits
-from entrypoint.engine import EngineInfo
+from entrypoint.engine_info import EngineInfo
 from entrypoint.errors import ExitCode, PreflightError
 from entrypoint.inits import Init
 from entrypoint.preflight import check

@@ -16,8 +16,8 @@ from entrypoint.plan import Plan
 from entrypoint.processes import Process
 from entrypoint.record import Run
 from entrypoint.renewal import is_doubtful
-from entrypoint.systemd import UnitState
 from entrypoint.unfinished import KEPT
+from entrypoint.units import UnitState
 from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
 from tests.unit.world import TARGET, make_plan, snapshot
 

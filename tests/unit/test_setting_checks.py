@@ -11,7 +11,7 @@ from entrypoint.facts import HostFacts
 from entrypoint.host_file import HostFile
 from entrypoint.preflight import check
 from entrypoint.settings import Kind
-from entrypoint.systemd import Unit
+from entrypoint.units import Unit
 from tests.unit.good_facts import CONFIG, GOOD, OVERRIDE
 
 UNIT = "/etc/systemd/system/docker.service"

@@ -18,8 +18,8 @@ from entrypoint.plan import Direction
 from entrypoint.record import Event, Outcome, Run
 from entrypoint.state import State
 from entrypoint.status import Status
-from entrypoint.systemd import UnitState
 from entrypoint.unfinished import KEPT, LOST
+from entrypoint.units import UnitState
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 

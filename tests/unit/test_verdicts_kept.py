@@ -12,7 +12,7 @@ from entrypoint.errors import EngineError, ExitCode
 from entrypoint.inventory import Inventory, Status
 from entrypoint.record import Run
 from entrypoint.status import of_run
-from entrypoint.systemd import UnitState
+from entrypoint.units import UnitState
 from tests.unit.test_settle import cut_off_at, settle, world
 from tests.unit.world import TARGET, World, make_world
 

@@ -39,8 +39,8 @@ from entrypoint.processes import Process
 from entrypoint.record import Event
 from entrypoint.settings import Kind, Setting
 from entrypoint.steps import Step, steps_of
-from entrypoint.systemd import UnitState
 from entrypoint.unfinished import Unfinished
+from entrypoint.units import UnitState
 from tests.unit.fakes import (
     CONFIG,
     CONTAINERD,
