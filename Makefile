@@ -87,7 +87,7 @@ settings-matrix: $(READY) packages ## Move from every place that sets a data roo
 	CI=1 $(PYTHON) -m pytest tests/system/test_settings.py tests/system/test_settings_special.py \
 		tests/system/test_sysvinit.py tests/system/test_running.py -m "matrix or not matrix" -s
 
-SHELL_FILES := .ci/run entrypoint/script.sh tests/install-packages
+SHELL_FILES := .ci/run entrypoint/commands/script.sh tests/install-packages
 lint: $(READY) ## Check style, types and shell scripts
 	@tests/install-packages shellcheck
 	shellcheck $(SHELL_FILES)

@@ -10,41 +10,32 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import cast
 
-from entrypoint import (
-    cleanup,
-    cli,
-    command,
-    departure,
-    handover,
-    interruption,
-    journal,
-    keeper,
-    migration,
-    outlook,
-    preflight,
-    recovery,
-    relocation,
-    report,
-    rollback,
-    script,
-    selinux_access,
-    sentences,
-    sibling,
-    standing,
-    trace,
-)
-from entrypoint import log as logging
-from entrypoint import status as statuses
-from entrypoint.discretion import discreet
-from entrypoint.errors import ExitCode, Interrupted, Left, RelocatorError, SystemdError, UsageError
-from entrypoint.goal import Goal
-from entrypoint.host import Host
-from entrypoint.log import log
-from entrypoint.processes import Process
-from entrypoint.standing import Standing
-from entrypoint.state import State
-from entrypoint.steps import steps_of
-from entrypoint.systemd import Systemd
+from entrypoint.commands import cleanup, cli, rollback, script, sibling
+from entrypoint.commands import run as relocation
+from entrypoint.commands.status import page as report
+from entrypoint.commands.status import status as statuses
+from entrypoint.commands.status import text
+from entrypoint.commands.status.state import State
+from entrypoint.console import command
+from entrypoint.console import events as logging
+from entrypoint.console.discretion import discreet
+from entrypoint.console.errors import ExitCode, Interrupted, Left, RelocatorError, SystemdError, UsageError
+from entrypoint.console.events import log
+from entrypoint.host import signals
+from entrypoint.host.host import Host
+from entrypoint.host.machine import standing
+from entrypoint.host.machine.processes import Process
+from entrypoint.host.machine.standing import Standing
+from entrypoint.host.services import access
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.journal import journal, trace
+from entrypoint.move import recovery
+from entrypoint.move.steps import steps_of
+from entrypoint.move.worker import departure, handover, keeper
+from entrypoint.move.worker import worker as migration
+from entrypoint.plan import outlook
+from entrypoint.preflight import preflight
+from entrypoint.preflight.request import Goal
 
 NEEDS_NO_HOST = ("script",)
 STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
@@ -113,7 +104,7 @@ class Application:
         if as_json:
             logging.say(json.dumps(command.told_all(discreet(found.to_json()))), sys.stdout)
         else:
-            logging.say(command.told(sentences.report(found, shutil.get_terminal_size().columns)), sys.stdout)
+            logging.say(command.told(text.report(found, shutil.get_terminal_size().columns)), sys.stdout)
         return found.exit_code
 
     def _await(self, book: journal.Journal, systemd: Systemd) -> None:
@@ -124,7 +115,7 @@ class Application:
             if not departure.is_handed_over(book):
                 raise
             again = f"To wait on this host for its outcome:\n    {handover.outcome_line()}"
-            if interruption.is_ended_from_outside():
+            if signals.is_ended_from_outside():
                 raise Left("The engine goes down, and this container with it. The move goes on.", "", again) from None
             raise Interrupted("Interrupted. Nothing was changed, and the move goes on.", "", again) from None
 
@@ -193,7 +184,7 @@ def give_up_streams() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    interruption.install()
+    signals.install()
     open_streams()
     logging.configure(human=sys.stdout.isatty())
     try:
@@ -223,7 +214,7 @@ def dispatch(arguments: Sequence[str]) -> int:
             raise standing.unreachable(arguments)
         standing.require_same_host()
         standing.require_systemd()
-        selinux_access.require(Host())
+        access.require(Host())
     return cli.call(cli.build(Application()), arguments)
 
 

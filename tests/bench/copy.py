@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import entrypoint.__main__
-from entrypoint import log
-from entrypoint.changes import Places
-from entrypoint.copied import Copied
-from entrypoint.copying import Copier
-from entrypoint.unfinished import PLACES, Unfinished
+from entrypoint.console import events as log
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier
+from entrypoint.copy.looking.changes import Places
+from entrypoint.journal.unfinished import PLACES, Unfinished
 
 T = TypeVar("T")
 assert entrypoint.__main__

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.report import page
-from entrypoint.status import Status
+from entrypoint.commands.status.page import page
+from entrypoint.commands.status.status import Status
 from tests.browser.chromium import DRIVER, Browser, browser, colours
 from tests.unit.test_report import EVERYWHERE, EVIL, MOVED
 
 pytestmark = pytest.mark.matrix
 
-AWAY, THERE = (0xC0, 0x39, 0x2B), (0x2E, 0x86, 0xC1)  # the colours in entrypoint/report.py
+AWAY, THERE = (0xC0, 0x39, 0x2B), (0x2E, 0x86, 0xC1)  # the colours in entrypoint/commands/status/page.py
 BOXES = """[...document.querySelectorAll('SELECTOR')].map(one => {
     const box = one.getBoundingClientRect(); return [box.x, box.y, box.width, box.height]; })"""
 GOOD = replace(MOVED, target="/mnt/data/docker")

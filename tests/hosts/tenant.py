@@ -10,7 +10,7 @@ from contextlib import suppress
 from tests.hosts.host import Host
 
 IMAGE = "tenant:latest"
-# What one exchanges: a directory with more than ten thousand names (entrypoint/shards.py cuts it), or one of each kind.
+# What one exchanges: a directory with more than ten thousand names (shards.py cuts it), or one of each kind.
 KINDS = ("large", "mixed")
 # What it takes with it through a link, wherever that leads: `f0` in `s0`, and some that a host has.
 HOLDS = ("s0", "cron.d", "docker", "ssh", "runs")

@@ -15,11 +15,14 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from entrypoint import bulk, changes, copied, copying, cp, log, shards, transfer
-from entrypoint.copying import Copier
-from entrypoint.discard import remove_copy
-from entrypoint.errors import RelocatorError
-from entrypoint.unfinished import NAME, Unfinished
+from entrypoint.console import events
+from entrypoint.console.errors import RelocatorError
+from entrypoint.copy import bulk, copied, cp, transfer
+from entrypoint.copy import copier as copying
+from entrypoint.copy.copier import Copier
+from entrypoint.copy.looking import changes, shards
+from entrypoint.journal.unfinished import NAME, Unfinished
+from entrypoint.move.roots.discard import remove_copy
 
 
 def quicken(*, is_small: bool) -> None:
@@ -75,7 +78,7 @@ def copy(source: Path, target: Path, *, same_file_system: bool) -> None:
 
 def main() -> None:
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
-    log.configure(io.StringIO())
+    events.configure(io.StringIO())
     quicken(is_small="--large" not in sys.argv)
     for word in sys.argv:
         if word.startswith("--swap="):

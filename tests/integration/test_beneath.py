@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import beneath
-from entrypoint.beneath import FOLDER, open_beneath
-from entrypoint.tree import Tree
+from entrypoint.host.confined import beneath
+from entrypoint.host.confined.beneath import FOLDER, open_beneath
+from entrypoint.host.confined.tree import Tree
 
 
 @pytest.fixture(params=["openat2", "by single names"])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import clock
-from entrypoint.clock import Ahead, ahead
-from entrypoint.exclusions import left_out
+from entrypoint.copy.looking import clock
+from entrypoint.copy.looking.clock import Ahead, ahead
+from entrypoint.copy.looking.left_out import left_out
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def set_back(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """A ctime cannot be set, but the clock can."""
-    monkeypatch.setattr("entrypoint.clock.time.time", lambda now=time.time: now() - seconds)
+    monkeypatch.setattr("entrypoint.copy.looking.clock.time.time", lambda now=time.time: now() - seconds)
 
 
 def test_with_a_good_clock_there_are_none(root: Path) -> None:
@@ -42,5 +42,5 @@ def test_a_clock_that_is_a_little_behind_is_none(root: Path, monkeypatch: pytest
 def test_what_changes_during_the_walk_is_of_now(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk begins an hour ago, and everything was changed since."""
     instants = iter([time.time() - 3600])
-    monkeypatch.setattr("entrypoint.clock.time.time", lambda now=time.time: next(instants, None) or now())
+    monkeypatch.setattr("entrypoint.copy.looking.clock.time.time", lambda now=time.time: next(instants, None) or now())
     assert ahead(root, ()) == Ahead()

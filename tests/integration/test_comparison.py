@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.comparison import SHOWN, Comparison, require_equal
-from entrypoint.errors import CopyError
+from entrypoint.console.errors import CopyError
+from entrypoint.copy.looking.comparison import SHOWN, Comparison, require_equal
 from tests.integration.trees import ODD, TIME, build, differences, set_times
 from tests.unit.data_root import acl
 

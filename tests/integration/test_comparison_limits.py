@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.comparison import Comparison
+from entrypoint.copy.looking.comparison import Comparison
 from tests.integration.trees import TIME, build, differences, set_times
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes, owners and trusted attributes")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import confinement
-from entrypoint.confinement import Roots, confined, place, space_of
-from entrypoint.host import run
+from entrypoint.host.confined import confinement
+from entrypoint.host.confined.confinement import Roots, confined, place, space_of
+from entrypoint.host.host import run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts and device nodes")
 

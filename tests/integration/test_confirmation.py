@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import confirmation, log
-from entrypoint import copied as copied_module
-from entrypoint.changes import Look, Places
-from entrypoint.comparison import Comparison, Difference
-from entrypoint.copied import Copied
-from entrypoint.errors import CopyError
-from entrypoint.transfer import Transfer
+from entrypoint.console import events
+from entrypoint.console.errors import CopyError
+from entrypoint.copy import confirmation
+from entrypoint.copy import copied as copied_module
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.looking.changes import Look, Places
+from entrypoint.copy.looking.comparison import Comparison, Difference
+from entrypoint.copy.transfer import Transfer
 from tests.integration.test_copying_real import wait_for_the_clock
 from tests.unit.data_root import VOLUME, Roots, make_roots, write
 
@@ -64,7 +65,7 @@ def ended(roots: Roots, copied: Copied) -> None:
 
 
 def test_what_was_at_its_place_before_and_after_the_comparison_but_not_during_it_is_looked_into(roots: Roots) -> None:
-    log.configure(At("pass.finished", lambda: exchange(roots)))
+    events.configure(At("pass.finished", lambda: exchange(roots)))
     copied = roots.pre_copy()
     exchange(roots)
     ended(roots, copied)
@@ -81,7 +82,7 @@ def test_what_is_elsewhere_when_it_is_compared_again_does_not_end_the_copy(
         return sent
 
     monkeypatch.setattr(Transfer, "apply_names", then_exchange)
-    log.configure(At("pass.finished", lambda: exchange(roots)))
+    events.configure(At("pass.finished", lambda: exchange(roots)))
     copied = roots.pre_copy()
     assert any("left/inner" in place for place in copied.doubtful)
     assert Copied.from_json(copied.to_json()) == copied
@@ -124,7 +125,7 @@ def test_what_differs_and_has_not_changed_nor_moved_ends_the_copy(
         return sent
 
     monkeypatch.setattr(Transfer, "apply_names", then_lose)
-    log.configure(At("pass.finished", lambda: (roots.target / VOLUME / "left/inner/same").unlink()))
+    events.configure(At("pass.finished", lambda: (roots.target / VOLUME / "left/inner/same").unlink()))
     with pytest.raises(CopyError, match="does not hold"):
         roots.pre_copy()
 
@@ -169,7 +170,7 @@ def test_a_name_that_is_elsewhere_while_its_file_is_linked_again_is_linked_in_th
         return sent
 
     monkeypatch.setattr(Transfer, "apply_names", without_it)
-    log.configure(At("pass.finished", lambda: part(roots.target / other)))
+    events.configure(At("pass.finished", lambda: part(roots.target / other)))
     copied = roots.pre_copy()
     assert copied.linked == ((roots.source / other).stat().st_ino,)
     assert Copied.from_json(copied.to_json()) == copied

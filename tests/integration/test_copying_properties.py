@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from entrypoint import bulk, changes, copying, cp, shards, transfer
-from entrypoint.changes import Places
-from entrypoint.unfinished import PLACES
+from entrypoint.copy import bulk, copier, cp, transfer
+from entrypoint.copy.looking import changes, shards
+from entrypoint.copy.looking.changes import Places
+from entrypoint.journal.unfinished import PLACES
 from tests.integration.actions import (
     CHANGING,
     MAKING,
@@ -47,12 +48,12 @@ def steps(acts: Sequence[Act], most: int) -> st.SearchStrategy[list[Step]]:
 def _quick() -> Iterator[None]:
     """No waiting for a disk or behind others; small shards; no half minute in which everything counts as changed."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (bulk, copying):
+        for module in (bulk, copier):
             patch.setattr(module, "flush", lambda _: None)
         for module in (changes, cp):
             patch.setattr(module, "polite_command", list)
-        patch.setattr("entrypoint.copied.RACY", TICK)
-        patch.setattr(copying, "SMALL_ENOUGH", 1 << 30)
+        patch.setattr("entrypoint.copy.copied.RACY", TICK)
+        patch.setattr(copier, "SMALL_ENOUGH", 1 << 30)
         patch.setattr(shards, "LARGE_COUNT", 4)
         patch.setattr(shards, "SMALL_COUNT", 1)
         patch.setattr(transfer, "BATCH", 2)

@@ -16,13 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import bulk, changes, content, copying, filesystem, log, progress, unfinished
-from entrypoint import log as logging
-from entrypoint.comparison import Comparison
-from entrypoint.copying import Copier
-from entrypoint.errors import CopyError, RelocatorError
-from entrypoint.layers import DRIVERS
-from entrypoint.layers import content as content_of
+from entrypoint.console import events, progress
+from entrypoint.console import events as logging
+from entrypoint.console.errors import CopyError, RelocatorError
+from entrypoint.copy import bulk, content
+from entrypoint.copy import copier as copying
+from entrypoint.copy.copier import Copier
+from entrypoint.copy.looking import changes
+from entrypoint.copy.looking.comparison import Comparison
+from entrypoint.engine.drivers.layers import DRIVERS
+from entrypoint.engine.drivers.layers import content as content_of
+from entrypoint.host.disks import filesystem
+from entrypoint.journal import unfinished
 from tests.hosts.survey import compare
 from tests.unit.data_root import (
     CONTAINER,
@@ -177,7 +182,7 @@ def test_a_mapped_page_that_was_dirty_when_it_was_copied_is_not_missed(roots: Ro
         with pytest.MonkeyPatch.context() as patch:
             for module in (copying, bulk):  # two disks: a flush of the target's leaves the source's pages dirty
                 patch.setattr(module, "flush", flush_source)
-            patch.setattr("entrypoint.copied.RACY", 0.02)
+            patch.setattr("entrypoint.copy.copied.RACY", 0.02)
             time.sleep(0.1)  # the file's time is older than the pass by more than a tick of its clock
             copied = roots.pre_copy()
             page[0] = 3
@@ -206,7 +211,7 @@ def test_on_the_same_file_system_layers_are_linked_and_nothing_else_is(roots: Ro
 
 
 def test_an_empty_root_is_copied(tmp_path: Path) -> None:
-    log.configure(io.StringIO())
+    events.configure(io.StringIO())
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir(mode=0o711)
     target.mkdir()
@@ -268,7 +273,7 @@ def wait_for_the_clock(probe: Path, seconds: float) -> None:
 
 @pytest.mark.parametrize("change", [append, delete, rename, layer_appears])
 def test_no_change_between_two_passes_is_missed(roots: Roots, change: Change) -> None:
-    log.configure(Between(lambda: change(roots.source)))
+    events.configure(Between(lambda: change(roots.source)))
     copied = roots.pre_copy()
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
@@ -278,14 +283,14 @@ def test_no_unseen_change_long_before_the_last_pass_is_missed(
     roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "entrypoint.copied.RACY", 0.05
+        "entrypoint.copy.copied.RACY", 0.05
     )  # a pass over a large root takes minutes, one over this root takes none
 
     def act() -> None:
         change_unseen(roots.source)
         wait_for_the_clock(tmp_path / "probe", 0.2)
 
-    log.configure(Between(act))
+    events.configure(Between(act))
     copied = roots.pre_copy()
     roots.copier.final_sync(copied)
     roots.require_equal_surveys()

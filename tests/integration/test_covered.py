@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint.copied import Copied
-from entrypoint.exclusions import covered_now
-from entrypoint.filesystem import mounts
-from entrypoint.roots import measure
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.looking.left_out import covered_now
+from entrypoint.host.disks.filesystem import mounts
+from entrypoint.preflight.roots import measure
 from tests.unit.data_root import MIB, Roots, make_roots, write
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.comparison import Comparison
-from entrypoint.entries import open_file
-from entrypoint.removal import remove_beneath
-from entrypoint.tree import Tree
-from entrypoint.tree_copier import TreeCopier
+from entrypoint.copy.looking.comparison import Comparison
+from entrypoint.copy.tree_copier import TreeCopier
+from entrypoint.host.confined.entries import open_file
+from entrypoint.host.confined.removal import remove_beneath
+from entrypoint.host.confined.tree import Tree
 from tests.hosts import Disk
 from tests.unit.data_root import acl
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint.filesystem import (
+from entrypoint.host.disks.filesystem import (
     Mount,
     Space,
     atomic_write,
@@ -19,7 +19,7 @@ from entrypoint.filesystem import (
     mounts_below,
     remove_durably,
 )
-from entrypoint.host import Host
+from entrypoint.host.host import Host
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="changes owners")
 

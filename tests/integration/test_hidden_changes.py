@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import timer
-from entrypoint.copied import Copied
-from entrypoint.unfinished import Unfinished
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.pace import timer
+from entrypoint.journal.unfinished import Unfinished
 from tests.hosts import Disk
 from tests.unit.data_root import VOLUME, Roots, make_roots
 

@@ -16,11 +16,11 @@ from tests.integration.scene import VOLUME, Scene
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="copies as root")
 
 # Mounts of their own: the kernel is asked for calls that it does not have.
-MOUNTS = (("confinement.py", "OPEN_TREE, MOVE_MOUNT = 428, 429", "OPEN_TREE, MOVE_MOUNT = 9998, 9999"),)
+MOUNTS = (("host/confined/confinement.py", "OPEN_TREE, MOVE_MOUNT = 428, 429", "OPEN_TREE, MOVE_MOUNT = 9998, 9999"),)
 # Descriptors: links are followed.
 DESCRIPTORS = (
-    ("beneath.py", "NO_LINKS = os.O_NOFOLLOW\n", "NO_LINKS = 0\n"),
-    ("beneath.py", "RESOLVE = 0x08 | 0x04 | 0x02", "RESOLVE = 0"),
+    ("host/confined/beneath.py", "NO_LINKS = os.O_NOFOLLOW\n", "NO_LINKS = 0\n"),
+    ("host/confined/beneath.py", "RESOLVE = 0x08 | 0x04 | 0x02", "RESOLVE = 0"),
 )
 Removal = tuple[tuple[str, str, str], ...]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import limits
-from entrypoint.bulk import Bulk
-from entrypoint.errors import CopyError, MoveError
-from entrypoint.host import Result
-from entrypoint.inventory import Status
-from entrypoint.limits import own_projects
-from entrypoint.projects import Quota
-from entrypoint.unfinished import Unfinished
+from entrypoint.console.errors import CopyError, MoveError
+from entrypoint.copy import size_limits as limits
+from entrypoint.copy.bulk import Bulk
+from entrypoint.copy.size_limits import own_projects
+from entrypoint.engine.inventory import Status
+from entrypoint.host.disks.project_quota import Quota
+from entrypoint.host.host import Result
+from entrypoint.journal.unfinished import Unfinished
 from tests.hosts import Disk
 from tests.unit.data_root import CONTAINER, LAYER, VOLUME, Roots, make_roots, write
 from tests.unit.good_facts import container

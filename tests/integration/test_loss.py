@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import loss
-from entrypoint.inventory import Container, Inventory, Status
-from entrypoint.layers import DRIVERS, content, mounts
-from entrypoint.loss import Loss, Written
+from entrypoint.engine.drivers.layers import DRIVERS, content, mounts
+from entrypoint.engine.holdings import written_since
+from entrypoint.engine.holdings.written_since import Loss, Written
+from entrypoint.engine.inventory import Container, Inventory, Status
 
 LONG_AGO, SOON = 0.0, 4e9
 
@@ -31,7 +31,7 @@ def write(root: Path, name: str, size: int) -> None:
 
 
 def test_what_came_and_what_went_is_named(tmp_path: Path) -> None:
-    found = loss.between(BEFORE, NOW, tmp_path, LONG_AGO)
+    found = written_since.between(BEFORE, NOW, tmp_path, LONG_AGO)
     assert found == Loss(
         ("container new", "image 0123456789ab", "volume fresh"), ("container gone", "volume dropped"), ()
     )
@@ -40,12 +40,12 @@ def test_what_came_and_what_went_is_named(tmp_path: Path) -> None:
 def test_what_no_restart_brings_back_is_neither_lost_nor_there_again(tmp_path: Path) -> None:
     fleeting = replace(container("once"), auto_remove=True)
     with_it = replace(BEFORE, containers=(*BEFORE.containers, fleeting))
-    assert loss.between(BEFORE, with_it, tmp_path, LONG_AGO) == Loss((), (), ())
-    assert loss.between(with_it, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
+    assert written_since.between(BEFORE, with_it, tmp_path, LONG_AGO) == Loss((), (), ())
+    assert written_since.between(with_it, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
 
 
 def test_nothing_new_is_no_loss(tmp_path: Path) -> None:
-    assert loss.between(BEFORE, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
+    assert written_since.between(BEFORE, BEFORE, tmp_path, LONG_AGO) == Loss((), (), ())
 
 
 def test_what_was_written_is_summed_by_whom_it_belongs_to(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_was_written_is_summed_by_whom_it_belongs_to(tmp_path: Path) -> Non
     write(tmp_path, "overlay2/layer/diff/x", 1000)
     write(tmp_path, "image/overlay2/layerdb/mounts/id-web/mount-id", 0)
     (tmp_path / "image/overlay2/layerdb/mounts/id-web/mount-id").write_text("m1")
-    found = loss.between(BEFORE, NOW, tmp_path, LONG_AGO)
+    found = written_since.between(BEFORE, NOW, tmp_path, LONG_AGO)
     assert set(found.written) == {
         Written("volume data", 2, 15), Written("the log of container web", 1, 7), Written("container web", 1, 3),
     }  # fmt: skip
@@ -74,25 +74,25 @@ def test_what_a_container_wrote_is_told_whatever_the_driver(tmp_path: Path, driv
     mark = tmp_path / mounts(driver) / "id-web/mount-id"
     mark.parent.mkdir(parents=True)
     mark.write_text("m1")
-    assert loss.between(BEFORE, NOW, tmp_path, LONG_AGO).written == (Written("container web", 1, 3),)
+    assert written_since.between(BEFORE, NOW, tmp_path, LONG_AGO).written == (Written("container web", 1, 3),)
 
 
 @pytest.mark.parametrize(("snapshotter", "place"), [("overlayfs", "7/fs/var/x"), ("native", "7/var/x")])
 def test_what_was_written_to_snapshots_is_told(tmp_path: Path, snapshotter: str, place: str) -> None:
     write(tmp_path, f"containerd/io.containerd.snapshotter.v1.{snapshotter}/snapshots/{place}", 3)
     now = replace(NOW, driver=snapshotter)
-    [written] = loss.between(BEFORE, now, tmp_path, LONG_AGO, tmp_path / "containerd").written
+    [written] = written_since.between(BEFORE, now, tmp_path, LONG_AGO, tmp_path / "containerd").written
     assert (written.files, written.size) == (1, 3)
     assert "snapshot 7" in written.place
 
 
 def test_what_was_there_before_is_not_lost(tmp_path: Path) -> None:
     write(tmp_path, "volumes/data/_data/a", 10)
-    assert loss.between(BEFORE, NOW, tmp_path, SOON).written == ()
+    assert written_since.between(BEFORE, NOW, tmp_path, SOON).written == ()
 
 
 def test_a_time_that_was_set_back_hides_nothing(tmp_path: Path) -> None:
     write(tmp_path, "volumes/data/_data/a", 10)
     now = (tmp_path / "volumes/data/_data/a").stat().st_ctime
     os.utime(tmp_path / "volumes/data/_data/a", (1, 1))
-    assert loss.between(BEFORE, NOW, tmp_path, now - 100).written == (Written("volume data", 1, 10),)
+    assert written_since.between(BEFORE, NOW, tmp_path, now - 100).written == (Written("volume data", 1, 10),)

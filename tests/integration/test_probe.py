@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from entrypoint import probe
-from entrypoint.host import QUICK, Host, Result, run
-from entrypoint.roots import exposed_above
+from entrypoint.host.host import QUICK, Host, Result, run
+from entrypoint.preflight import probe
+from entrypoint.preflight.roots import exposed_above
 from tests.hosts import Disk
 from tests.hosts.disk import is_known
 from tests.hosts.survey import compare, survey
@@ -94,8 +94,10 @@ def test_a_listing_without_types_is_found(tmp_path: Path, monkeypatch: pytest.Mo
         return nullcontext([Untyped(str(Path(place, name))) for name in os.listdir(place)])
 
     with monkeypatch.context() as patch:
-        patch.setattr("entrypoint.probe.os.scandir", scandir)
-        patch.setattr("entrypoint.probe.shutil.rmtree", lambda place: subprocess.run(["rm", "-r", place], check=True))
+        patch.setattr("entrypoint.preflight.probe.os.scandir", scandir)
+        patch.setattr(
+            "entrypoint.preflight.probe.shutil.rmtree", lambda place: subprocess.run(["rm", "-r", place], check=True)
+        )
         found = probe.lacks(HOST, PurePosixPath(tmp_path))
     assert found == ("types in directories (d_type is not set)",)
 
@@ -115,7 +117,7 @@ def test_a_label_is_tried_where_selinux_is_on(tmp_path: Path, monkeypatch: pytes
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         setxattr(place, name, value)
 
-    monkeypatch.setattr("entrypoint.probe.os.setxattr", refuse)
+    monkeypatch.setattr("entrypoint.preflight.probe.os.setxattr", refuse)
     assert probe.lacks(HOST, PurePosixPath(tmp_path), b"a:b:c\0") == ("SELinux labels (Permission denied)",)
     assert probe.lacks(HOST, PurePosixPath(tmp_path)) == ()
 
@@ -148,7 +150,7 @@ def test_names_that_mean_something_to_mount_are_no_hindrance(tmp_path: Path) -> 
 HOLDING = """
 import sys, time
 from pathlib import Path
-from entrypoint import probe
+from entrypoint.preflight import probe
 with probe.scratch(Path(sys.argv[1])) as place:
     (place / "file").touch()
     print(place.name, flush=True)

@@ -9,11 +9,11 @@ from time import monotonic
 
 import pytest
 
-from entrypoint import reach
-from entrypoint.facts import resolved
-from entrypoint.host import Host
-from entrypoint.needs import Surroundings, obstacles
-from entrypoint.reach import Reach
+from entrypoint.engine.containers.needs import Surroundings, obstacles
+from entrypoint.host.disks import reach
+from entrypoint.host.disks.reach import Reach
+from entrypoint.host.host import Host
+from entrypoint.preflight.facts import resolved
 
 FUSE = Path("/dev/fuse")
 DETACH = 2

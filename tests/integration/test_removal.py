@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import removal
-from entrypoint.removal import Removal
+from entrypoint.host.confined import removal
+from entrypoint.host.confined.removal import Removal
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import __version__, script
+from entrypoint import __version__
+from entrypoint.commands import script
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh"), "bash": ("bash", "--posix")}
 # Answers by what it is asked, and notes it; `run` ends with the next of the codes.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.comparison import Comparison
-from entrypoint.errors import CopyError
-from entrypoint.removal import Removal
-from entrypoint.roots import subvolumes
+from entrypoint.console.errors import CopyError
+from entrypoint.copy.looking.comparison import Comparison
+from entrypoint.host.confined.removal import Removal
+from entrypoint.preflight.roots import subvolumes
 from tests.hosts import Disk
 from tests.hosts.disk import is_known
 from tests.unit.data_root import VOLUME, make_roots

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from entrypoint.comparison import Comparison
+from entrypoint.copy.looking.comparison import Comparison
 from tests.unit.data_root import acl
 
 TIME = (1_000_000_000, 1_123_456_789)

@@ -62,7 +62,7 @@ def before(host: Host) -> Before:
 
 
 def arm(host: Host, *points: str) -> None:
-    """Arm trace points of the product: `POINT ACTION`, see entrypoint/trace.py."""
+    """Arm trace points of the product: `POINT ACTION`, see entrypoint/journal/trace.py."""
     host.run(["rm", "-rf", REACHED])
     host.write(TRACE, "".join(f"{point}\n" for point in points), mode=0o600)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entrypoint import programs
+from entrypoint.host.machine import programs
 from tests.hosts import Disk, Host, boot
 from tests.hosts.etc import Etc
 from tests.hosts.prepared import images

@@ -40,9 +40,9 @@ def build(host: Host, removal: tuple[str, ...]) -> None:
     host.write(
         "/root/mutant/Dockerfile",
         "FROM relocator\n"
-        "RUN cp /opt/relocator/entrypoint/steps.py /tmp/steps.py"
-        f" && sed -i {expressions} /opt/relocator/entrypoint/steps.py"
-        " && ! cmp -s /tmp/steps.py /opt/relocator/entrypoint/steps.py"
+        "RUN cp /opt/relocator/entrypoint/move/steps.py /tmp/steps.py"
+        f" && sed -i {expressions} /opt/relocator/entrypoint/move/steps.py"
+        " && ! cmp -s /tmp/steps.py /opt/relocator/entrypoint/move/steps.py"
         " && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/relocator/entrypoint\n",
     )
     host.run(["docker", "build", "--tag", "relocator", "/root/mutant"], env={"DOCKER_BUILDKIT": "0"})

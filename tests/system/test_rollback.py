@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint.unfinished import KEPT, LOST
+from entrypoint.journal.unfinished import KEPT, LOST
 from tests.hosts import Disk, Host, boot
 from tests.hosts.content import FEWER, differences, inventory, populate
 from tests.hosts.inside import end

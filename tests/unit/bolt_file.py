@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from entrypoint import bolt
-from entrypoint.containerd import BLOBS, DATABASE, OVERLAYFS, snapshots
-from entrypoint.containerd_holdings import SNAPSHOTS
+from entrypoint.engine.containerd import bolt
+from entrypoint.engine.containerd.holdings import SNAPSHOTS
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, OVERLAYFS, snapshots
 
 Branches: TypeAlias = "Mapping[str, Branches | bytes]"
 PAGE, ELEMENTS = 4096, 16

@@ -7,14 +7,14 @@ import io
 
 import pytest
 
-from entrypoint import log
+from entrypoint.console import events
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
-    log.configure(io.StringIO())
+    events.configure(io.StringIO())
 
 
 @pytest.fixture(autouse=True)
 def _stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entrypoint.memory.move_into", lambda: None)
+    monkeypatch.setattr("entrypoint.move.worker.memory.move_into", lambda: None)

@@ -10,14 +10,14 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint import log
-from entrypoint.changes import Places
-from entrypoint.comparison import Comparison, require_equal
-from entrypoint.copied import Copied
-from entrypoint.copying import Copier
-from entrypoint.layers import DRIVERS, MERGING, content
-from entrypoint.transfer import Sent
-from entrypoint.unfinished import NAME, PLACES, Unfinished
+from entrypoint.console import events
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier
+from entrypoint.copy.looking.changes import Places
+from entrypoint.copy.looking.comparison import Comparison, require_equal
+from entrypoint.copy.transfer import Sent
+from entrypoint.engine.drivers.layers import DRIVERS, MERGING, content
+from entrypoint.journal.unfinished import NAME, PLACES, Unfinished
 from tests.hosts.survey import Survey, compare, survey
 
 SECOND = 1_000_000_000
@@ -160,7 +160,7 @@ class Roots:
 
 def silent() -> None:
     """Events go nowhere."""
-    log.configure(io.StringIO())
+    events.configure(io.StringIO())
 
 
 def make_roots(folder: Path, driver: str = "overlay2") -> Roots:

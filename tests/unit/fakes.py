@@ -15,22 +15,24 @@ from pathlib import Path, PurePosixPath
 from shutil import copy2, copytree
 from typing import Any
 
-from entrypoint import dependents, guard, hold, programs
-from entrypoint.containerd_config import root_in
-from entrypoint.copied import Copied
-from entrypoint.copying import Copier
-from entrypoint.engine import Engine
-from entrypoint.engine_info import EngineInfo
-from entrypoint.errors import CopyError, EngineError, RelocatorError, SystemdError
-from entrypoint.host import Host
-from entrypoint.inventory import ALIVE, Container, Inventory, Status
-from entrypoint.move import Move
-from entrypoint.plan import Plan
-from entrypoint.processes import Process
-from entrypoint.swarm import State, Swarm
-from entrypoint.systemd import Systemd
-from entrypoint.trace import trace
-from entrypoint.units import STOPPED, Unit, UnitState
+from entrypoint.console.errors import CopyError, EngineError, RelocatorError, SystemdError
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier
+from entrypoint.engine.docker import Engine
+from entrypoint.engine.info import EngineInfo
+from entrypoint.engine.inventory import ALIVE, Container, Inventory, Status
+from entrypoint.engine.swarm import State, Swarm
+from entrypoint.host.host import Host
+from entrypoint.host.machine import programs
+from entrypoint.host.machine.processes import Process
+from entrypoint.host.services import dependents, hold
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.units import STOPPED, Unit, UnitState
+from entrypoint.journal.trace import trace
+from entrypoint.move.context import Move
+from entrypoint.move.switch import guard
+from entrypoint.plan.plan import Plan
+from entrypoint.settings.formats.config_toml import root_in
 
 SERVICE = "docker.service"
 CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT = "containerd.service", "/etc/containerd/config.toml", "/srv/containerd"

@@ -4,16 +4,16 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from entrypoint.containerd import Containerd
-from entrypoint.engine_info import EngineInfo
-from entrypoint.facts import HostFacts
-from entrypoint.filesystem import Mount, Space
-from entrypoint.host_file import HostFile
-from entrypoint.inventory import Container, Inventory, Status
-from entrypoint.roots import Size, Source, Target
-from entrypoint.swarm import Swarm
-from entrypoint.unfinished import Unfinished
-from entrypoint.units import Unit, UnitState
+from entrypoint.engine.containerd.service import Containerd
+from entrypoint.engine.info import EngineInfo
+from entrypoint.engine.inventory import Container, Inventory, Status
+from entrypoint.engine.swarm import Swarm
+from entrypoint.host.disks.filesystem import Mount, Space
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.services.units import Unit, UnitState
+from entrypoint.journal.unfinished import Unfinished
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Size, Source, Target
 
 GIB = 1024**3
 RW = frozenset({"rw", "relatime"})

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from docker.errors import DockerException
 
-from entrypoint import absence, facts, sibling
-from entrypoint.engine import SOCKET, Engine
-from entrypoint.errors import EngineError, ExitCode, PreflightError
-from entrypoint.host import Host
-from entrypoint.units import UnitState
+from entrypoint.commands import sibling
+from entrypoint.console.errors import EngineError, ExitCode, PreflightError
+from entrypoint.engine import absence
+from entrypoint.engine.docker import SOCKET, Engine
+from entrypoint.host.host import Host
+from entrypoint.host.services.units import UnitState
+from entrypoint.preflight import facts
 from tests.unit.fakes import SERVICE, Calls, FakeSystemd, make_host
 from tests.unit.test_products import ENGINE_INFO, ENGINE_VERSION
 

@@ -8,24 +8,28 @@ from typing import Any
 
 import pytest
 
-from entrypoint import adoption, finished, holdings, outline, plan, preflight, sentences
-from entrypoint.adoption import ADOPT, Adoptable
-from entrypoint.copied import Copied
-from entrypoint.copying import identity
-from entrypoint.errors import ExitCode, RelocatorError
-from entrypoint.facts import HostFacts
-from entrypoint.filesystem import existing_ancestor
-from entrypoint.finished import Finished
-from entrypoint.holdings import Holdings
-from entrypoint.inventory import Inventory
-from entrypoint.loss import Written
-from entrypoint.plan import Direction, Plan
-from entrypoint.remains import old_roots
-from entrypoint.roots import Left
-from entrypoint.state import State
-from entrypoint.status import Status
-from entrypoint.steps import STEPS_BACK, Step
-from entrypoint.unfinished import NAME as UNFINISHED
+from entrypoint.commands.status import text
+from entrypoint.commands.status.state import State
+from entrypoint.commands.status.status import Status
+from entrypoint.console.errors import ExitCode, RelocatorError
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import identity
+from entrypoint.engine.holdings import holdings
+from entrypoint.engine.holdings.holdings import Holdings
+from entrypoint.engine.holdings.written_since import Written
+from entrypoint.engine.inventory import Inventory
+from entrypoint.host.disks.filesystem import existing_ancestor
+from entrypoint.journal import finished
+from entrypoint.journal.finished import Finished
+from entrypoint.journal.unfinished import NAME as UNFINISHED
+from entrypoint.move.roots.old_roots import old_roots
+from entrypoint.move.steps import STEPS_BACK, Step
+from entrypoint.plan import outline, plan
+from entrypoint.plan.plan import Direction, Plan
+from entrypoint.preflight import adoption, preflight
+from entrypoint.preflight.adoption import ADOPT, Adoptable
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Left
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, make_host
 from tests.unit.good_facts import GOOD, INVENTORY, container
 from tests.unit.test_crash_points import Deadly, Failing, Killed, safety_net
@@ -268,7 +272,7 @@ def test_the_engine_is_pointed_at_the_root_and_nothing_is_copied(world: World) -
 
 
 def test_the_status_of_an_adoption_offers_no_removal_of_what_was_not_copied() -> None:
-    told = sentences.text(Status(State.COMMITTED, "000001", "/fresh", "/data", Direction.ADOPT, "kept"))
+    told = text.text(Status(State.COMMITTED, "000001", "/fresh", "/data", Direction.ADOPT, "kept"))
     assert "is /data, which was there already" in told
     assert "cleanup" not in told
 
@@ -276,7 +280,7 @@ def test_the_status_of_an_adoption_offers_no_removal_of_what_was_not_copied() ->
 def test_what_an_adoption_has_left_is_never_cleaned_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.move.run.save_plan({"plan": world.move.plan.to_json()})
     world.work()
-    monkeypatch.setattr("entrypoint.remains.is_same_directory", lambda *_: True)
+    monkeypatch.setattr("entrypoint.move.roots.old_roots.is_same_directory", lambda *_: True)
     assert old_roots(world.host, world.journal) == ()
 
 

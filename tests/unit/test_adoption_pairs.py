@@ -7,21 +7,24 @@ from typing import Any
 
 import pytest
 
-from entrypoint import adoption, adoption_checks, net, outline, plan, preflight
-from entrypoint.adoption import ADOPT, Adoptable, Along
-from entrypoint.containerd import MANAGED_ROOT
-from entrypoint.containerd_holdings import ContainerdHoldings
-from entrypoint.copied import Copied
-from entrypoint.copying import identity
-from entrypoint.errors import ExitCode, RelocatorError
-from entrypoint.facts import HostFacts
-from entrypoint.finished import Finished
-from entrypoint.holdings import Holdings
-from entrypoint.host import Host
-from entrypoint.plan import Direction, make
-from entrypoint.roots import Left
-from entrypoint.steps import STEPS_BACK, Step
-from entrypoint.unfinished import NAME as UNFINISHED
+from entrypoint.console.errors import ExitCode, RelocatorError
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import identity
+from entrypoint.engine.containerd.holdings import ContainerdHoldings
+from entrypoint.engine.containerd.service import MANAGED_ROOT
+from entrypoint.engine.holdings.holdings import Holdings
+from entrypoint.host.host import Host
+from entrypoint.journal.finished import Finished
+from entrypoint.journal.unfinished import NAME as UNFINISHED
+from entrypoint.move import safety_net as net
+from entrypoint.move.steps import STEPS_BACK, Step
+from entrypoint.plan import outline, plan
+from entrypoint.plan.plan import Direction, make
+from entrypoint.preflight import adoption, preflight
+from entrypoint.preflight.adoption import ADOPT, Adoptable, Along
+from entrypoint.preflight.checks import adoption as adoption_checks
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Left
 from tests.unit.bolt_file import make_store
 from tests.unit.fakes import CONTAINERD_ROOT, DEFAULT_ROOT, make_host
 from tests.unit.good_facts import CONTAINERD, TWO, two

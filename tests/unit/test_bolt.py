@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from entrypoint import bolt
+from entrypoint.engine.containerd import bolt
 
 # volumes/metadata.db of an engine with one volume (docker.io 26.1), as it was when that had stopped.
 REAL = zlib.decompress(base64.b85decode(

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from entrypoint import edits, guard, net, waking
-from entrypoint.errors import ExitCode, SystemdError
-from entrypoint.file_edit import FileEdit
-from entrypoint.log import Phase
-from entrypoint.ordering import ordering_drop_in, quote_for_unit
+from entrypoint.console.errors import ExitCode, SystemdError
+from entrypoint.console.events import Phase
+from entrypoint.host.services import waking
+from entrypoint.host.services.ordering import ordering_drop_in, quote_for_unit
+from entrypoint.move import safety_net
+from entrypoint.move.switch import guard
+from entrypoint.settings import edits
+from entrypoint.settings.file_edit import FileEdit
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.good_facts import ROOT_MOUNT, mount
 from tests.unit.test_crash_points import Deadly, Killed, start_again, steps_failing_in
@@ -46,7 +49,7 @@ def on_two_disks(
     )
     for edit in (*plan.waking, plan.ordering):
         edits.put(world.path(edit.path), edit.before)
-    net.spread(world.move.run, plan)
+    safety_net.spread(world.move.run, plan)
     return replace(world, move=replace(world.move, plan=plan))
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from urllib.parse import unquote
 
-from entrypoint.bridge import PROGRAM, VARIABLE, address
-from entrypoint.selinux import SWITCH
+from entrypoint.host.selinux import SWITCH
+from entrypoint.host.services.bridge import PROGRAM, VARIABLE, address
 from tests.unit.fakes import make_host
 
 

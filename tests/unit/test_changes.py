@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.changes import FORMAT, Change, Places, changed_command
-from entrypoint.exclusions import NEVER_COPIED
+from entrypoint.copy.looking.changes import FORMAT, Change, Places, changed_command
+from entrypoint.copy.looking.left_out import NEVER_COPIED
 
 
 def found(root: Path, words: list[str]) -> list[bytes]:

@@ -7,13 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import claim, relocation
-from entrypoint.copying import identity
-from entrypoint.errors import CopyError, PreflightError
-from entrypoint.host import Host
-from entrypoint.plan import Plan
-from entrypoint.roots import Target
-from entrypoint.unfinished import NAME, Unfinished
+from entrypoint.commands import run
+from entrypoint.console.errors import CopyError, PreflightError
+from entrypoint.copy.copier import identity
+from entrypoint.host.host import Host
+from entrypoint.journal.unfinished import NAME, Unfinished
+from entrypoint.move.roots import claim
+from entrypoint.plan.plan import Plan
+from entrypoint.preflight.roots import Target
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import TARGET as SEEN
 from tests.unit.world import TARGET, make_plan
@@ -132,5 +133,5 @@ def test_a_record_that_somebody_else_has_written_makes_nothing_ours(host: Host, 
 def test_the_copy_begins_with_taking_its_place(host: Host, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     (host.path(TARGET) / "theirs").mkdir(parents=True)
     with pytest.raises(CopyError, match="by somebody else"):
-        relocation.pre_copy(host, plan)
+        run.pre_copy(host, plan)
     assert [place.name for place in host.path(TARGET).iterdir()] == ["theirs"]

@@ -7,23 +7,25 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import cleanup, facts, remains
-from entrypoint.amiss import Amiss, Kind
-from entrypoint.errors import Interrupted, JournalError, RollbackError
-from entrypoint.facts import HostFacts
-from entrypoint.filesystem import birth
-from entrypoint.host import Host
-from entrypoint.in_use import is_in_use
-from entrypoint.journal import Journal
-from entrypoint.log import Phase, log
-from entrypoint.plan import Direction
-from entrypoint.reach import Reach
-from entrypoint.record import Event, Outcome, Run
-from entrypoint.remains import Remains, how_left, old_roots
-from entrypoint.removal import Removal
-from entrypoint.roots import Left, Size
-from entrypoint.unfinished import KEPT, Unfinished, this_boot
-from entrypoint.whole import Lack
+from entrypoint.commands import cleanup
+from entrypoint.console.errors import Interrupted, JournalError, RollbackError
+from entrypoint.console.events import Phase, log
+from entrypoint.engine.holdings.in_use import is_in_use
+from entrypoint.engine.holdings.whole import Lack
+from entrypoint.host.confined.removal import Removal
+from entrypoint.host.disks.filesystem import birth
+from entrypoint.host.disks.reach import Reach
+from entrypoint.host.host import Host
+from entrypoint.journal.amiss import Amiss, Kind
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Outcome, Run
+from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
+from entrypoint.move.roots import old_roots as remains
+from entrypoint.move.roots.old_roots import Remains, how_left, old_roots
+from entrypoint.plan.plan import Direction
+from entrypoint.preflight import facts
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Left, Size
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import CONTAINERD, GOOD, mount, unit
 from tests.unit.world import make_plan

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from entrypoint import __main__ as composition
-from entrypoint import __version__, cli
-from entrypoint import log as logging
-from entrypoint.errors import ExitCode, PreflightError, RelocatorError, UsageError
-from entrypoint.goal import Goal
-from entrypoint.journal import Journal
-from entrypoint.standing import Standing
+from entrypoint import __version__
+from entrypoint.commands import cli
+from entrypoint.console import events as logging
+from entrypoint.console.errors import ExitCode, PreflightError, RelocatorError, UsageError
+from entrypoint.host.machine.standing import Standing
+from entrypoint.journal.journal import Journal
+from entrypoint.preflight.request import Goal
 from tests.unit.fakes import make_host
 
 
@@ -294,8 +295,8 @@ def test_a_word_that_is_like_none_is_told_what_there_is() -> None:
 def test_words_are_answered_whatever_the_container_was_given(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], standing: Standing, words: str, code: int
 ) -> None:
-    monkeypatch.setattr("entrypoint.standing.find_standing", lambda: standing)
-    monkeypatch.setattr("entrypoint.sibling.run_sibling", lambda _: 99)
+    monkeypatch.setattr("entrypoint.host.machine.standing.find_standing", lambda: standing)
+    monkeypatch.setattr("entrypoint.commands.sibling.run_sibling", lambda _: 99)
     assert composition.main(words.split()) == code
     shown = capsys.readouterr()
     assert "--privileged --pid=host -v" not in shown.err

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import command, handover, names, sibling, standing, wording
-from entrypoint import log as logging
-from entrypoint.cli import VERBS
-from entrypoint.inventory import Container, Inventory, Status, names_in
-from entrypoint.record import Event, Outcome, Run
+from entrypoint.commands import sibling
+from entrypoint.commands.cli import VERBS
+from entrypoint.console import command, names, wording
+from entrypoint.console import events as logging
+from entrypoint.engine.inventory import Container, Inventory, Status, names_in
+from entrypoint.host.machine import standing
+from entrypoint.journal.record import Event, Outcome, Run
+from entrypoint.move.worker import handover
 
 CONTAINER = "docker run --rm --privileged --pid=host relocator"
 
@@ -114,7 +117,7 @@ def test_whoever_speaks_for_us_is_told_how_we_are_called(monkeypatch: pytest.Mon
 def test_no_text_names_a_verb_that_there_is_not() -> None:
     """One that is none would be told as it is."""
     known = re.compile(rf"relocator (?:{'|'.join(VERBS[:-1])}|TARGET|\[OPTIONS|--|/|'|{{)")
-    for place in Path(wording.__file__).parent.glob("*.py"):
+    for place in Path(wording.__file__).parents[1].rglob("*.py"):
         for found in re.finditer(r"(?:[:(;`]|also|with) relocator [^\s.,]+", place.read_text()):
             assert known.search(found[0]), f"{place.name}: {found[0]}"
 

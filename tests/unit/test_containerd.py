@@ -6,15 +6,17 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import containerd, loss, outline
-from entrypoint.containerd import DATABASE, default_target
-from entrypoint.containerd_move import ContainerdMove
-from entrypoint.host import Host
-from entrypoint.host_file import HostFile
-from entrypoint.loss import Written
-from entrypoint.plan import Plan, make
-from entrypoint.selinux import SELinux
-from entrypoint.validation import require_valid_containerd
+from entrypoint.engine.containerd import service
+from entrypoint.engine.containerd.service import DATABASE, default_target
+from entrypoint.engine.holdings import written_since
+from entrypoint.engine.holdings.written_since import Written
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.host import Host
+from entrypoint.host.selinux import SELinux
+from entrypoint.plan import outline
+from entrypoint.plan.containerd_move import ContainerdMove
+from entrypoint.plan.plan import Plan, make
+from entrypoint.preflight.validation import require_valid_containerd
 from tests.unit.bolt_file import make_store
 from tests.unit.good_facts import DROP_IN, GOOD, TWO
 from tests.unit.world import along, make_plan
@@ -41,7 +43,7 @@ def test_the_address_is_what_the_engine_tells_or_was_told(
     tmp_path: Path, told: str, arguments: tuple[str, ...], address: str
 ) -> None:
     engine = replace(TWO.engine, containerd=told)
-    assert containerd.address_of(Host(tmp_path), engine, ("dockerd", *arguments)) == address
+    assert service.address_of(Host(tmp_path), engine, ("dockerd", *arguments)) == address
 
 
 def test_a_process_works_on_the_root_whose_database_it_has_open(tmp_path: Path) -> None:
@@ -50,10 +52,10 @@ def test_a_process_works_on_the_root_whose_database_it_has_open(tmp_path: Path) 
         (tmp_path / root / DATABASE).touch()
     host = Host(tmp_path)
     with (tmp_path / "a" / DATABASE).open():
-        assert containerd.works_on(host, os.getpid(), PurePosixPath("/a"))
-        assert not containerd.works_on(host, os.getpid(), PurePosixPath("/b"))
-        assert not containerd.works_on(host, os.getpid(), PurePosixPath("/none"))
-    assert not containerd.works_on(host, os.getpid(), PurePosixPath("/a"))
+        assert service.works_on(host, os.getpid(), PurePosixPath("/a"))
+        assert not service.works_on(host, os.getpid(), PurePosixPath("/b"))
+        assert not service.works_on(host, os.getpid(), PurePosixPath("/none"))
+    assert not service.works_on(host, os.getpid(), PurePosixPath("/a"))
 
 
 def test_an_engine_with_its_images_in_the_data_root_has_no_containerd_to_move() -> None:
@@ -125,14 +127,14 @@ def wrote_into_snapshots(root: Path) -> Path:
 def test_what_containers_wrote_into_snapshots_is_told(tmp_path: Path) -> None:
     make_store(tmp_path, "web")
     wrote_into_snapshots(tmp_path)
-    found = loss.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
+    found = written_since.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
     assert found.written == (Written("container web", 1, 5),)
 
 
 def test_a_tag_that_an_image_got_or_lost_since_is_told(tmp_path: Path) -> None:
     held = replace(TWO.inventory, images={"sha256:1": "app:1 app:old"})
     now = replace(TWO.inventory, images={"sha256:1": "app:1 app:2", "sha256:2": "other:1 other:2"})
-    found = loss.between(held, now, tmp_path, 0.0)
+    found = written_since.between(held, now, tmp_path, 0.0)
     assert found.made == ("tag app:2 of image 1", "image other:1 other:2")
     assert found.removed == ("tag app:old of image 1",)
 
@@ -140,7 +142,7 @@ def test_a_tag_that_an_image_got_or_lost_since_is_told(tmp_path: Path) -> None:
 def test_what_was_written_is_told_even_if_nothing_says_by_whom(tmp_path: Path) -> None:
     place = wrote_into_snapshots(make_store(tmp_path, "web"))
     (place.parent / "metadata.db").unlink()
-    found = loss.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
+    found = written_since.between(TWO.inventory, TWO.inventory, tmp_path, 0.0, tmp_path)
     assert sorted(one.place for one in found.written) == [
         "container unknown (snapshot 1)", "container unknown (snapshot 2)"]  # fmt: skip
 
@@ -171,7 +173,7 @@ def test_a_file_that_imports_others_is_read_with_them(tmp_path: Path) -> None:
     (folder / "more/c.toml").write_text('imports = ["../../config.toml"]\n')
     (tmp_path / "etc/containerd/config.toml").write_text('imports = ["conf.d/*.toml"]\nroot = "/srv/c"\n')
     config = HostFile.read(Host(tmp_path), "/etc/containerd/config.toml", TWO.mounts)
-    found = list(containerd._imported(Host(tmp_path), config, TWO.mounts))
+    found = list(service._imported(Host(tmp_path), config, TWO.mounts))
     assert [file.path.name for file in found] == ["a.toml", "b.toml", "c.toml"]
-    assert containerd._root((), config, found) == "/srv/b"
-    assert containerd._root(("containerd", "--root", "/srv/d"), config, found) == "/srv/d"
+    assert service._root((), config, found) == "/srv/b"
+    assert service._root(("containerd", "--root", "/srv/d"), config, found) == "/srv/d"

@@ -5,19 +5,26 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import configuration, loss, outline, pair, preflight, remains, rollback, sentences, status, waking
-from entrypoint.adoption import look
-from entrypoint.errors import MoveError, UsageError
-from entrypoint.facts import HostFacts
-from entrypoint.goal import Goal, Only
-from entrypoint.host import Host
-from entrypoint.host_file import HostFile
-from entrypoint.journal import Journal
-from entrypoint.ordering import IMAGES, Guarded, guarded, ordering_drop_in
-from entrypoint.outlook import rows, to_json
-from entrypoint.plan import Direction, Plan, make
-from entrypoint.selinux import SELinux
-from entrypoint.state import State
+from entrypoint.commands import rollback
+from entrypoint.commands.status import status, text
+from entrypoint.commands.status.state import State
+from entrypoint.console.errors import MoveError, UsageError
+from entrypoint.engine.holdings import written_since
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.host import Host
+from entrypoint.host.selinux import SELinux
+from entrypoint.host.services import waking
+from entrypoint.host.services.ordering import IMAGES, Guarded, guarded, ordering_drop_in
+from entrypoint.journal.journal import Journal
+from entrypoint.move.roots import old_roots
+from entrypoint.move.switch import paired_switch
+from entrypoint.plan import outline
+from entrypoint.plan.outlook import rows, to_json
+from entrypoint.plan.plan import Direction, Plan, make
+from entrypoint.preflight import edits, preflight
+from entrypoint.preflight.adoption import look
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.request import Goal, Only
 from tests.unit.good_facts import CONTAINERD, DROP_IN, GOOD, INVENTORY, SOURCE, TARGET, TWO, container, mount
 from tests.unit.world import make_world_alone
 
@@ -135,7 +142,7 @@ NOT_ALONE = replace(TWO, containerd_source=None, containerd_target=None)
 def test_a_root_that_stays_is_waited_for_as_before(
     facts: HostFacts, there: bytes | None, before: bytes | None, after: bytes
 ) -> None:
-    edit = configuration.ordering_edit(replace(facts, drop_in=replace(DROP_IN, content=there)))
+    edit = edits.ordering_edit(replace(facts, drop_in=replace(DROP_IN, content=there)))
     assert (edit.before, edit.after) == (before, after)
 
 
@@ -149,11 +156,11 @@ def test_a_disk_of_a_root_that_stays_goes_on_to_wake_the_engine() -> None:
     facts = replace(ALONE, source=source, target=replace(ALONE.target, mount=source.mount))
     files = [HostFile(PurePosixPath(path), b"ours", True, True, PurePosixPath("/etc"))
              for path in waking.places(point, PurePosixPath("/mnt/data"))]  # fmt: skip
-    made = {edit.path: edit.after for edit in configuration.waking_edits(replace(facts, waking=tuple(files)))}
+    made = {edit.path: edit.after for edit in edits.waking_edits(replace(facts, waking=tuple(files)))}
     assert made[waking.drop_in(point)] == waking.WANTS
     assert f"ConditionPathIsMountPoint={point}".encode() in (made[waking.UNIT] or b"")
     absent = tuple(replace(one, content=None) for one in files)
-    made = {edit.path: edit.after for edit in configuration.waking_edits(replace(facts, waking=absent))}
+    made = {edit.path: edit.after for edit in edits.waking_edits(replace(facts, waking=absent))}
     assert waking.drop_in(point) not in made
 
 
@@ -178,9 +185,9 @@ def test_the_status_says_which_root_has_moved(tmp_path: Path) -> None:
     found = status.of_run(run, busy=False)
     assert (found.only, found.to_json()["only"]) == (Only.CONTAINERD, "containerd")
     committed = replace(found, state=State.COMMITTED)
-    assert f"containerd's root was moved from {STORE} to {NEW}" in sentences.text(committed)
-    assert f"containerd works on {STORE}, as before" in sentences.text(replace(found, state=State.ROLLED_BACK))
-    assert "containerd config dump" in sentences.text(replace(found, state=State.CUT_OFF))
+    assert f"containerd's root was moved from {STORE} to {NEW}" in text.text(committed)
+    assert f"containerd works on {STORE}, as before" in text.text(replace(found, state=State.ROLLED_BACK))
+    assert "containerd config dump" in text.text(replace(found, state=State.CUT_OFF))
 
 
 def test_no_root_is_looked_for_to_be_adopted(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_what_its_removal_gives_back_is_its_own(tmp_path: Path, monkeypatch: pyt
     assert world.move.plan.containerd is not None
     plan = replace(world.move.plan, size=5, containerd=replace(world.move.plan.containerd, size=7))
     world.move.run.save_plan({"plan": plan.to_json()})
-    assert remains.frees(world.move.run) == 7
+    assert old_roots.frees(world.move.run) == 7
 
 
 # --- the way back ----------------------------------------------------------------------------------------------------
@@ -217,9 +224,9 @@ def test_one_that_is_made_during_the_way_back_ends_it_before_the_engine_stops(
     world = make_world_alone(tmp_path, monkeypatch)
     back = replace(world.move, plan=replace(world.move.plan, direction=Direction.BACK))
     back.run.save_inventory(INVENTORY.to_json(), "expected")
-    pair.require_none_made(back, INVENTORY)
+    paired_switch.require_none_made(back, INVENTORY)
     with pytest.raises(MoveError, match="made meanwhile"):
-        pair.require_none_made(back, replace(INVENTORY, containers=(container("since"),)))
+        paired_switch.require_none_made(back, replace(INVENTORY, containers=(container("since"),)))
 
 
 def test_what_is_expected_then_is_what_the_data_root_holds_with_the_images_of_before(
@@ -236,7 +243,7 @@ def test_only_images_are_lost_and_what_was_written_outside_volumes(tmp_path: Pat
     (tmp_path / "volumes/kept/_data").mkdir(parents=True)
     (tmp_path / "volumes/kept/_data/file").touch()
     now = replace(INVENTORY, images={"sha256:2": "new:1"}, volumes={"since": "local"})
-    found = loss.between(INVENTORY, now, tmp_path, 0.0, tmp_path / "store", alone=True)
+    found = written_since.between(INVENTORY, now, tmp_path, 0.0, tmp_path / "store", alone=True)
     assert (found.made, found.removed, found.written) == (("image new:1",), ("image app:1",), ())
 
 

@@ -5,17 +5,21 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import containerd_checks, net, outline, preflight, rollback
-from entrypoint.containerd import Containerd
-from entrypoint.containerd_edits import switch_edit
-from entrypoint.containerd_setting_checks import of_setting
-from entrypoint.facts import HostFacts
-from entrypoint.file_edit import FileEdit
-from entrypoint.host_file import HostFile
-from entrypoint.plan import Plan, make
-from entrypoint.preflight import check
-from entrypoint.settings import root_in
-from entrypoint.units import UnitState
+from entrypoint.commands import rollback
+from entrypoint.engine.containerd.service import Containerd
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.services.units import UnitState
+from entrypoint.move import safety_net
+from entrypoint.plan import outline
+from entrypoint.plan.plan import Plan, make
+from entrypoint.preflight import preflight
+from entrypoint.preflight.checks.containerd import images
+from entrypoint.preflight.checks.containerd.root import of_setting
+from entrypoint.preflight.containerd_edits import switch_edit
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check
+from entrypoint.settings.file_edit import FileEdit
+from entrypoint.settings.setting import root_in
 from tests.unit.good_facts import CONTAINERD, DATA_MOUNT, GIB, GOOD, SOURCE, TARGET, TWO, mount, two, unit
 
 CONFIG = CONTAINERD.config
@@ -155,7 +159,7 @@ def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
     [edit] = plan.containerd.names
     assert (edit.path, edit.after) == (str(CONFIG.path), OPT.replace(b"/var/lib/containerd", b"/mnt/data/containerd"))
     assert plan.edits.index(edit) < plan.edits.index(plan.switch)
-    assert ("containerd-0", edit) in net.kept(plan)
+    assert ("containerd-0", edit) in safety_net.kept(plan)
     assert Plan.from_json(plan.to_json()) == plan
     back = rollback.plan_back(facts, plan, lambda edit: edit.after)
     assert back.containerd is not None
@@ -218,7 +222,7 @@ def test_a_root_that_stays_is_not_asked_about(facts: HostFacts) -> None:
 def test_a_data_root_that_is_there_already_does_not_hide_a_containerd_root_that_is_not(
     facts: HostFacts, found: list[str]
 ) -> None:
-    assert [finding.id for finding in containerd_checks.left_behind(facts)] == found
+    assert [finding.id for finding in images.left_behind(facts)] == found
 
 
 def test_the_others_that_have_tasks_are_named() -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.copied import Copied
-from entrypoint.copying import (
+from entrypoint.console.errors import CopyError
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import (
     SMALL_ENOUGH,
     Copier,
     identity,
     is_enough,
 )
-from entrypoint.discard import remove_copy
-from entrypoint.errors import CopyError
-from entrypoint.exclusions import NEVER_COPIED
+from entrypoint.copy.looking.left_out import NEVER_COPIED
+from entrypoint.move.roots.discard import remove_copy
 
 MIB = 1024 * 1024
 

@@ -1,6 +1,6 @@
 """What cp says of a copy that failed is told in the host's paths, in whole lines."""
 
-from entrypoint import cp
+from entrypoint.copy import cp
 
 LINE = "cp: error writing '/proc/1/root/mnt/data/docker/{}': No space left on device\n"
 

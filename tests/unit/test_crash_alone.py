@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import guard, hold, net
-from entrypoint.errors import ExitCode, RelocatorError, RollbackError
-from entrypoint.location import runs_on
-from entrypoint.log import Phase
-from entrypoint.steps import Switch
-from entrypoint.units import UnitState
+from entrypoint.console.errors import ExitCode, RelocatorError, RollbackError
+from entrypoint.console.events import Phase
+from entrypoint.host.services import hold
+from entrypoint.host.services.units import UnitState
+from entrypoint.move import safety_net as net
+from entrypoint.move.location import runs_on
+from entrypoint.move.steps import Switch
+from entrypoint.move.switch import guard
 from tests.unit.fakes import CONFIG, CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT, DEFAULT_ROOT, SERVICE
 from tests.unit.test_crash_pairs import boot, lift
 from tests.unit.test_crash_points import TURNED, require_the_cause, start_again, steps_failing_in, work_until_killed

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import finished, guard, hold, net
-from entrypoint.errors import ExitCode, RelocatorError
-from entrypoint.log import Phase
+from entrypoint.console.errors import ExitCode, RelocatorError
+from entrypoint.console.events import Phase
+from entrypoint.host.services import hold
+from entrypoint.journal import finished
+from entrypoint.move import safety_net as net
+from entrypoint.move.switch import guard
 from tests.unit.fakes import (
     CONFIG,
     CONTAINERD,

@@ -13,14 +13,20 @@ from typing import Any
 
 import pytest
 
-from entrypoint import arrival, discard, finished, hold, migration, pair, proof, standstill, steps
-from entrypoint.errors import CopyError, ExitCode, RelocatorError
-from entrypoint.log import Phase
-from entrypoint.move import Move
-from entrypoint.record import Event, Run
-from entrypoint.steps import STEPS, Step
-from entrypoint.unfinished import Unfinished
-from entrypoint.units import UnitState
+from entrypoint.console.errors import CopyError, ExitCode, RelocatorError
+from entrypoint.console.events import Phase
+from entrypoint.host.services import hold
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal import finished
+from entrypoint.journal.record import Event, Run
+from entrypoint.journal.unfinished import Unfinished
+from entrypoint.move import freeze, steps
+from entrypoint.move.context import Move
+from entrypoint.move.proof import verify
+from entrypoint.move.roots import discard
+from entrypoint.move.steps import STEPS, Step
+from entrypoint.move.switch import paired_switch
+from entrypoint.move.worker import arrival, worker
 from tests.unit import fakes
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
@@ -66,7 +72,7 @@ class Deadly:
 
         patch.setattr(Run, "append", append_alive)
         patch.setattr(world.calls, "record", record_alive)
-        for module in (arrival, discard, fakes, migration, pair, proof, standstill, steps):
+        for module in (arrival, discard, fakes, worker, paired_switch, verify, freeze, steps):
             patch.setattr(module, "trace", self.trace)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import hold, settings
-from entrypoint import net as nets
-from entrypoint.errors import ExitCode, RelocatorError
-from entrypoint.file_edit import FileEdit
-from entrypoint.log import Phase
-from entrypoint.settings import Form, Kind, Setting
-from entrypoint.unit_files import overriding
+from entrypoint.console.errors import ExitCode, RelocatorError
+from entrypoint.console.events import Phase
+from entrypoint.host.services import hold
+from entrypoint.move import safety_net as nets
+from entrypoint.settings import setting
+from entrypoint.settings.file_edit import FileEdit
+from entrypoint.settings.formats.unit import overriding
+from entrypoint.settings.setting import Form, Kind, Setting
 from tests.unit.fakes import DEFAULT_ROOT, Daemon, FakeSystemd, opener
 from tests.unit.test_crash_points import TURNED, Killed, start_again, steps_failing_in, work_until_killed
 from tests.unit.world import TARGET, World, make_world
@@ -38,7 +39,7 @@ class UnitDaemon(Daemon):
     def load(self) -> None:
         file = self.host.path(self.place)
         content = file.read_bytes() if file.exists() else None
-        self.loaded = settings.root_in(content, SETTING, self.place) or DEFAULT_ROOT
+        self.loaded = setting.root_in(content, SETTING, self.place) or DEFAULT_ROOT
 
     def configured_root(self) -> str:
         return self.loaded
@@ -55,7 +56,7 @@ def make_unit_world(root: Path, patch: pytest.MonkeyPatch, place: str = UNIT) ->
     """The usual world, but for the place where the root is set."""
     world = make_world(root, patch, None)
     before = OLD if place == UNIT else None
-    after = settings.with_root(OLD, TARGET, SETTING, place)
+    after = setting.with_root(OLD, TARGET, SETTING, place)
     switch = FileEdit(place, before, after if before else overriding(["ExecStart=/d --data-root=" + TARGET], "x"),
                       world.move.plan.ordering.created, SETTING)  # fmt: skip
     daemon = UnitDaemon(**{**vars(world.daemon), "place": place})
@@ -65,8 +66,8 @@ def make_unit_world(root: Path, patch: pytest.MonkeyPatch, place: str = UNIT) ->
         world.path(place).write_bytes(before)
         switch = replace(switch, created=())
     plan = replace(world.move.plan, switch=switch, ordering=replace(world.move.plan.ordering, created=switch.created))
-    patch.setattr("entrypoint.engine.Engine.opened", opener(daemon))
-    patch.setattr("entrypoint.served.starts", daemon.starts)
+    patch.setattr("entrypoint.engine.docker.Engine.opened", opener(daemon))
+    patch.setattr("entrypoint.move.since.served.starts", daemon.starts)
     return replace(world, daemon=daemon, systemd=systemd, move=replace(world.move, plan=plan, systemd=systemd))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from entrypoint.daemon_config import parse, with_data_root, with_setting_of
-from entrypoint.errors import PreflightError
+from entrypoint.console.errors import PreflightError
+from entrypoint.settings.formats.daemon_json import parse, with_data_root, with_setting_of
 
 PLACE = "/etc/docker/daemon.json"
 BOM = b"\xef\xbb\xbf"

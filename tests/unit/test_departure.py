@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from entrypoint import __main__ as composition
-from entrypoint import departure, handover, interruption, sentences, status
-from entrypoint.errors import ExitCode
-from entrypoint.inventory import Container, Status
-from entrypoint.journal import Journal
-from entrypoint.log import Phase
-from entrypoint.record import Event, Outcome, Run
-from entrypoint.units import UnitState
+from entrypoint.commands.status import status, text
+from entrypoint.console.errors import ExitCode
+from entrypoint.console.events import Phase
+from entrypoint.engine.inventory import Container, Status
+from entrypoint.host import signals
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Outcome, Run
+from entrypoint.move.worker import departure, handover
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 
 OTHER = Container("id", "other", "image", Status.RUNNING, "no", False, "", is_relocator=True)
@@ -43,7 +45,7 @@ def busy(tmp_path: Path) -> FakeSystemd:
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -77,13 +79,13 @@ def test_one_who_waits_leaves_with_the_code_and_the_line_to_go_on_with(
     run.append(Event.TOOK_OVER, pid=1)
     found = status.wait(journal, busy)
     assert found.exit_code is ExitCode.HANDED_OVER
-    assert handover.outcome_line() in sentences.text(found)
+    assert handover.outcome_line() in text.text(found)
 
 
 def test_one_who_looks_during_the_copy_is_told_to_wait(run: Run) -> None:
     found = status.of_run(run, busy=True)
-    assert "relocator status --wait" in sentences.text(found)
-    assert "until" not in sentences.text(found)
+    assert "relocator status --wait" in text.text(found)
+    assert "until" not in text.text(found)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import claim, discard
-from entrypoint.beneath import FOLDER
-from entrypoint.chattr import set_flags
-from entrypoint.errors import CopyError
-from entrypoint.host import Host
-from entrypoint.plan import Plan
-from entrypoint.removal import remove_beneath
-from entrypoint.unfinished import NAME, Found, Unfinished
+from entrypoint.console.errors import CopyError
+from entrypoint.host.confined.beneath import FOLDER
+from entrypoint.host.confined.chattr import set_flags
+from entrypoint.host.confined.removal import remove_beneath
+from entrypoint.host.host import Host
+from entrypoint.journal.unfinished import NAME, Found, Unfinished
+from entrypoint.move.roots import claim, discard
+from entrypoint.plan.plan import Plan
 from tests.unit.data_root import acl
 from tests.unit.fakes import make_host
 from tests.unit.world import TARGET, make_plan

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import cli, programs
-from entrypoint.errors import ExitCode
-from entrypoint.standing import CAPABILITIES
-from entrypoint.state import EXIT_CODES
+from entrypoint.commands import cli
+from entrypoint.commands.status.state import EXIT_CODES
+from entrypoint.console.errors import ExitCode
+from entrypoint.host.machine import programs
+from entrypoint.host.machine.standing import CAPABILITIES
 from tests.unit.test_cli import FakeVerbs
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,11 @@ def test_the_commands_are_found() -> None:
     assert {words for page, words in commands() if page == "README.md"} >= {"check /mnt/data/docker", "rollback"}
 
 
-@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").glob("*/*")), ROOT / "entrypoint/script.sh"],
-                         ids=lambda page: page.name)  # fmt: skip
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *sorted((ROOT / "examples").glob("*/*")), ROOT / "entrypoint/commands/script.sh"],
+    ids=lambda page: page.name,
+)
 def test_the_script_is_never_piped_into_a_shell(page: Path) -> None:
     """One that could not be printed would be an empty one there, and no error."""
     assert not re.search(r"relocator script *\|", page.read_text())
@@ -76,7 +80,7 @@ def test_every_state_is_explained_with_its_code() -> None:
 
 
 def test_every_option_is_in_the_readme() -> None:
-    options = set(re.findall(r'typer\.Option\("(--[a-z-]+)"', (ROOT / "entrypoint/cli.py").read_text()))
+    options = set(re.findall(r'typer\.Option\("(--[a-z-]+)"', (ROOT / "entrypoint/commands/cli.py").read_text()))
     table = re.findall(r"^\| `.*?\| `(--[a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert set(table) == options - {"--version"}
     assert len(table) == len(set(table))

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import drivers
-from entrypoint.facts import HostFacts
-from entrypoint.findings import Finding, Severity
-from entrypoint.layers import DRIVERS
-from entrypoint.preflight import check, check_adoption
+from entrypoint.console.findings import Finding, Severity
+from entrypoint.engine.drivers import choice
+from entrypoint.engine.drivers.layers import DRIVERS
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check, check_adoption
 from tests.unit.good_facts import CONFIG, GOOD, engine
 
 
@@ -28,14 +28,14 @@ from tests.unit.good_facts import CONFIG, GOOD, engine
 def test_a_driver_may_be_named_in_three_places(
     variable: str, arguments: tuple[str, ...], content: bytes | None, driver: str
 ) -> None:
-    assert drivers.named(variable, arguments, content, "daemon.json") == driver
+    assert choice.named(variable, arguments, content, "daemon.json") == driver
 
 
 def test_only_what_a_driver_has_left_is_a_trace(tmp_path: Path) -> None:
     for place in ("overlay2/l", "btrfs", "image/zfs", "vfs/dir"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "aufs").touch()
-    assert drivers.traces(tmp_path) == {"overlay2", "vfs"}
+    assert choice.traces(tmp_path) == {"overlay2", "vfs"}
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -64,7 +64,7 @@ def test_only_what_is_named_in_a_mounts_options_must_do_without_their_separators
     assert [one.id for one in check(facts)] == found
 
 
-@pytest.mark.parametrize("driver", sorted(drivers.REFUSED))
+@pytest.mark.parametrize("driver", sorted(choice.REFUSED))
 def test_a_driver_that_cannot_be_moved_is_refused_with_the_reason_and_the_way(driver: str) -> None:
     [finding] = check(engine(driver=driver))
     assert (finding.id, finding.severity) == ("storage-driver", Severity.ERROR)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import restart
-from entrypoint.acts import Acts
-from entrypoint.engine import Engine, socket_of
-from entrypoint.inventory import Inventory, Status
+from entrypoint.engine.docker import Engine, socket_of
+from entrypoint.engine.inventory import Inventory, Status
+from entrypoint.move.proof import restart
+from entrypoint.move.since.acts import Acts
 from tests.unit.fakes import Box
 from tests.unit.world import World, make_world
 

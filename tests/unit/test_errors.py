@@ -2,8 +2,8 @@
 
 import pytest
 
-from entrypoint import errors
-from entrypoint.errors import ExitCode, RelocatorError
+from entrypoint.console import errors
+from entrypoint.console.errors import ExitCode, RelocatorError
 
 
 def test_the_exit_codes_are_these() -> None:

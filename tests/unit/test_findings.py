@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.findings import Finding, Severity, agreed
+from entrypoint.console.findings import Finding, Severity, agreed
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `([a-z-]+)` \| (error|warning) \| \S.* \| \S.* \|$", re.MULTILINE)
 
 
+def module_of(place: Path) -> str:
+    return ".".join(place.relative_to(ROOT).with_suffix("").parts)
+
+
 def made() -> Iterator[tuple[str, str]]:
     """Id and level of each finding in the code; an id that is put together is a pattern."""
-    for place in sorted((ROOT / "entrypoint").glob("*.py")):
+    for place in sorted((ROOT / "entrypoint").rglob("*.py")):
         for node in ast.walk(ast.parse(place.read_text())):
             match node:
                 case ast.Call(func=ast.Name(id="error" | "warning" as level), args=[ast.Constant(value=str(id)), *_]):
@@ -25,7 +29,7 @@ def made() -> Iterator[tuple[str, str]]:
                 case ast.Call(func=ast.Name(id="error" | "warning" as level), args=[ast.JoinedStr(values=parts), *_]):
                     yield "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts), level
                 case ast.Call(func=ast.Name(id="error" | "warning" as level), args=[ast.Name(id=name), *_]):
-                    yield getattr(importlib.import_module(f"entrypoint.{place.stem}"), name), level
+                    yield getattr(importlib.import_module(module_of(place)), name), level
                 case _:
                     pass
 

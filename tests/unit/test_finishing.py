@@ -5,20 +5,23 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import cli, finishing, preflight, remains, target_checks
-from entrypoint.adoption import ADOPT, Adoptable
-from entrypoint.claim import has_strangers
-from entrypoint.copied import Copied
-from entrypoint.copying import identity
-from entrypoint.errors import UsageError
-from entrypoint.facts import HostFacts
-from entrypoint.finishing import FINISH
-from entrypoint.host import Host
-from entrypoint.journal import Journal
-from entrypoint.record import Event, Outcome
-from entrypoint.recovery import save
-from entrypoint.roots import Left, Rest
-from entrypoint.unfinished import Unfinished
+from entrypoint.commands import cli
+from entrypoint.console.errors import UsageError
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import identity
+from entrypoint.host.host import Host
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Outcome
+from entrypoint.journal.unfinished import Unfinished
+from entrypoint.move.recovery import save
+from entrypoint.move.roots import finishing, old_roots
+from entrypoint.move.roots.claim import has_strangers
+from entrypoint.move.roots.finishing import FINISH
+from entrypoint.preflight import preflight
+from entrypoint.preflight.adoption import ADOPT, Adoptable
+from entrypoint.preflight.checks import target as target_checks
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Left, Rest
 from tests.unit.data_root import write
 from tests.unit.fakes import DEFAULT_ROOT, make_host
 from tests.unit.good_facts import GOOD
@@ -107,6 +110,6 @@ def test_the_journal_knows_the_copy_of_a_failed_move(
         run.append(Event.CLEANED)
         host.path(TARGET).rename(host.path(f"{TARGET}-away"))
         host.path(TARGET).mkdir()
-    assert remains.is_failed_copy(host, journal, TARGET) is is_failed
-    assert (remains.how_left(host, journal, TARGET) is Left.FAILED) is is_failed
-    assert not remains.is_failed_copy(host, journal, "/elsewhere")
+    assert old_roots.is_failed_copy(host, journal, TARGET) is is_failed
+    assert (old_roots.how_left(host, journal, TARGET) is Left.FAILED) is is_failed
+    assert not old_roots.is_failed_copy(host, journal, "/elsewhere")

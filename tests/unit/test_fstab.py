@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import fstab
-from entrypoint.filesystem import Mount, unescape
+from entrypoint.host.disks import fstab
+from entrypoint.host.disks.filesystem import Mount, unescape
 from tests.unit.fakes import make_host
 from tests.unit.good_facts import RW
 

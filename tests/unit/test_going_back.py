@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import finished, intact, outline, rollback
-from entrypoint.copied import Copied
-from entrypoint.copying import identity
-from entrypoint.edits import content
-from entrypoint.errors import ExitCode, RelocatorError
-from entrypoint.file_edit import FileEdit
-from entrypoint.filesystem import birth
-from entrypoint.findings import Severity
-from entrypoint.inventory import Inventory, Status
-from entrypoint.location import is_switched
-from entrypoint.plan import Direction, Plan
-from entrypoint.record import Event
-from entrypoint.steps import STEPS_BACK
+from entrypoint.commands import rollback
+from entrypoint.console.errors import ExitCode, RelocatorError
+from entrypoint.console.findings import Severity
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import identity
+from entrypoint.engine.inventory import Inventory, Status
+from entrypoint.host.disks.filesystem import birth
+from entrypoint.journal import finished
+from entrypoint.journal.record import Event
+from entrypoint.move.location import is_switched
+from entrypoint.move.proof import intact
+from entrypoint.move.steps import STEPS_BACK
+from entrypoint.plan import outline
+from entrypoint.plan.plan import Direction, Plan
+from entrypoint.settings.edits import content
+from entrypoint.settings.file_edit import FileEdit
 from tests.unit.bolt_file import make_store
 from tests.unit.data_root import write
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET

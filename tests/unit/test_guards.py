@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import dependents
-from entrypoint.copying import identity
-from entrypoint.errors import ExitCode
-from entrypoint.ordering import ordering_drop_in
-from entrypoint.steps import STEPS
-from entrypoint.units import UnitState
+from entrypoint.console.errors import ExitCode
+from entrypoint.copy.copier import identity
+from entrypoint.host.services import dependents
+from entrypoint.host.services.ordering import ordering_drop_in
+from entrypoint.host.services.units import UnitState
+from entrypoint.move.steps import STEPS
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
@@ -140,7 +140,7 @@ def test_a_configuration_that_goes_on_naming_the_target_keeps_its_drop_in(
     def refuse(*_edit: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("entrypoint.edits.restore", refuse)
+    monkeypatch.setattr("entrypoint.settings.edits.restore", refuse)
     world.unproven()
     assert world.work() is ExitCode.BROKEN
     assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
@@ -153,7 +153,7 @@ def test_files_that_are_right_already_are_not_written_when_going_back(
     def full(place: Path, *_content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("entrypoint.edits.atomic_write", full)
+    monkeypatch.setattr("entrypoint.settings.edits.atomic_write", full)
     assert world.work() is ExitCode.ROLLED_BACK
     assert (world.outcome["failed_in"], world.outcome["problems"]) == ("switch", [])
     world.require_untouched()
@@ -177,7 +177,7 @@ def test_what_runs_and_stops_along_is_found_through_however_many_units(accompani
 
 
 def test_what_waits_to_be_started_is_found_and_nobody_waits_for_it(accompanied: World) -> None:
-    """It may wait for what called us; systemd is told at the very end, and does it when it can (net.py)."""
+    """It may wait for what called us; systemd is told at the very end, and does it when it can (safety_net.py)."""
     systemd = accompanied.systemd
     systemd.states |= {"app.service": UnitState.ACTIVATING, "web.service": UnitState.INACTIVE}
     systemd.queued = {"web.service", "idle.service"}

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import handover, keeper
 from entrypoint.__main__ import BUG
-from entrypoint.errors import ContainerError, ExitCode, SystemdError
-from entrypoint.exec_line import Command
-from entrypoint.host import Host
-from entrypoint.processes import Process, look
-from entrypoint.record import Run
-from entrypoint.units import Unit, UnitState
+from entrypoint.console.errors import ContainerError, ExitCode, SystemdError
+from entrypoint.host.host import Host
+from entrypoint.host.machine.processes import Process, look
+from entrypoint.host.services.exec_line import Command
+from entrypoint.host.services.units import Unit, UnitState
+from entrypoint.journal.record import Run
+from entrypoint.move.worker import handover, keeper
 from tests.unit.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 
@@ -68,7 +68,7 @@ def python(process: Process, *module: str) -> tuple[str, list[str], bool]:
 def test_the_keeper_lives_in_this_containers_files_and_the_worker_in_the_keepers(host: Host, run: Run) -> None:
     systemd = FakeSystemd(host, Calls())
     handover.hand_over(host, systemd, run, make_plan())
-    assert systemd.properties[KEEPER]["ExecStart"][1] == [python(Process.own(), "entrypoint.keeper")]
+    assert systemd.properties[KEEPER]["ExecStart"][1] == [python(Process.own(), "entrypoint.move.worker.keeper")]
     assert ((run.place / "enter.sh").read_text(), (run.place / "enter.sh").stat().st_mode) == (
         handover.SCRIPT,
         0o100600,
@@ -168,7 +168,7 @@ def test_the_image_is_put_into_memory_before_anything_is_started_in_it(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = Calls()
-    monkeypatch.setattr("entrypoint.memory.move_into", lambda: calls.record("move_into"))
+    monkeypatch.setattr("entrypoint.move.worker.memory.move_into", lambda: calls.record("move_into"))
     handover.hand_over(host, FakeSystemd(host, calls), run, make_plan())
     assert [made[0] for made in calls.made] == ["move_into", "reset_failed", "start_transient", "start_transient"]
 

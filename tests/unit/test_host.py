@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import facts
-from entrypoint import host as hosts
-from entrypoint.errors import HostCommandError
-from entrypoint.host import MAX_SYMLINKS, Host, nsenter_command, polite_command, run, stream
-from entrypoint.host_file import HostFile
+from entrypoint.console.errors import HostCommandError
+from entrypoint.host import host as hosts
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.host import MAX_SYMLINKS, Host, nsenter_command, polite_command, run, stream
+from entrypoint.preflight import facts
 from tests.unit.good_facts import GOOD
 
 

@@ -11,18 +11,22 @@ from typing import Any, NoReturn
 
 import pytest
 
-from entrypoint import arrival, migration, proof, record, restart, standstill, status, steps
-from entrypoint.errors import CopyError, ExitCode, HostCommandError, JournalError, SystemdError
-from entrypoint.host import Host, Result
-from entrypoint.inventory import Status
-from entrypoint.log import Phase
-from entrypoint.move import Move
-from entrypoint.processes import Process
-from entrypoint.record import Event, Run
-from entrypoint.state import State
-from entrypoint.steps import STEPS, Step
-from entrypoint.systemd import Systemd
-from entrypoint.units import Unit
+from entrypoint.commands.status import status
+from entrypoint.commands.status.state import State
+from entrypoint.console.errors import CopyError, ExitCode, HostCommandError, JournalError, SystemdError
+from entrypoint.console.events import Phase
+from entrypoint.engine.inventory import Status
+from entrypoint.host.host import Host, Result
+from entrypoint.host.machine.processes import Process
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.units import Unit
+from entrypoint.journal import record
+from entrypoint.journal.record import Event, Run
+from entrypoint.move import freeze, steps
+from entrypoint.move.context import Move
+from entrypoint.move.proof import restart, verify
+from entrypoint.move.steps import STEPS, Step
+from entrypoint.move.worker import arrival, worker
 from tests.unit.test_crash_points import Deadly, Killed, safety_net
 from tests.unit.world import TARGET, World, make_world
 
@@ -118,7 +122,7 @@ def test_the_handlers_of_before_are_put_back_however_the_block_ends(
 ) -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     try:
-        with migration.ignored_signals():
+        with worker.ignored_signals():
             assert [signal.getsignal(number) for number in SIGNALS] == [signal.SIG_IGN] * 3
             if failure:
                 raise failure
@@ -241,7 +245,7 @@ def test_a_host_that_goes_down_is_left_to_its_next_boot(world: World, instant: s
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (arrival, migration, proof, standstill, steps):
+        for module in (arrival, worker, verify, freeze, steps):
             patch.setattr(module, "trace", going_down)
         assert world.work() is ExitCode.INTERRUPTED
     assert world.outcome == {}

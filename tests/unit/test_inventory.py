@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from entrypoint.inventory import Container, Inventory, Status, counts, differences, ephemeral_volumes
-from entrypoint.swarm import replicas
+from entrypoint.engine.inventory import Container, Inventory, Status, counts, differences, ephemeral_volumes
+from entrypoint.engine.swarm import replicas
 
 ANONYMOUS, ANOTHER = "0123456789abcdef" * 4, "f" * 64
 

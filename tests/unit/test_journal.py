@@ -12,12 +12,12 @@ from shutil import rmtree
 
 import pytest
 
-from entrypoint.errors import JournalError, PreflightError
-from entrypoint.filesystem import atomic_write, make_directories
-from entrypoint.host import Host
-from entrypoint.journal import ROOM, Journal
-from entrypoint.log import open_log
-from entrypoint.record import Event, Outcome, Run
+from entrypoint.console.errors import JournalError, PreflightError
+from entrypoint.console.events import open_log
+from entrypoint.host.disks.filesystem import atomic_write, make_directories
+from entrypoint.host.host import Host
+from entrypoint.journal.journal import ROOM, Journal
+from entrypoint.journal.record import Event, Outcome, Run
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import kinship, preflight, target_checks
-from entrypoint.adoption import ADOPT
-from entrypoint.holdings import Holdings
-from entrypoint.kinship import Kin, Kinship
-from entrypoint.loss import Written
-from entrypoint.roots import Left
+from entrypoint.engine.holdings import kinship
+from entrypoint.engine.holdings.holdings import Holdings
+from entrypoint.engine.holdings.kinship import Kin, Kinship
+from entrypoint.engine.holdings.written_since import Written
+from entrypoint.preflight import preflight
+from entrypoint.preflight.adoption import ADOPT
+from entrypoint.preflight.checks import target as target_checks
+from entrypoint.preflight.roots import Left
 from tests.unit.data_root import write
 from tests.unit.good_facts import GOOD, target
 from tests.unit.test_adoption import FOUND, WHOLE

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import PreflightError
-from entrypoint.host import Host
-from entrypoint.journal import Journal
+from entrypoint.console.errors import PreflightError
+from entrypoint.host.host import Host
+from entrypoint.journal.journal import Journal
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import log as logging
-from entrypoint import masked, validation
-from entrypoint.discretion import discreet, told
-from entrypoint.file_edit import FileEdit
-from entrypoint.settings import Form, Kind, Setting, with_root
+from entrypoint.console import events as logging
+from entrypoint.console.discretion import discreet, told
+from entrypoint.preflight import validation
+from entrypoint.settings import masked
+from entrypoint.settings.file_edit import FileEdit
+from entrypoint.settings.setting import Form, Kind, Setting, with_root
 
 SECRET = "Zq7secret"
 ROOT, TARGET = "/var/lib/docker", "/mnt/data/docker"

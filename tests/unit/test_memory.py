@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import memory
-from entrypoint.errors import ContainerError, HostCommandError
-from entrypoint.filesystem import Mount
-from entrypoint.memory import move_into
+from entrypoint.console.errors import ContainerError, HostCommandError
+from entrypoint.host.disks.filesystem import Mount
+from entrypoint.move.worker import memory
+from entrypoint.move.worker.memory import move_into
 
 
 def mount(point: str, kind: str, source: str = "") -> Mount:
@@ -40,7 +40,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(memory, "run", found.run)
     monkeypatch.setattr(memory, "own_container", lambda: "abc")
     monkeypatch.setattr(memory, "mounts_of", lambda _pid: table("ext4"))
-    monkeypatch.setattr("entrypoint.memory.os.chdir", lambda _place: None)
+    monkeypatch.setattr("entrypoint.move.worker.memory.os.chdir", lambda _place: None)
     return found
 
 

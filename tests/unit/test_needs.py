@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
-from entrypoint import facts, listeners, needs, reach, restart_checks
-from entrypoint.host import Host
-from entrypoint.listeners import Listener
-from entrypoint.needs import Surroundings, obstacles
-from entrypoint.reach import Reach
+from entrypoint.engine.containers import needs
+from entrypoint.engine.containers.needs import Surroundings, obstacles
+from entrypoint.host.disks import reach
+from entrypoint.host.disks.reach import Reach
+from entrypoint.host.host import Host
+from entrypoint.host.machine import listeners
+from entrypoint.host.machine.listeners import Listener
+from entrypoint.preflight import facts
+from entrypoint.preflight.checks.engine import restart
 from tests.unit.good_facts import GOOD
 
 AROUND = Surroundings(
@@ -161,7 +165,7 @@ def test_what_does_not_answer_is_waited_for_with_an_end(tmp_path: Path, monkeypa
         "/far/again, which it needs, could not be looked at in 0.05 s",
         "/far/volume, which it needs, could not be looked at in 0.05 s",
     }
-    titles = {one.title for one in restart_checks.startable(replace(GOOD, obstacles=found))}
+    titles = {one.title for one in restart.startable(replace(GOOD, obstacles=found))}
     assert titles == {"The container web runs, and cannot be started again as it is",
                       "Whether the container web can be started again is not known"}  # fmt: skip
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import net
-from entrypoint.exec_line import Command
-from entrypoint.file_edit import FileEdit
-from entrypoint.host import Host
-from entrypoint.plan import Plan
-from entrypoint.record import Run
+from entrypoint.host.host import Host
+from entrypoint.host.services.exec_line import Command
+from entrypoint.journal.record import Run
+from entrypoint.move import safety_net
+from entrypoint.plan.plan import Plan
+from entrypoint.settings.file_edit import FileEdit
 from tests.unit.fakes import SERVICE, SOCKET, make_host
 from tests.unit.world import make_plan
 
@@ -65,7 +65,7 @@ class Net:
 
 def make_net(root: Path, monkeypatch: pytest.MonkeyPatch, switch_before: bytes | None = b"old\n") -> Net:
     """`root` has a space in its name, as a path may."""
-    monkeypatch.setattr(net, "PLACE", str(root))
+    monkeypatch.setattr(safety_net, "PLACE", str(root))
     (root / "bin").mkdir(parents=True)
     (root / "runs/000001").mkdir(parents=True)
     switch = FileEdit(str(root / "daemon.json"), switch_before, b'{"data-root": "/new"}')
@@ -76,7 +76,7 @@ def make_net(root: Path, monkeypatch: pytest.MonkeyPatch, switch_before: bytes |
     program.chmod(0o755)
     plan = replace(make_plan(), target=str(root / "the target"), switch=switch, ordering=ordering)
     made = Net(root, Run(root / "runs/000001"), plan)
-    net.spread(made.run, made.plan)
+    safety_net.spread(made.run, made.plan)
     made.switch.write_bytes(switch.after or b"")
     made.switch.chmod(0o640)
     made.ordering.write_bytes(ordering.after or b"")
@@ -85,7 +85,7 @@ def make_net(root: Path, monkeypatch: pytest.MonkeyPatch, switch_before: bytes |
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck")
 def test_nothing_is_said_against_the_script(tmp_path: Path) -> None:
-    text = net.script(Run(tmp_path / "000001"), make_plan())
+    text = safety_net.script(Run(tmp_path / "000001"), make_plan())
     done = subprocess.run(["shellcheck", "--shell=sh", "-"], input=text, capture_output=True, text=True, check=False)
     assert done.stdout == ""
 
@@ -214,14 +214,14 @@ def test_what_somebody_else_has_written_is_left_and_told(spread: Net) -> None:
 
 
 def test_once_a_run_has_ended_well_nothing_is_put_back(spread: Net) -> None:
-    net.put_away(spread.run)
-    net.put_away(spread.run)
+    safety_net.put_away(spread.run)
+    safety_net.put_away(spread.run)
     assert not (spread.run.place / "back").exists()
 
 
 def test_a_net_that_is_taken_away_under_its_script_does_nothing(spread: Net) -> None:
     spread.run.place.joinpath("back/back.sh").rename(spread.root / "back.sh")
-    net.put_away(spread.run)
+    safety_net.put_away(spread.run)
     spread.run.place.joinpath("kept").mkdir()
     ended = subprocess.run(
         ["sh", spread.root / "back.sh"], env={"PATH": f"{spread.root}/bin:/usr/bin:/bin"}, check=False
@@ -236,7 +236,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def lines(host: Host, **changes: tuple[str, ...] | bool) -> list[str]:
-    found = net.lines(host, Run(Path("000042")), replace(make_plan(), **changes))  # type: ignore[arg-type]
+    found = safety_net.lines(host, Run(Path("000042")), replace(make_plan(), **changes))  # type: ignore[arg-type]
     assert all(isinstance(line, Command) and line.ignore_failure for line in found)
     return [" ".join(line.argv) for line in found]
 

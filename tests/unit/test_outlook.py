@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import outlook, wording
-from entrypoint.facts import HostFacts
-from entrypoint.filesystem import Space
-from entrypoint.findings import warning
-from entrypoint.plan import make
-from entrypoint.roots import Size
+from entrypoint.console import wording
+from entrypoint.console.findings import warning
+from entrypoint.host.disks.filesystem import Space
+from entrypoint.plan import outlook
+from entrypoint.plan.plan import make
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Size
 from tests.unit.good_facts import GIB, GOOD, INVENTORY, ROOT_MOUNT, SOURCE, container, target
 
 PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrypoint.owners import FILES, FOLDER, PROJECT, Runner, owners
+from entrypoint.engine.containers.owners import FILES, FOLDER, PROJECT, Runner, owners
 
 DOCKER = "/usr/bin/docker"
 LABELS = {

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from entrypoint import packages
-from entrypoint.host import Host
+from entrypoint.host.host import Host
+from entrypoint.host.machine import packages
 
 
 def processes(root: Path, *names: str) -> Path:

@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import outline
-from entrypoint.file_edit import FileEdit, decode, encode, missing_directories
-from entrypoint.inventory import Status
-from entrypoint.ordering import ordering_drop_in, quote_for_unit
-from entrypoint.outline import fates
-from entrypoint.plan import Direction, Plan, make
-from entrypoint.units import UnitState
-from entrypoint.waking import UNIT, places
+from entrypoint.engine.inventory import Status
+from entrypoint.host.services.ordering import ordering_drop_in, quote_for_unit
+from entrypoint.host.services.units import UnitState
+from entrypoint.host.services.waking import UNIT, places
+from entrypoint.plan import outline
+from entrypoint.plan.outline import fates
+from entrypoint.plan.plan import Direction, Plan, make
+from entrypoint.settings.file_edit import FileEdit, decode, encode, missing_directories
 from tests.unit.good_facts import DROP_IN, GOOD, ROOT_MOUNT, SOURCE, TARGET, config, container, missing_target, unit
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from entrypoint import host, interruption
-from entrypoint.errors import CopyError
-from entrypoint.interruption import SIGNALS, check, held, pool
+from entrypoint.console.errors import CopyError
+from entrypoint.host import host, signals
+from entrypoint.host.signals import SIGNALS, check, held, pool
 
 LONG = ["sleep", "60"]
 
@@ -18,7 +18,7 @@ LONG = ["sleep", "60"]
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    interruption.install()
+    signals.install()
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

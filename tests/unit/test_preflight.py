@@ -6,23 +6,23 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint import setting_checks
-from entrypoint.clock import Ahead
-from entrypoint.errors import PreflightError, UsageError
-from entrypoint.facts import HostFacts
-from entrypoint.filesystem import Space
-from entrypoint.findings import Severity
-from entrypoint.goal import parse_target
-from entrypoint.inventory import Status
-from entrypoint.needs import Obstacle
-from entrypoint.plan import make
-from entrypoint.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
-from entrypoint.products import Product
-from entrypoint.roots import Left, Size, Target
-from entrypoint.swarm import Swarm
-from entrypoint.target_checks import UNSUITABLE, may_be_tried
-from entrypoint.units import UnitState
-from entrypoint.whole import Lack
+from entrypoint.console.errors import PreflightError, UsageError
+from entrypoint.console.findings import Severity
+from entrypoint.copy.looking.clock import Ahead
+from entrypoint.engine.containers.needs import Obstacle
+from entrypoint.engine.holdings.whole import Lack
+from entrypoint.engine.inventory import Status
+from entrypoint.engine.products import Product
+from entrypoint.engine.swarm import Swarm
+from entrypoint.host.disks.filesystem import Space
+from entrypoint.host.services.units import UnitState
+from entrypoint.plan.plan import make
+from entrypoint.preflight.checks import settings
+from entrypoint.preflight.checks.target import UNSUITABLE, may_be_tried
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
+from entrypoint.preflight.request import parse_target
+from entrypoint.preflight.roots import Left, Size, Target
 from tests.unit.good_facts import (
     CONFIG,
     DATA_MOUNT,
@@ -457,7 +457,7 @@ def test_only_what_has_written_the_configuration_at_the_last_start_refuses(
 ) -> None:
     service = replace(GOOD.service, before=(command,), starting=(100.0, 102.0))
     facts = replace(GOOD, service=service, config=replace(GOOD.config, changed_at=changed_at))
-    assert [finding.id for finding in setting_checks.lasting(facts)] == found
+    assert [finding.id for finding in settings.lasting(facts)] == found
 
 
 def test_a_limit_for_every_container_needs_xfs_with_quotas_and_is_kept_there() -> None:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from entrypoint import present, sentences, status
-from entrypoint.copied import Copied
-from entrypoint.engine import Engine
-from entrypoint.errors import ExitCode
-from entrypoint.present import Present
-from entrypoint.record import Outcome
-from entrypoint.recovery import save
-from entrypoint.state import State
-from entrypoint.status import Status
-from entrypoint.units import UnitState
+from entrypoint.commands.status import present, status, text
+from entrypoint.commands.status.present import Present
+from entrypoint.commands.status.state import State
+from entrypoint.commands.status.status import Status
+from entrypoint.console.errors import ExitCode
+from entrypoint.copy.copied import Copied
+from entrypoint.engine.docker import Engine
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal.record import Outcome
+from entrypoint.move.recovery import save
 from tests.unit.fakes import DEFAULT_ROOT, SERVICE, FakeEngine
 from tests.unit.world import TARGET, World, make_world
 
@@ -81,7 +81,7 @@ def test_what_others_have_changed_since_is_told_with_a_code(
     told = status.with_present(moved.host, moved.systemd, moved.journal, Status(State.COMMITTED, run="000001"))
     assert told.exit_code is code
     assert told.to_json()["present"]["what"] == found.what
-    assert sentences.text(told).splitlines()[:3] == [found.what, found.remedy, "What the last run had done:"]
+    assert text.text(told).splitlines()[:3] == [found.what, found.remedy, "What the last run had done:"]
 
 
 def test_an_engine_that_is_down_is_not_asked(moved: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from entrypoint import priority
-from entrypoint.engine import Engine
-from entrypoint.errors import EngineError
-from entrypoint.host import Host
+from entrypoint.console.errors import EngineError
+from entrypoint.copy.pace import priority
+from entrypoint.engine.docker import Engine
+from entrypoint.host.host import Host
 
 
 class Api:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from entrypoint import processes
-from entrypoint.processes import Process, look
+from entrypoint.host.machine import processes
+from entrypoint.host.machine.processes import Process, look
 
 
 def test_a_process_is_there_until_it_has_ended() -> None:

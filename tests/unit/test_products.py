@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from entrypoint import inits
-from entrypoint.engine_info import EngineInfo
-from entrypoint.errors import ExitCode, PreflightError
-from entrypoint.inits import Init
-from entrypoint.preflight import check
-from entrypoint.products import Product, recognise
+from entrypoint.console.errors import ExitCode, PreflightError
+from entrypoint.engine.info import EngineInfo
+from entrypoint.engine.products import Product, recognise
+from entrypoint.host.machine import by_hand
+from entrypoint.host.machine.by_hand import Init
+from entrypoint.preflight.preflight import check
 from tests.unit.good_facts import ENGINE, GOOD
 
 ENGINE_INFO: dict[str, Any] = {
@@ -87,11 +87,11 @@ def test_without_systemd_the_steps_are_those_of_the_hosts_own_init(
 ) -> None:
     for place in made:
         (tmp_path / place).mkdir(parents=True)
-    assert inits.find(tmp_path) is init
+    assert by_hand.find(tmp_path) is init
     if init is Init.SYSTEMD:
-        inits.require_systemd(tmp_path, "systemd")
+        by_hand.require_systemd(tmp_path, "systemd")
         return
     with pytest.raises(PreflightError) as refused:
-        inits.require_systemd(tmp_path, "init")
+        by_hand.require_systemd(tmp_path, "init")
     assert refused.value.exit_code is ExitCode.REFUSED
     assert says in refused.value.resolution

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import net, programs
-from entrypoint.errors import PreflightError
-from entrypoint.host import Host
+from entrypoint.console.errors import PreflightError
+from entrypoint.host.host import Host
+from entrypoint.host.machine import programs
+from entrypoint.move import safety_net
 from tests.unit.fakes import make_host
 
 
@@ -34,6 +35,12 @@ def test_each_of_them_is_asked_for(tmp_path: Path, name: str) -> None:
 
 
 def test_what_the_script_of_the_net_says_it_needs_is_asked_for() -> None:
-    needs = (net.__doc__ or "").partition("POSIX sh; needs ")[2].partition("\n")[0].replace(" and ", ", ").split(", ")
+    needs = (
+        (safety_net.__doc__ or "")
+        .partition("POSIX sh; needs ")[2]
+        .partition("\n")[0]
+        .replace(" and ", ", ")
+        .split(", ")
+    )
     assert len(needs) > 4
     assert set(needs) <= set(programs.NEEDED)

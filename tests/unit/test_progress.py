@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import log, progress
-from entrypoint.progress import Progress
+from entrypoint.console import events, progress
+from entrypoint.console.progress import Progress
 
 MIB = 1 << 20
 
@@ -30,7 +30,7 @@ def shown(stream: io.StringIO) -> list[int]:
 
 
 def test_it_never_goes_back_and_never_beyond_the_end(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     told = Progress(Path(), 100 * MIB, 1000)
     for held in (60, 90, 70, 100, 500):
         disk.append(held * MIB)
@@ -39,7 +39,7 @@ def test_it_never_goes_back_and_never_beyond_the_end(disk: list[int]) -> None:
 
 
 def test_entries_count_where_nothing_is_written(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     told = Progress(Path(), 100 * MIB, 1000)
     for count in (100, 400, 700):
         told.done(count)
@@ -48,17 +48,17 @@ def test_entries_count_where_nothing_is_written(disk: list[int]) -> None:
 
 
 def test_on_a_terminal_a_line_takes_the_place_of_the_one_before(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     with progress.progress(Path(), 100 * MIB, 10) as told:
         told.tell()
         told.tell()
-    log.log.info("check.passed", target="/x")
+    events.log.info("check.passed", target="/x")
     assert stream.getvalue().count("\n") == 2
-    assert stream.getvalue().count(log.CLEAR) == 3
+    assert stream.getvalue().count(events.CLEAR) == 3
 
 
 def test_what_comes_after_the_last_byte_is_named_and_no_time_is_promised(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     told = Progress(Path(), 100 * MIB, 1000)
     disk.append(100 * MIB)
     told.tell()
@@ -66,16 +66,16 @@ def test_what_comes_after_the_last_byte_is_named_and_no_time_is_promised(disk: l
     assert "0 files" not in stream.getvalue()
     disk.append(200 * MIB)
     told.tell()
-    last = stream.getvalue().split(log.CLEAR)[-1]
+    last = stream.getvalue().split(events.CLEAR)[-1]
     assert progress.REST in last
     assert "left" not in last
 
 
 def test_what_has_no_measure_is_shown_on_a_terminal_alone(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     progress.doing("flushing")
-    assert stream.getvalue() == f"{log.CLEAR}  flushing …"
-    log.configure(stream := io.StringIO())
+    assert stream.getvalue() == f"{events.CLEAR}  flushing …"
+    events.configure(stream := io.StringIO())
     progress.doing("flushing")
     assert stream.getvalue() == ""
 
@@ -83,13 +83,13 @@ def test_what_has_no_measure_is_shown_on_a_terminal_alone(disk: list[int]) -> No
 @pytest.mark.parametrize("columns", [1, 20, 60, 89, 90, 200])
 def test_a_line_that_is_taken_back_never_wraps(disk: list[int], monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     disk.append(100 * MIB)
     Progress(Path(), 100 * MIB, 1000).tell()
     told = Progress(Path(), 100 * MIB, 1000)
     disk.append(150 * MIB)
     told.tell()
-    lines = stream.getvalue().split(log.CLEAR)[1:]
+    lines = stream.getvalue().split(events.CLEAR)[1:]
     assert all(len(line) <= max(1, columns - 1) for line in lines)
     assert ("█" * 10 + "░" * 10 in lines[-1]) is (columns >= 90)
 
@@ -99,7 +99,7 @@ def test_a_terminal_that_cannot_erase_is_told_once(
     disk: list[int], monkeypatch: pytest.MonkeyPatch, term: str | None
 ) -> None:
     monkeypatch.setenv("TERM", term) if term is not None else monkeypatch.delenv("TERM")
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     with progress.progress(Path(), 100 * MIB, 10) as told:
         told.tell()
     assert stream.getvalue().count("\n") == 1
@@ -107,7 +107,7 @@ def test_a_terminal_that_cannot_erase_is_told_once(
 
 
 def test_in_a_pipe_there_is_one_line(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO())
+    events.configure(stream := io.StringIO())
     with progress.progress(Path(), 100 * MIB, 10) as told:
         disk.append(75 * MIB)
         told.tell()
@@ -117,7 +117,7 @@ def test_in_a_pipe_there_is_one_line(disk: list[int]) -> None:
 
 
 def test_the_end_is_100_percent_whatever_was_measured_and_no_failure_is(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     with progress.progress(Path(), 100 * MIB, 1000) as told:
         for held in (60, 900):
             disk.append(held * MIB)
@@ -125,14 +125,14 @@ def test_the_end_is_100_percent_whatever_was_measured_and_no_failure_is(disk: li
         told.done(1000)
         told.tell()
     assert shown(stream) == [10, 99, 99, 100]
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     with suppress(KeyboardInterrupt), progress.progress(Path(), 100 * MIB, 1000) as told:
         raise KeyboardInterrupt
     assert shown(stream) == []
 
 
 def test_a_copy_that_goes_on_begins_where_it_is(disk: list[int]) -> None:
-    log.configure(stream := io.StringIO(), human=True)
+    events.configure(stream := io.StringIO(), human=True)
     with progress.progress(Path(), 25 * MIB, 100, 75 * MIB, 300) as told:
         told.tell()
         disk.append(disk[0] + 5 * MIB)
@@ -143,6 +143,6 @@ def test_a_copy_that_goes_on_begins_where_it_is(disk: list[int]) -> None:
 
 
 def test_nothing_to_do_is_no_error(disk: list[int]) -> None:
-    log.configure(io.StringIO(), human=True)
+    events.configure(io.StringIO(), human=True)
     with progress.progress(Path(), 0, 0) as told:
         told.tell()

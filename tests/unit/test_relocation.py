@@ -8,16 +8,28 @@ from typing import Any
 
 import pytest
 
-from entrypoint import discard, handover, recovery, relocation, timer
-from entrypoint.errors import CopyError, ExitCode, FullError, Interrupted, PreflightError, RelocatorError, SystemdError
-from entrypoint.host import Host
-from entrypoint.journal import Journal
-from entrypoint.plan import Plan
-from entrypoint.processes import Process
-from entrypoint.record import Run
-from entrypoint.renewal import is_doubtful
-from entrypoint.unfinished import KEPT
-from entrypoint.units import UnitState
+from entrypoint.commands import run
+from entrypoint.console.errors import (
+    CopyError,
+    ExitCode,
+    FullError,
+    Interrupted,
+    PreflightError,
+    RelocatorError,
+    SystemdError,
+)
+from entrypoint.copy.pace import timer
+from entrypoint.host.host import Host
+from entrypoint.host.machine.processes import Process
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Run
+from entrypoint.journal.unfinished import KEPT
+from entrypoint.move import recovery
+from entrypoint.move.roots import discard
+from entrypoint.move.roots.renewal import is_doubtful
+from entrypoint.move.worker import handover
+from entrypoint.plan.plan import Plan
 from tests.unit.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
 from tests.unit.world import TARGET, make_plan, snapshot
 
@@ -37,7 +49,7 @@ class Attempt:
         self.before = snapshot(root)
 
     def __call__(self) -> ExitCode:
-        return relocation.attempt(self.host, self.systemd, self.run, self.plan)
+        return run.attempt(self.host, self.systemd, self.run, self.plan)
 
     @property
     def outcome(self) -> dict[str, Any]:
@@ -69,7 +81,7 @@ def test_a_target_that_cannot_be_written_is_an_error_of_the_copy(
     def pre_copy(host: Host, plan: Plan) -> None:
         raise OSError(number, os.strerror(number), "/target")
 
-    monkeypatch.setattr(relocation, "pre_copy", pre_copy)
+    monkeypatch.setattr(run, "pre_copy", pre_copy)
     with pytest.raises(CopyError, match=word):
         attempt()
     assert word in (attempt.run.outcome() or {})["reason"]

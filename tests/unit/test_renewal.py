@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import handover, recovery, timer
-from entrypoint.copied import Copied
-from entrypoint.copying import Copier
-from entrypoint.errors import ExitCode
-from entrypoint.record import Event
+from entrypoint.console.errors import ExitCode
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier
+from entrypoint.copy.pace import timer
+from entrypoint.journal.record import Event
+from entrypoint.move import recovery
+from entrypoint.move.worker import handover
 from tests.unit.world import World, make_world, make_world_of_two
 
 Set = Callable[[], None]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import UsageError
-from entrypoint.report import NOTHING_ELSE, page, place_of, save
-from entrypoint.state import State
-from entrypoint.status import Status
-from entrypoint.timeline import Span
+from entrypoint.commands.status.page import NOTHING_ELSE, page, place_of, save
+from entrypoint.commands.status.state import State
+from entrypoint.commands.status.status import Status
+from entrypoint.commands.status.timeline import Span
+from entrypoint.console.errors import UsageError
 from tests.unit.fakes import make_host
 
 PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text()

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from entrypoint import arrival, discard, limits, migration
-from entrypoint.errors import CopyError, ExitCode, FullError, JournalError, SystemdError
-from entrypoint.log import Phase
-from entrypoint.move import Move
-from entrypoint.processes import Process
-from entrypoint.record import Event, Run
-from entrypoint.steps import STEPS, Step
-from entrypoint.unfinished import KEPT, LOST, Unfinished
+from entrypoint.console.errors import CopyError, ExitCode, FullError, JournalError, SystemdError
+from entrypoint.console.events import Phase
+from entrypoint.copy import size_limits
+from entrypoint.host.machine.processes import Process
+from entrypoint.journal.record import Event, Run
+from entrypoint.journal.unfinished import KEPT, LOST, Unfinished
+from entrypoint.move.context import Move
+from entrypoint.move.roots import discard
+from entrypoint.move.steps import STEPS, Step
+from entrypoint.move.worker import arrival, worker
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT
 from tests.unit.test_crash_points import Deadly, Killed, safety_net
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
@@ -151,7 +153,7 @@ def test_a_container_that_would_not_start_again_ends_the_move_before_the_engine_
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has reached its limit of size during the copy."""
-    monkeypatch.setattr(limits, "without_room", lambda root, containers: ("db",))
+    monkeypatch.setattr(size_limits, "without_room", lambda root, containers: ("db",))
     assert world.work(STEPS) is ExitCode.ROLLED_BACK
     assert (world.outcome["failed_in"], world.events("done")) == ("freeze", [])
     assert [call for call in world.calls.made if "stop" in call[0]] == []
@@ -262,7 +264,7 @@ def test_who_takes_over_on_the_way_back_does_with_the_copy_what_was_decided(
 
 
 def test_a_copy_that_the_engine_is_on_is_not_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration, "runs_on", lambda _move, _root: False)
+    monkeypatch.setattr(worker, "runs_on", lambda _move, _root: False)
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.path(f"{TARGET}/early").exists()

@@ -7,19 +7,24 @@ from typing import Any
 
 import pytest
 
-from entrypoint import outline, probe, relocation, rollback, selinux, selinux_checks
-from entrypoint.edits import merged
-from entrypoint.errors import ExitCode, HostCommandError
-from entrypoint.facts import HostFacts
-from entrypoint.filesystem import Mount
-from entrypoint.findings import Severity
-from entrypoint.host import Host, Result
-from entrypoint.host_file import HostFile
-from entrypoint.log import Phase
-from entrypoint.plan import Plan, make
-from entrypoint.preflight import check, check_adoption
-from entrypoint.selinux import SELinux, with_rule
-from entrypoint.steps import STEPS
+from entrypoint.commands import rollback
+from entrypoint.commands import run as relocation
+from entrypoint.console.errors import ExitCode, HostCommandError
+from entrypoint.console.events import Phase
+from entrypoint.console.findings import Severity
+from entrypoint.host import selinux
+from entrypoint.host.disks.filesystem import Mount
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.host import Host, Result
+from entrypoint.host.selinux import SELinux, with_rule
+from entrypoint.move.steps import STEPS
+from entrypoint.plan import outline
+from entrypoint.plan.plan import Plan, make
+from entrypoint.preflight import probe
+from entrypoint.preflight.checks import selinux as selinux_checks
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check, check_adoption
+from entrypoint.settings.edits import merged
 from tests.unit.good_facts import DATA_MOUNT, GOOD, ROOT_MOUNT, RW, mount
 from tests.unit.test_crash_points import Failing
 from tests.unit.world import RULE, RULES, TARGET, World, make_world

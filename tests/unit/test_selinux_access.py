@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import selinux_access
-from entrypoint.errors import ExitCode, PreflightError
-from entrypoint.host import Host
+from entrypoint.console.errors import ExitCode, PreflightError
+from entrypoint.host.host import Host
+from entrypoint.host.services import access
 
 SYSTEM = {"start": 1, "stop": 2, "status": 3, "reload": 4}
 ALL, NONE = 0xFFFF, 0
@@ -52,7 +52,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, host: Host, kernel: Kernel) -> tuple[st
         patch.setattr(os, "write", kernel.write)
         patch.setattr(os, "read", kernel.read)
         patch.setattr(os, "getxattr", lambda place, _name: b"u:r:unit_t:s0\0" if place == unit else _missing(place))
-        return selinux_access.denied(host, "system_u:system_r:spc_t:s0")
+        return access.denied(host, "system_u:system_r:spc_t:s0")
 
 
 def _missing(place: Path) -> bytes:
@@ -84,10 +84,10 @@ def test_a_class_that_the_policy_has_not_guards_nothing(tmp_path: Path, monkeypa
 
 
 def test_the_refusal_has_the_line_that_lets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selinux_access, "denied", lambda _host, _own: ("system reload",))
-    monkeypatch.setattr(selinux_access, "own_context", lambda: "system_u:system_r:spc_t:s0:c1,c2")
+    monkeypatch.setattr(access, "denied", lambda _host, _own: ("system reload",))
+    monkeypatch.setattr(access, "own_context", lambda: "system_u:system_r:spc_t:s0:c1,c2")
     with pytest.raises(PreflightError) as refused:
-        selinux_access.require(host(tmp_path))
+        access.require(host(tmp_path))
     assert refused.value.exit_code is ExitCode.REFUSED
     assert "[selinux-access]" in refused.value.details
     assert "'(allow spc_t init_t (system (status reload start)))'" in refused.value.details
@@ -99,8 +99,8 @@ def test_the_refusal_has_the_line_that_lets_it(tmp_path: Path, monkeypatch: pyte
 def test_nothing_is_asked_where_nothing_is_enforced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enforcing: str
 ) -> None:
-    monkeypatch.setattr(selinux_access, "denied", lambda _host, _own: ("system reload",))
+    monkeypatch.setattr(access, "denied", lambda _host, _own: ("system reload",))
     here = host(tmp_path, enforcing)
     if not enforcing:
         (tmp_path / "sys/fs/selinux/enforce").unlink()
-    selinux_access.require(here)
+    access.require(here)

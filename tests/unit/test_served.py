@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import acts, served
-from entrypoint.engine import KEPT_EVENTS
-from entrypoint.errors import ExitCode
-from entrypoint.inventory import OURS, TITLE
+from entrypoint.console.errors import ExitCode
+from entrypoint.engine.docker import KEPT_EVENTS
+from entrypoint.engine.inventory import OURS, TITLE
+from entrypoint.move.since import acts, served
 from tests.unit.fakes import DEFAULT_ROOT, FakeEngine
 from tests.unit.world import TARGET, World, make_world
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import service
-from entrypoint.host import Host
+from entrypoint.engine import service
+from entrypoint.host.host import Host
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from entrypoint.configuration import switch_edit
-from entrypoint.facts import HostFacts
-from entrypoint.host_file import HostFile
-from entrypoint.preflight import check
-from entrypoint.settings import Kind
-from entrypoint.units import Unit
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.services.units import Unit
+from entrypoint.preflight.edits import switch_edit
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check
+from entrypoint.settings.setting import Kind
 from tests.unit.good_facts import CONFIG, GOOD, OVERRIDE
 
 UNIT = "/etc/systemd/system/docker.service"

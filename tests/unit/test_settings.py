@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from entrypoint import flags
-from entrypoint.errors import PreflightError
-from entrypoint.places import command_line
-from entrypoint.settings import Form, Kind, Setting, root_in, text_of_file, with_old_root, with_root
+from entrypoint.console.errors import PreflightError
+from entrypoint.settings import flags
+from entrypoint.settings.places import command_line
+from entrypoint.settings.setting import Form, Kind, Setting, root_in, text_of_file, with_old_root, with_root
 from tests.unit.good_facts import CONFIG
 
 COMMAND = Setting(Kind.COMMAND, "ExecStart", Form.FLAG, "/mnt")

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from entrypoint import handover, recovery
-from entrypoint.errors import ExitCode, JournalError
-from entrypoint.inventory import Status
-from entrypoint.move import Move
-from entrypoint.record import Event, Outcome
-from entrypoint.state import State
-from entrypoint.status import of_run
-from entrypoint.steps import STEPS
-from entrypoint.unfinished import KEPT, NAME
+from entrypoint.commands.status.state import State
+from entrypoint.commands.status.status import of_run
+from entrypoint.console.errors import ExitCode, JournalError
+from entrypoint.engine.inventory import Status
+from entrypoint.journal.record import Event, Outcome
+from entrypoint.journal.unfinished import KEPT, NAME
+from entrypoint.move import recovery
+from entrypoint.move.context import Move
+from entrypoint.move.steps import STEPS
+from entrypoint.move.worker import handover
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE
 from tests.unit.test_crash_points import Deadly, Failing, Killed, safety_net
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world, save_for_a_worker

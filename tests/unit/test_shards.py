@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import shards
-from entrypoint.shards import Shards, cut
+from entrypoint.copy.looking import shards
+from entrypoint.copy.looking.shards import Shards, cut
 
 
 @pytest.fixture(autouse=True)

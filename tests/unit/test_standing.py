@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import command, standing
-from entrypoint.errors import ContainerError, ExitCode
+from entrypoint.console import command
+from entrypoint.console.errors import ContainerError, ExitCode
+from entrypoint.host.machine import standing
 
 NO_HOST = "has no view of the host's processes (--pid=host)"
 NOT_ROOT = "does not run as root (--user=0)"

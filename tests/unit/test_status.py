@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from entrypoint import handover, locality, sentences, status
-from entrypoint.errors import ExitCode
-from entrypoint.journal import Journal
-from entrypoint.log import Phase
-from entrypoint.plan import Direction
-from entrypoint.record import Event, Outcome, Run
-from entrypoint.state import State
-from entrypoint.status import Status
-from entrypoint.unfinished import KEPT, LOST
-from entrypoint.units import UnitState
+from entrypoint.commands.status import status, text
+from entrypoint.commands.status.state import State
+from entrypoint.commands.status.status import Status
+from entrypoint.console.errors import ExitCode
+from entrypoint.console.events import Phase
+from entrypoint.host.machine import locality
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Outcome, Run
+from entrypoint.journal.unfinished import KEPT, LOST
+from entrypoint.move.worker import handover
+from entrypoint.plan.plan import Direction
 from tests.unit.fakes import Calls, FakeSystemd, make_host
 from tests.unit.world import make_plan
 
@@ -155,14 +157,14 @@ def test_a_run_is_told_by_its_records_and_the_worker(
     assert (found.state, int(found.exit_code)) == (state, code)
     assert (found.run, found.source, found.target) == ("000001", "/old", "/new")
     for word in words:
-        assert word in sentences.text(found)
+        assert word in text.text(found)
     assert found.to_json() | {"version": 1, "state": state, "exit_code": code, "run": "000001"} == found.to_json()
 
 
 def test_a_host_without_a_run_has_no_status(journal: Journal, systemd: FakeSystemd) -> None:
     found = status.read(journal, systemd)
     assert found == Status(State.NONE)
-    assert (found.exit_code, sentences.text(found)) == (ExitCode.DONE, "No move was ever begun on this host.")
+    assert (found.exit_code, text.text(found)) == (ExitCode.DONE, "No move was ever begun on this host.")
     assert not journal.exists()
 
 
@@ -179,11 +181,11 @@ def test_a_run_that_came_to_nothing_does_not_hide_what_an_earlier_one_has_left(
     monkeypatch.setattr(status, "old_roots", lambda _host, _journal: (old,))
     host = make_host(tmp_path / "zone")
     committed(begun(journal))
-    assert "earlier" not in sentences.text(status.told_by(host, status.read(journal, systemd), journal))
+    assert "earlier" not in text.text(status.told_by(host, status.read(journal, systemd), journal))
     ended(begun(journal), Outcome.INTERRUPTED)
     found = status.told_by(host, status.read(journal, systemd), journal)
     assert (found.state, found.waiting) == (State.INTERRUPTED, ("/old",))
-    assert "An earlier move has left /old, which can be removed: relocator cleanup" in sentences.text(found)
+    assert "An earlier move has left /old, which can be removed: relocator cleanup" in text.text(found)
     with journal.locked():
         assert status.told_by(host, status.read(journal, systemd), journal).waiting == ()
 
@@ -196,8 +198,8 @@ def test_an_adoption_that_was_taken_back_leaves_nothing_to_remove(journal: Journ
         ended(run, Outcome.COMMITTED)
     found = status.read(journal, systemd)
     assert found.old_root == "adopted"
-    assert "/data stays as it is" in sentences.text(found)
-    assert "cleanup" not in sentences.text(found)
+    assert "/data stays as it is" in text.text(found)
+    assert "cleanup" not in text.text(found)
 
 
 def test_whoever_holds_the_lock_is_at_work(journal: Journal, systemd: FakeSystemd) -> None:
@@ -212,12 +214,12 @@ def test_a_copy_that_was_removed_is_not_spoken_of(journal: Journal) -> None:
     rolled_back(run)
     found = status.of_run(run, busy=False)
     assert found.left == ""
-    assert "still there" not in sentences.text(found)
+    assert "still there" not in text.text(found)
 
 
 @pytest.mark.parametrize("outcome", [*State])
 def test_every_state_has_words_and_a_code(outcome: State) -> None:
-    assert sentences.text(Status(outcome))
+    assert text.text(Status(outcome))
     assert Status(outcome).exit_code in set(ExitCode)
 
 
@@ -250,7 +252,7 @@ def test_the_downtime_is_told(journal: Journal) -> None:
     run = begun(journal)
     times(run, (Event.INTENT, Phase.FREEZE, 100.0), (Event.PROVEN, Phase.VERIFY, 102.345))
     ended(run, Outcome.COMMITTED)
-    assert "The engine was away for 2.3 s." in sentences.text(status.of_run(run, busy=False)).splitlines()
+    assert "The engine was away for 2.3 s." in text.text(status.of_run(run, busy=False)).splitlines()
 
 
 def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
@@ -268,10 +270,7 @@ def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
     here.path("/zone").write_bytes(ZONE)
     found = status.told_by(here, status.of_run(run, busy=False), journal)
     assert (found.host, found.began, found.ended) == ("web1", "2026-03-01T12:00:00+03:00", "2026-03-01T12:01:00+03:00")
-    assert (
-        "Begun on web1 2026-03-01 12:00:00+03:00, ended 2026-03-01 12:01:00+03:00."
-        in sentences.text(found).splitlines()
-    )
+    assert "Begun on web1 2026-03-01 12:00:00+03:00, ended 2026-03-01 12:01:00+03:00." in text.text(found).splitlines()
 
 
 def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:
@@ -294,10 +293,10 @@ def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> Non
     found = status.of_run(run, busy=False)
     assert found.verified == {"containers": 2, "images": 1, "volumes": 0, "networks": 0, "plugins": 0}
     assert found.frees == 5 << 30
-    assert "2 containers, 1 image, 0 volumes, 0 networks, 0 plugins, all as before." in sentences.text(found)
-    assert "(5.0 GiB come back)" in sentences.text(found)
-    assert sentences.report(found, 80).startswith(sentences.text(found))
-    assert "freeze" in sentences.report(found, 80).removeprefix(sentences.text(found))
+    assert "2 containers, 1 image, 0 volumes, 0 networks, 0 plugins, all as before." in text.text(found)
+    assert "(5.0 GiB come back)" in text.text(found)
+    assert text.report(found, 80).startswith(text.text(found))
+    assert "freeze" in text.report(found, 80).removeprefix(text.text(found))
 
 
 @pytest.mark.parametrize("facts", [{"same_file_system": True}, {"direction": Direction.BACK}])
@@ -318,7 +317,7 @@ def test_why_an_engine_does_not_start_is_told_where_it_does_not(
     ended(run, Outcome.BROKEN, reason="x", problems=["y"], failed_in="start")
     systemd.states["moby.service"] = UnitState.ACTIVE if up else UnitState.FAILED
     found = status.read(journal, systemd)
-    said = sentences.text(found)
+    said = text.text(found)
     assert (found.engine_up, "does not start" in said) == (up, not up)
     assert "moby.service" in said
     assert "docker.service" not in said

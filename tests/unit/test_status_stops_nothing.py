@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import arrival, hold, location, migration, recovery, standstill, steps
-from entrypoint.errors import ExitCode, NeedsStop
-from entrypoint.log import Phase, log
-from entrypoint.move import Move
+from entrypoint.console.errors import ExitCode, NeedsStop
+from entrypoint.console.events import Phase, log
+from entrypoint.host.services import hold
+from entrypoint.move import freeze, location, recovery, steps
+from entrypoint.move.context import Move
+from entrypoint.move.worker import arrival, worker
 from tests.system import points
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT
 from tests.unit.test_crash_points import Deadly, Killed, safety_net, steps_failing_in
@@ -84,7 +86,7 @@ def test_whatever_it_finds_and_whatever_answer_it_misses(
     faults, seen = [], 0
     for name, made in ways(tmp_path, afterwards):
         seen, runs_on = seen + 1, flaky(missed)
-        for module in (arrival, migration, recovery, steps):
+        for module in (arrival, worker, recovery, steps):
             monkeypatch.setattr(module, "runs_on", runs_on)
         calls, was_up, was_held = len(made.calls.made), made.daemon.up, made.path(hold.HOLD).exists()
         code = recovery.settle(made.host, made.systemd, made.journal, stops=False)
@@ -114,7 +116,7 @@ def test_what_is_not_done_is_said_with_the_command_that_does_it(world: World, mo
 
 def test_a_move_of_a_command_holds_nothing_before_it_refuses_to_stop(world: World) -> None:
     still = replace(world.move, stops=False)
-    for stop in (standstill.stop, standstill.bring_down):
+    for stop in (freeze.stop, freeze.bring_down):
         with pytest.raises(NeedsStop):
             stop(still)
     assert world.calls.made == []

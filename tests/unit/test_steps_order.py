@@ -6,11 +6,14 @@ from threading import Timer
 
 import pytest
 
-from entrypoint import finished, hold, restart, standstill
-from entrypoint.errors import ExitCode
-from entrypoint.inventory import Status
-from entrypoint.move import Move
-from entrypoint.steps import STEPS, CheckCopy
+from entrypoint.console.errors import ExitCode
+from entrypoint.engine.inventory import Status
+from entrypoint.host.services import hold
+from entrypoint.journal import finished
+from entrypoint.move import freeze
+from entrypoint.move.context import Move
+from entrypoint.move.proof import restart
+from entrypoint.move.steps import STEPS, CheckCopy
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 
@@ -125,7 +128,7 @@ def test_what_an_engine_has_left_running_is_ended_by_the_next_on_the_same_root(
 ) -> None:
     """Killed, it leaves its containers and their mounts; the next start there ends them."""
     left = f"{DEFAULT_ROOT}/overlay2/x/merged"
-    monkeypatch.setattr(standstill, "leftovers", lambda _plan: () if world.calls.made.count(STARTED) else (left,))
+    monkeypatch.setattr(freeze, "leftovers", lambda _plan: () if world.calls.made.count(STARTED) else (left,))
     assert world.work() is ExitCode.DONE
     names = [call[0] for call in world.calls.made]
     assert names[2:5] == ["stop", "reset_failed", "start"]
@@ -135,7 +138,7 @@ def test_what_an_engine_has_left_running_is_ended_by_the_next_on_the_same_root(
 
 
 def test_what_stays_mounted_all_the_same_is_not_copied(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standstill, "leftovers", lambda _plan: (f"{DEFAULT_ROOT}/volumes/x/_data",))
+    monkeypatch.setattr(freeze, "leftovers", lambda _plan: (f"{DEFAULT_ROOT}/volumes/x/_data",))
     assert world.work() is ExitCode.ROLLED_BACK
     assert "volumes/x/_data" in world.outcome["reason"]
     assert not [call for call in world.calls.made if call[0] == "final_sync"]
@@ -186,7 +189,7 @@ def test_an_engine_that_cannot_end_its_containers_is_stopped_and_what_it_leaves_
 ) -> None:
     world.daemon.live_restore = True
     left = f"{DEFAULT_ROOT}/overlay2/x/merged"
-    monkeypatch.setattr(standstill, "leftovers", lambda _plan: (left,) if runs(world) else ())
+    monkeypatch.setattr(freeze, "leftovers", lambda _plan: (left,) if runs(world) else ())
     world.calls.failures.add(2)  # the first container's stop
     assert world.work() is ExitCode.DONE
     assert [call[0] for call in world.calls.made].count("stop") == 2

@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from entrypoint.facts import HostFacts
-from entrypoint.findings import Severity
-from entrypoint.preflight import check
-from entrypoint.store_checks import pending
+from entrypoint.console.findings import Severity
+from entrypoint.preflight.checks.engine.store import pending
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check
 from tests.unit.good_facts import CONFIG, GOOD
 
 Config = dict[str, object]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import strays
-from entrypoint.errors import EngineError
-from entrypoint.strays import Stray
+from entrypoint.console.errors import EngineError
+from entrypoint.engine.containers import strays
+from entrypoint.engine.containers.strays import Stray
 
 LOST, OTHER, ELSEWHERE = "a" * 64, "b" * 64, "c" * 64
 

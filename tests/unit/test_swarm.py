@@ -6,13 +6,14 @@ from threading import Timer
 
 import pytest
 
-from entrypoint import restart, sentences
-from entrypoint.errors import CopyError, ExitCode
-from entrypoint.inventory import Status
-from entrypoint.plan import Plan
-from entrypoint.state import State as Said
-from entrypoint.status import of_run
-from entrypoint.swarm import Swarm, took_part
+from entrypoint.commands.status import text
+from entrypoint.commands.status.state import State as Said
+from entrypoint.commands.status.status import of_run
+from entrypoint.console.errors import CopyError, ExitCode
+from entrypoint.engine.inventory import Status
+from entrypoint.engine.swarm import Swarm, took_part
+from entrypoint.move.proof import restart
+from entrypoint.plan.plan import Plan
 from tests.unit.fakes import DEFAULT_ROOT
 from tests.unit.world import TARGET, World, make_world
 
@@ -92,7 +93,7 @@ def test_a_manager_that_was_at_work_on_the_new_root_stays_there(world: World) ->
     assert world.daemon.root == TARGET
     status = of_run(world.move.run, busy=False)
     assert (status.state, status.exit_code) == (Said.MOVED, ExitCode.AMISS)
-    assert "image sha256:1" in sentences.text(status)
+    assert "image sha256:1" in text.text(status)
     assert not list(world.host.path("/run/relocator").glob("hold"))
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.edits import restore, take_back, write
-from entrypoint.errors import ExitCode, MoveError, RollbackError
-from entrypoint.file_edit import FileEdit
-from entrypoint.host import Host
+from entrypoint.console.errors import ExitCode, MoveError, RollbackError
+from entrypoint.host.host import Host
+from entrypoint.settings.edits import restore, take_back, write
+from entrypoint.settings.file_edit import FileEdit
 from tests.unit.fakes import CONFIG, DEFAULT_ROOT, SERVICE, make_host
 from tests.unit.world import CONTENT, DROP_IN, TARGET, World, make_world
 

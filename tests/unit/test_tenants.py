@@ -9,14 +9,17 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import outline, preflight, standstill, tenants
-from entrypoint.containerd_checks import USERS
-from entrypoint.errors import EngineError, ExitCode
-from entrypoint.filesystem import Mount
-from entrypoint.findings import Severity
-from entrypoint.host import Host
-from entrypoint.plan import make
-from entrypoint.tenants import Task
+from entrypoint.console.errors import EngineError, ExitCode
+from entrypoint.console.findings import Severity
+from entrypoint.engine.containerd import tenants
+from entrypoint.engine.containerd.tenants import Task
+from entrypoint.host.disks.filesystem import Mount
+from entrypoint.host.host import Host
+from entrypoint.move import freeze
+from entrypoint.plan import outline
+from entrypoint.plan.plan import make
+from entrypoint.preflight import preflight
+from entrypoint.preflight.checks.containerd.images import USERS
 from tests.unit.good_facts import TWO, two
 from tests.unit.world import make_world_of_two
 
@@ -116,7 +119,7 @@ def test_what_is_made_of_the_root_elsewhere_is_left_over(tmp_path: Path, monkeyp
     world = make_world_of_two(tmp_path, monkeypatch)
     options = frozenset({"rw", "upperdir=/srv/containerd/snapshots/7/fs"})
     mount = Mount(PurePosixPath("/run/x/rootfs"), "overlay", "overlay", "0:50", options)
-    monkeypatch.setattr(standstill, "mounts", lambda: (mount,))
-    assert standstill.leftovers(world.move.plan) == ("/run/x/rootfs",)
+    monkeypatch.setattr(freeze, "mounts", lambda: (mount,))
+    assert freeze.leftovers(world.move.plan) == ("/run/x/rootfs",)
     with pytest.raises(EngineError, match="mounts to go"):
-        standstill.require_gone(world.move)
+        freeze.require_gone(world.move)

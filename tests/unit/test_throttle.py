@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import cp
-from entrypoint.errors import UsageError
-from entrypoint.throttle import bytes_a_second, throttled
+from entrypoint.console.errors import UsageError
+from entrypoint.copy import cp
+from entrypoint.copy.pace.throttle import bytes_a_second, throttled
 
 MIB = 1 << 20
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from entrypoint.log import Phase
-from entrypoint.record import Event, Outcome, Record
-from entrypoint.timeline import AWAY, DOWN, THERE, Span, downtime, picture, spans
+from entrypoint.commands.status.timeline import AWAY, DOWN, THERE, Span, downtime, picture, spans
+from entrypoint.console.events import Phase
+from entrypoint.journal.record import Event, Outcome, Record
 
 
 def record(at: float, event: Event, step: str = "") -> Record:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import trace as tracing
-from entrypoint.errors import FullError, MoveError
-from entrypoint.host import Host
-from entrypoint.trace import PLACE, REACHED, Armed, arm, trace
+from entrypoint.console.errors import FullError, MoveError
+from entrypoint.host.host import Host
+from entrypoint.journal import trace as tracing
+from entrypoint.journal.trace import PLACE, REACHED, Armed, arm, trace
 from tests.unit.fakes import make_host
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root arms a point")
@@ -101,7 +101,7 @@ def test_a_paused_point_goes_on_when_it_is_told_to(host: Host, monkeypatch: pyte
         if len(waits) == 3:
             host.path(f"{REACHED}/freeze.held.go").touch()
 
-    monkeypatch.setattr("entrypoint.trace.time.sleep", sleep)
+    monkeypatch.setattr("entrypoint.journal.trace.time.sleep", sleep)
     host.path(PLACE).write_text("freeze.held pause\n")
     arm(host)
     trace("freeze.held")

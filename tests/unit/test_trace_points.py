@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from entrypoint.steps import STEPS
+from entrypoint.move.steps import STEPS
 from tests.system import points
 
 SOURCE = Path(__file__).resolve().parents[2] / "entrypoint"
@@ -12,7 +12,7 @@ CALL = re.compile(r"\btrace\(f?\"(?P<point>[^\"]+)\"\)")
 
 def points_in_the_source() -> set[str]:
     found = set()
-    for file in SOURCE.glob("*.py"):
+    for file in SOURCE.rglob("*.py"):
         for call in CALL.finditer(file.read_text()):
             found |= {call["point"].replace("{step.name}", step.name) for step in STEPS}
     return found
@@ -23,7 +23,7 @@ def test_every_trace_point_of_the_product_stands_in_the_crash_tests() -> None:
 
 
 def test_every_call_is_one_that_the_search_understands() -> None:
-    calls = [line for file in SOURCE.glob("*.py") for line in re.findall(r"(?<!def )\btrace\(.*", file.read_text())]
+    calls = [line for file in SOURCE.rglob("*.py") for line in re.findall(r"(?<!def )\btrace\(.*", file.read_text())]
     assert [line for line in calls if not CALL.match(line)] == []
 
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from entrypoint.tree import Names
+from entrypoint.host.confined.tree import Names
 
 NAMES = (b"", b"a", b"a/b", b"a/c", b"b/a", b"a/b/\xff\n", b"c/d/e/f")
 

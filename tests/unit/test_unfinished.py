@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import unfinished
-from entrypoint.unfinished import NAME, PLACES, Clock, Found, Unfinished
+from entrypoint.journal import unfinished
+from entrypoint.journal.unfinished import NAME, PLACES, Clock, Found, Unfinished
 
 RECORD = Unfinished("/old", "ID", "this boot", 12.5, ("a", "b"), ("c",))
 

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import proof, record, recovery, restart, whole
-from entrypoint.errors import EngineError, ExitCode
-from entrypoint.inventory import Inventory, Status
-from entrypoint.record import Run
-from entrypoint.status import of_run
-from entrypoint.units import UnitState
+from entrypoint.commands.status.status import of_run
+from entrypoint.console.errors import EngineError, ExitCode
+from entrypoint.engine.holdings import whole
+from entrypoint.engine.inventory import Inventory, Status
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal import record
+from entrypoint.journal.record import Run
+from entrypoint.move import recovery
+from entrypoint.move.proof import restart, verify
 from tests.unit.test_settle import cut_off_at, settle, world
 from tests.unit.world import TARGET, World, make_world
 
@@ -176,5 +179,5 @@ def test_a_container_is_left_to_a_unit_that_will_start_it(
     if has_process:
         world.systemd.properties["own.service"] = {}
     move = replace(world.move, plan=replace(world.move.plan, owners={"no": "own.service"}))
-    assert proof.is_its_owners(move, "no") is is_waited_for
-    assert not proof.is_its_owners(move, "always")
+    assert verify.is_its_owners(move, "no") is is_waited_for
+    assert not verify.is_its_owners(move, "always")

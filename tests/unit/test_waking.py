@@ -5,13 +5,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint import waking
-from entrypoint.errors import ExitCode
-from entrypoint.facts import HostFacts
-from entrypoint.file_edit import FileEdit
-from entrypoint.log import Phase
-from entrypoint.plan import Plan, make
-from entrypoint.steps import STEPS
+from entrypoint.console.errors import ExitCode
+from entrypoint.console.events import Phase
+from entrypoint.host.services import waking
+from entrypoint.move.steps import STEPS
+from entrypoint.plan.plan import Plan, make
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.settings.file_edit import FileEdit
 from tests.unit.fakes import SERVICE, SOCKET
 from tests.unit.good_facts import DATA_MOUNT, DROP_IN, GOOD, ROOT_MOUNT, TWO, mount
 from tests.unit.test_crash_points import Failing

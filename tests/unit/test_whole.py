@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import whole
-from entrypoint.containerd import BLOBS, DATABASE, OVERLAYFS, snapshots
-from entrypoint.containerd_holdings import SNAPSHOTS
-from entrypoint.graph_store import topmost
-from entrypoint.inventory import Inventory, Status
-from entrypoint.whole import Lack, Roots
+from entrypoint.engine.containerd.holdings import SNAPSHOTS
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, OVERLAYFS, snapshots
+from entrypoint.engine.drivers.graph_store import topmost
+from entrypoint.engine.holdings import whole
+from entrypoint.engine.holdings.whole import Lack, Roots
+from entrypoint.engine.inventory import Inventory, Status
 from tests.unit.bolt_file import Branches, database, make_store
 from tests.unit.data_root import write
 from tests.unit.good_facts import INVENTORY, container

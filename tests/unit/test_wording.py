@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import command, relocation, wording
-from entrypoint import log as logging
-from entrypoint.errors import CopyError
-from entrypoint.handover import UNIT, outcome_line
-from entrypoint.journal import Journal
+from entrypoint.commands import run
+from entrypoint.console import command, wording
+from entrypoint.console import events as logging
+from entrypoint.console.errors import CopyError
+from entrypoint.journal.journal import Journal
+from entrypoint.move.worker.handover import UNIT, outcome_line
 from tests.unit.fakes import make_host
 from tests.unit.world import make_plan
 
@@ -98,9 +99,9 @@ def test_a_program_is_told_of_every_finding() -> None:
 def test_giving_up_is_told_in_words(failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     logging.configure(stream, human=True)
-    monkeypatch.setattr(relocation, "discard", lambda *_: "")
+    monkeypatch.setattr(run, "discard", lambda *_: "")
     host = make_host(tmp_path)
     journal = Journal(host)
     journal.prepare()
-    relocation.give_up(host, journal.begin(), make_plan(), failure)
+    run.give_up(host, journal.begin(), make_plan(), failure)
     assert stream.getvalue().endswith(": what was copied is removed again; the engine was not stopped\n")

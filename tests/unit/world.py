@@ -9,38 +9,31 @@ from typing import Any
 
 import pytest
 
-from entrypoint import (
-    containerd_config,
-    daemon_config,
-    handover,
-    migration,
-    net,
-    pair,
-    persistence,
-    proof,
-    recovery,
-    restart,
-    served,
-    standstill,
-    whole,
-)
-from entrypoint.containerd import BLOBS, DATABASE
-from entrypoint.containerd_move import ContainerdMove
-from entrypoint.copied import Copied
-from entrypoint.copying import identity
-from entrypoint.engine import Engine
-from entrypoint.errors import ExitCode
-from entrypoint.file_edit import FileEdit
-from entrypoint.host import Host
-from entrypoint.journal import Journal
-from entrypoint.ordering import IMAGES, ordering_drop_in
-from entrypoint.plan import Plan
-from entrypoint.processes import Process
-from entrypoint.record import Event
-from entrypoint.settings import Kind, Setting
-from entrypoint.steps import Step, steps_of
-from entrypoint.unfinished import Unfinished
-from entrypoint.units import UnitState
+from entrypoint.console.errors import ExitCode
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import identity
+from entrypoint.engine.containerd.service import BLOBS, DATABASE
+from entrypoint.engine.docker import Engine
+from entrypoint.engine.holdings import whole
+from entrypoint.host.host import Host
+from entrypoint.host.machine import persistence
+from entrypoint.host.machine.processes import Process
+from entrypoint.host.services.ordering import IMAGES, ordering_drop_in
+from entrypoint.host.services.units import UnitState
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event
+from entrypoint.journal.unfinished import Unfinished
+from entrypoint.move import freeze, recovery, safety_net
+from entrypoint.move.proof import restart, verify
+from entrypoint.move.since import served
+from entrypoint.move.steps import Step, steps_of
+from entrypoint.move.switch import paired_switch
+from entrypoint.move.worker import handover, worker
+from entrypoint.plan.containerd_move import ContainerdMove
+from entrypoint.plan.plan import Plan
+from entrypoint.settings.file_edit import FileEdit
+from entrypoint.settings.formats import config_toml, daemon_json
+from entrypoint.settings.setting import Kind, Setting
 from tests.unit.fakes import (
     CONFIG,
     CONTAINERD,
@@ -72,7 +65,7 @@ OTHER_RULE, RULE = b"/srv/www /var/www\n", f"{TARGET} /var/lib/docker\n".encode(
 
 
 def make_plan(content: bytes | None = CONTENT) -> Plan:
-    after = daemon_config.with_data_root(content, TARGET, CONFIG)
+    after = daemon_json.with_data_root(content, TARGET, CONFIG)
     folder = f"/etc/systemd/system/{SERVICE}.d"
     made = ("/etc/systemd", "/etc/systemd/system", folder)
     return Plan(
@@ -113,7 +106,7 @@ def along() -> ContainerdMove:
         switch=FileEdit(
             CONTAINERD_CONFIG,
             CONTAINERD_CONTENT,
-            containerd_config.with_root(CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTAINERD_CONFIG),
+            config_toml.with_root(CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTAINERD_CONFIG),
             setting=Setting(Kind.TOML, "root", was=CONTAINERD_ROOT),
         ),
         ordering=FileEdit(place, None, ordering_drop_in(PurePosixPath(CONTAINERD_TARGET)), (folder,)),
@@ -145,7 +138,7 @@ class World:
     before: dict[str, Any]
 
     def work(self, use: Sequence[Step] | None = None, front: Process = GONE) -> ExitCode:
-        return migration.work(self.move, self.journal, front, use or steps_of(self.move.plan))
+        return worker.work(self.move, self.journal, front, use or steps_of(self.move.plan))
 
     def serving_nobody(self) -> "World":
         """Containers by which nobody writes: so it can be gone back, whatever has run."""
@@ -193,8 +186,8 @@ class World:
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None = CONTENT) -> World:
     """A host whose engine runs three containers; the pre-copy is done, and then one more file appeared."""
     for module, name in (
-        (proof, "READY"),
-        (standstill, "LEFTOVERS"),
+        (verify, "READY"),
+        (freeze, "LEFTOVERS"),
         (restart, "SETTLING"),
         (restart, "PATIENCE"),
         (restart, "RECOVERING"),
@@ -203,7 +196,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
         (whole, "BETWEEN"),
         (persistence, "FIRST"),
         (persistence, "LONGEST"),
-        (migration, "DEPARTURE"),
+        (worker, "DEPARTURE"),
     ):
         monkeypatch.setattr(module, name, 0.3 if name not in PAUSES else 0.01)
     calls, host = Calls(), make_host(root)
@@ -246,8 +239,8 @@ def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     containerd = FakeContainerd(world.host)
     world.daemon.containerd = containerd
     world.systemd.states[CONTAINERD] = UnitState.ACTIVE
-    monkeypatch.setattr(pair, "works_on", containerd.works_on)
-    monkeypatch.setattr(pair, "SETTLING", 0.3)
+    monkeypatch.setattr(paired_switch, "works_on", containerd.works_on)
+    monkeypatch.setattr(paired_switch, "SETTLING", 0.3)
     world.path(CONTAINERD_CONFIG).parent.mkdir()
     world.path(CONTAINERD_CONFIG).write_bytes(CONTAINERD_CONTENT)
     world.path(IMPORTED).write_bytes(NAMES)
@@ -261,7 +254,7 @@ def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world.path(f"{CONTAINERD_ROOT}/late").write_text("late")
     copied = Copied(frozenset(), 0.0, 0.0, identity(world.path(CONTAINERD_TARGET)))
     plan = replace(world.move.plan, containerd=along(), store="containerd")
-    net.spread(world.move.run, plan)
+    safety_net.spread(world.move.run, plan)
     move = replace(world.move, plan=plan, copied_containerd=copied)
     return replace(world, move=move, before=before)
 
@@ -276,5 +269,5 @@ def make_world_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     plan = replace(world.move.plan, target=DEFAULT_ROOT, created=(), rules=(), switch=own.switch, alone=True,
                    ordering=replace(world.move.plan.ordering,
                                     after=ordering_drop_in(PurePosixPath(own.target), what=IMAGES)))  # fmt: skip
-    net.spread(world.move.run, plan)
+    safety_net.spread(world.move.run, plan)
     return replace(world, move=replace(world.move, plan=plan, copied=copied, copied_containerd=None))

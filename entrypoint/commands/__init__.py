@@ -1,0 +1,4 @@
+"""What the operator can ask for, one file a command. Reads the command line, calls what is below, gives an exit code.
+
+Face: `cli`, `run` (check, plan and run), `rollback`, `cleanup`, `script`, `sibling`, and `status`.
+"""

@@ -1,0 +1,268 @@
+"""Removing the old root, as a command: after the new one is proven again, and only what the journal says was left.
+
+Removed is what the engine itself keeps in a root; whatever else lies beside it stays. The record of the removal is
+written before it begins, so that one that was cut off is known as such, and goes on.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import PurePosixPath
+
+from entrypoint.console import wording
+from entrypoint.console.errors import ExitCode, Interrupted, RollbackError
+from entrypoint.console.events import Phase, log, phase
+from entrypoint.console.findings import Finding, error
+from entrypoint.engine.holdings import written_since
+from entrypoint.engine.holdings.in_use import is_in_use
+from entrypoint.engine.inventory import Inventory
+from entrypoint.host.confined.removal import Removal
+from entrypoint.host.disks import obstacles
+from entrypoint.host.disks.filesystem import mounts_below
+from entrypoint.host.host import Host
+from entrypoint.host.machine.standing import our_containers
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.journal import finished
+from entrypoint.journal.amiss import Kind
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Run
+from entrypoint.journal.trace import trace
+from entrypoint.journal.unfinished import KEPT, NAME, Unfinished
+from entrypoint.move.proof import intact
+from entrypoint.move.recovery import require_no_worker, settle_first
+from entrypoint.move.roots.old_roots import Remains, moves, old_roots
+from entrypoint.move.worker import handover
+from entrypoint.plan.containerd_move import ContainerdMove
+from entrypoint.plan.plan import Direction
+from entrypoint.preflight import preflight
+from entrypoint.preflight.checks import target as target_checks
+from entrypoint.preflight.checks.roots import parts
+from entrypoint.preflight.checks.roots.users import users
+from entrypoint.preflight.facts import HostFacts, gather
+from entrypoint.preflight.request import Only
+from entrypoint.preflight.roots import Size, measure
+
+# What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
+ENGINES_OWN = frozenset({
+    "buildkit", "builder", "containerd", "containers", "engine-id", "image", "network", "nri", "plugins", "policy",
+    "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", "overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs",
+    "btrfs", "devicemapper", "zfs", NAME, finished.NAME,
+})  # fmt: skip
+# And containerd in its own: a directory a plugin, named for it (containerd docs/ops.md); `opt` is Debian's.
+CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME, finished.NAME})
+OURS = ".relocator-removing-"
+EVERY = 5.0  # seconds between two words about the progress
+
+
+def clean_up(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
+    """Remove every old root; without agreement, only tell what that would be.
+
+    Raises PreflightError for what speaks against it.
+    """
+    journal = Journal(host)
+    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+        return ExitCode.HANDED_OVER
+    if not journal.exists():
+        log.info("cleanup.nothing")
+        return ExitCode.DONE
+    with journal.locked():  # from the proof to the end: nobody moves the engine meanwhile
+        require_no_worker(systemd)
+        clean(host, systemd, journal, agreed=agreed)
+    return ExitCode.DONE
+
+
+def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> None:
+    say_kept(host, journal)
+    say_unfinished(host, journal)
+    found = old_roots(host, journal)
+    if not found:
+        log.info("cleanup.nothing")
+        return
+    sizes = [prove(host, systemd, journal, one) for one in found]
+    if not agreed:
+        log.info("cleanup.asked", agree="relocator cleanup --yes")
+        return
+    for one, size in zip(found, sizes, strict=True):
+        remove(host, one, size)
+
+
+def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
+    """On a fresh connection: the engine is where the last move has put it, and nobody needs the old root.
+
+    Returns what the old root takes.
+    """
+    with phase(Phase.PREFLIGHT):
+        found = moves(journal)
+        last, along = found[-1], next((move.plan.containerd for move in reversed(found) if move.plan.containerd), None)
+        asked = along if one.is_of_containerd or last.plan.containerd else None
+        facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers(),
+                       only=None if asked else Only.DATA_ROOT)  # fmt: skip
+        findings = tuple(check(facts, last, one, asked))
+        findings += tuple(in_use(host, one))
+        for finding in findings:
+            log.warning("finding", **asdict(finding))
+    preflight.require(findings, "removal")
+    held = facts.inventory
+    log.info("cleanup.proven", root=str(facts.source.path), containers=len(held.containers), images=len(held.images),
+             volumes=len(held.volumes))  # fmt: skip
+    size = measure(host.path(one.path))
+    log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
+    say_only_there(host, found, one, held)
+    return size
+
+
+def say_kept(host: Host, journal: Journal) -> None:
+    """The copy of the last run, if that failed after an engine had been started on it: a person's to remove."""
+    last = next(reversed(journal.runs()), None)
+    outcome = (last.outcome() or {}) if last else {}
+    if last is None or outcome.get("left", "") in ("", KEPT):
+        return
+    for target in targets(last):
+        place = host.path(target)
+        held = {one.name for one in place.iterdir()} if place.is_dir() else set()
+        if held - {"lost+found"} and not is_in_use(place):
+            log.warning("cleanup.copy", root=target, why=outcome["left"])
+
+
+def targets(run: Run) -> Iterator[str]:
+    begun = next(iter(run.records()), {})
+    yield from filter(None, (begun.get("target"), *(begun.get("containerd") or ())[1:]))
+
+
+def say_unfinished(host: Host, journal: Journal) -> None:
+    """Copies that failed attempts have left for the next: nobody may go on with them, if that went elsewhere."""
+    for target in dict.fromkeys(target for run in journal.runs() for target in targets(run)):
+        if Unfinished.read(host.path(target)):
+            log.warning("cleanup.unfinished", root=target)
+
+
+def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inventory) -> None:
+    """What a way back has left was in use, and holds what came between the move and that."""
+    before = [move for move in found if move.run.number < one.run.number]
+    stored = one.run.inventory()
+    if one.plan.direction is not Direction.BACK or not before or stored is None:
+        return
+    held = Inventory.from_json(stored)
+    root, since = host.path(one.path), intact.started_at(before[-1].run)
+    only = written_since.between(
+        now, held, root, since, root if one.is_of_containerd else None, alone=one.is_of_containerd
+    )
+    for what in only.made:
+        log.warning("cleanup.only", what=what)
+    for place in only.written:
+        log.warning("cleanup.written", place=place.place, files=place.files, size=wording.size(place.size))
+
+
+def in_use(host: Host, one: Remains) -> Iterator[Finding]:
+    if is_in_use(host.path(one.path) / one.plan.within):
+        yield error("old-root-in-use", "An engine works on the old root", f"Its databases in {one.path} are locked.",
+                    "See which: fuser -v " + one.path)  # fmt: skip
+
+
+def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove | None = None) -> Iterator[Finding]:
+    """What speaks against the removal of an old root; `along` is the last move of containerd's."""
+    old = PurePosixPath(one.path)
+    yield from preflight.unit(facts)
+    if str(facts.source.path) != last.plan.target:
+        yield error("root-differs", "The engine does not run where the last move has put it",
+                    f"It runs on {facts.source.path}; the last move was to {last.plan.target}.",
+                    "Look at both, and remove by hand what is not needed.")  # fmt: skip
+    if facts.configured_root != facts.source.path:
+        yield error("configured-root-differs", "The engine's next start would find another root",
+                     f"It runs on {facts.source.path}; configured is {facts.configured_root}.",
+                    "Put that right, restart the engine, and run again.")  # fmt: skip
+    if facts.engine.engine_id != last.plan.target_engine_id:
+        yield error("another-engine", "This is not the engine that was moved",
+                    f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
+                    "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
+    yield from parts.missing(facts)  # of what is gone the old root may have the last copy
+    if lost := [one.text for one in last.run.amiss() if one.kind is Kind.HELD]:
+        yield error("only-in-old-root", "The engine lacks what it held before the last move",
+                    "; ".join(lost[:5]), "Bring it back first (`relocator rollback` shows what that gives up), or "
+                    "remove the old root by hand.")  # fmt: skip
+    if along:
+        yield from containerd_apart(facts, along)
+    if facts.containerd and (old in facts.containerd.root.parents or facts.containerd.root in (old, *old.parents)):
+        yield error("roots-nested", "The old root and containerd's are not apart", f"{old}, {facts.containerd.root}.",
+                    "Move containerd's root elsewhere first.")  # fmt: skip
+    for root in facts.each():
+        seen = replace(root, target=facts.target)
+        nested = old in seen.source.path.parents or seen.source.path in (old, *old.parents)
+        if nested or preflight.is_already_there(seen) or any(target_checks.nesting(seen)):
+            yield error("roots-nested", "The old root and the engine's are not apart", f"{old}, {seen.source.path}.",
+                        "Look with findmnt at what is mounted where; remove by hand what is not needed.")  # fmt: skip
+    for mount in mounts_below(old, facts.mounts):
+        yield error("old-root-mounts", "Something is mounted in the old root", f"{mount.point} ({mount.source}).",
+                    f"Unmount it if nobody needs it: umount {mount.point}")  # fmt: skip
+    for name, path in users(facts, old):
+        yield error("old-root-bound", "Something uses a path in the old root", f"{name}: {path}.",
+                    "Make it anew with a path in the new root, or with a volume's name.")  # fmt: skip
+
+
+def containerd_apart(facts: HostFacts, along: ContainerdMove) -> Iterator[Finding]:
+    """containerd must work where the last move has put it, and its next start must find the same."""
+    found = facts.containerd
+    if found is None or not found.is_open or str(found.root) != along.target:
+        where = f"It works on {found.root}" if found else "The engine keeps its images elsewhere"
+        yield error("root-differs", "containerd does not work where the last move has put it",
+                    f"{where}; the move has put it on {along.target}.",
+                    "Look at both, and remove by hand what is not needed.")  # fmt: skip
+
+
+def remove(host: Host, one: Remains, size: Size) -> None:
+    """Remove one old root. Raises Interrupted, and RollbackError where something could not be removed."""
+    root = host.path(one.path)
+    one.run.append(Event.CLEANUP, root=one.path)
+    with suppress(OSError):  # the removal tells of what cannot be removed
+        finished.Finished.end(root)  # first of all: half a root is not to be taken for one
+    trace("cleanup.begun")
+    removal = Removal(root, progress=Progress(one.path, size.entries))
+    names = {entry.name for entry in root.iterdir()}
+    own = {name for name in names if is_own(name, one)}
+    try:
+        removal.remove(sorted(own))
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(f"Interrupted: {one.path} is removed in part.", "The engine does not use it.",
+                          "To go on: relocator cleanup --yes") from interrupt  # fmt: skip
+    if removal.problems:
+        raise RollbackError(
+            f"Not everything in {one.path} could be removed.",
+            details="\n".join(obstacles.told(host, one.path, problem) for problem in removal.problems)
+            + "\nThe engine runs on its new root and needs none of it.",
+            resolution="Then, to go on: relocator cleanup --yes",
+        )
+    trace("cleanup.emptied")
+    one.run.append(Event.CLEANED, root=one.path)
+    log.info("cleanup.removed", root=one.path, removed=removal.removed)
+    leave_or_remove(host, one, sorted(names - own - {"lost+found"}))
+
+
+def is_own(name: str, one: Remains) -> bool:
+    """Whether the engine keeps what has this name in a data root, or containerd in its own."""
+    if one.is_of_containerd:
+        return name in CONTAINERDS_OWN or name.startswith((CONTAINERDS, OURS))
+    return name in (*ENGINES_OWN, one.plan.within) or name.startswith(OURS)
+
+
+def leave_or_remove(host: Host, one: Remains, others: list[str]) -> None:
+    """The empty directory goes too, unless it is a mount point or holds what is not the engine's."""
+    if others:
+        log.warning("cleanup.kept", root=one.path, names=", ".join(others[:20]))
+        return
+    try:
+        host.path(one.path).rmdir()
+    except OSError as problem:
+        log.info("cleanup.directory", root=one.path, kept=problem.strerror)
+
+
+class Progress:
+    """A word now and then."""
+
+    def __init__(self, root: str, entries: int) -> None:
+        self._root, self._entries, self._told = root, entries, time.monotonic()
+
+    def __call__(self, removed: int) -> None:
+        if time.monotonic() - self._told > EVERY:
+            self._told = time.monotonic()
+            log.info("cleanup.progress", root=self._root, removed=removed, entries=self._entries)

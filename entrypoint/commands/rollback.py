@@ -1,0 +1,297 @@
+"""Going back to the root that the last move has left, as a command.
+
+What was written since the move is only on the root that is left; it is named, and agreed to, before anything is done.
+The way back is a move whose target is there already: freeze, switch, start and verify, by the same worker, undone in
+the same way if it fails. Both roots are complete throughout.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from entrypoint.commands.run import hand_over_whole, tell
+from entrypoint.console import wording
+from entrypoint.console.errors import ExitCode, PreflightError
+from entrypoint.console.events import Phase, log, phase
+from entrypoint.console.findings import Finding, agreed, error, warning
+from entrypoint.engine.containerd.service import MANAGED_ROOT
+from entrypoint.engine.holdings import whole, written_since
+from entrypoint.engine.holdings.whole import Lack
+from entrypoint.engine.inventory import Inventory, made_since
+from entrypoint.host.host import Host
+from entrypoint.host.machine.standing import our_containers
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.units import RUNNING
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Run
+from entrypoint.move.proof import intact
+from entrypoint.move.recovery import require_no_worker, settle_first
+from entrypoint.move.roots.old_roots import Remains, moves
+from entrypoint.move.worker import handover
+from entrypoint.plan.containerd_move import ContainerdMove
+from entrypoint.plan.plan import Direction, Plan
+from entrypoint.preflight import preflight
+from entrypoint.preflight.checks import settings as setting_checks
+from entrypoint.preflight.checks.containerd import images as containerd_checks
+from entrypoint.preflight.checks.containerd.root import of_setting
+from entrypoint.preflight.checks.engine import restart
+from entrypoint.preflight.checks.roots import parts
+from entrypoint.preflight.facts import HostFacts, gather
+from entrypoint.preflight.request import Only
+from entrypoint.settings import edits, setting
+from entrypoint.settings.file_edit import FileEdit
+
+CHECKS = (
+    preflight.of_return,
+    preflight.live_restore,
+    preflight.unit,
+    *setting_checks.CHECKS,
+    preflight.dependents,
+    parts.sub_mounts,
+    preflight.ephemeral,
+    *restart.CHECKS,
+)
+
+
+# The data root stays what it is.
+CHECKS_ALONE = (
+    preflight.of_swarm,
+    preflight.live_restore,
+    preflight.unit,
+    *setting_checks.CHECKS_STAYING,
+    preflight.dependents,
+    preflight.ephemeral,
+    *restart.CHECKS,
+)
+
+
+def go_back(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
+    """The engine runs on the root of before the last move when the worker is done; without agreement that is only told.
+
+    Raises PreflightError.
+    """
+    journal = Journal(host)
+    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+        return ExitCode.HANDED_OVER
+    last_move(journal)  # before anything is made: there may be no journal to lock
+    with journal.locked():  # from the proof to the hand-over
+        require_no_worker(systemd)
+        return take_back(host, systemd, journal, agreed=agreed)
+
+
+def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> ExitCode:
+    last = last_move(journal)
+    run, made = last.run, last.plan
+    if made.direction is Direction.BACK:
+        log.info("already_back", root=made.moved.target, left=made.moved.source)
+        return ExitCode.DONE
+    facts = look(host, systemd, run, made)
+    plan = plan_back(facts, made, lambda edit: edits.content(host.path(edit.path)))
+    with phase(Phase.PLAN):
+        tell(plan, facts.inventory.containers)
+    say_loss(host, run, facts.inventory)
+    if not agreed:
+        log.info("rollback.asked", agree="relocator rollback --yes")
+        return ExitCode.DONE
+    gone = intact.gone_since(host, run, made)
+    return hand_over_whole(host, systemd, journal.begin(), plan, expected=expected(facts, run, made, gone),
+                           gone=[one.text for one in gone])  # fmt: skip
+
+
+def expected(facts: HostFacts, run: Run, made: Plan, gone: Collection[Lack] = ()) -> dict[str, Any]:
+    """What the engine must hold then: what it held when it left, and of a data root that stays what it holds now."""
+    held = run.inventory() or {}
+    if made.alone:
+        return facts.inventory.with_images(held.get("images", {})).to_json()
+    if held and intact.is_shared(made):  # images are where they were, and what was removed of them is nowhere
+        left = Inventory.from_json(held).without(frozenset(one.key for one in gone))
+        return left.with_images(facts.inventory.images).to_json()
+    return held
+
+
+def last_move(journal: Journal) -> Remains:
+    """The last run that moved the engine. Raises PreflightError."""
+    if not (found := moves(journal)):
+        raise PreflightError("There is no move to take back.", details="No run in the journal has moved the engine.")
+    return found[-1]
+
+
+def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
+    """Facts and findings; an error refuses."""
+    with phase(Phase.PREFLIGHT):
+        along = made.paired
+        only = Only.CONTAINERD if made.alone else None if along else Only.DATA_ROOT
+        facts = gather(host, systemd, PurePosixPath(made.moved.source), handover.UNIT, our_containers(),
+                       PurePosixPath(along.source) if along else None, only)  # fmt: skip
+        findings = [*checked(facts), *old_root(host, facts, run, made), *of_containerd(facts, made)]
+        for finding in findings:
+            log.warning("finding", **asdict(finding))
+    preflight.require(findings, "way back")
+    return facts
+
+
+def checked(facts: HostFacts) -> Iterator[Finding]:
+    """What `--yes` agrees to is said and refuses nothing."""
+    for check in CHECKS_ALONE if facts.alone else CHECKS:
+        yield from (agreed(finding, (preflight.EPHEMERAL,)) for finding in check(facts))
+
+
+def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
+    """Whether the engine is where the move has put it, and the root it left is as it was left."""
+    if str(facts.source.path) != made.target:
+        yield error(
+            "root-differs",
+            "The engine does not run where the last move has put it",
+            f"It runs on {facts.source.path}; run {run.number} moved it to {made.target}.",
+        )
+    decision = setting_checks.decided(facts)
+    if decision and not made.alone and (str(decision.place.file.path), decision.place.setting.kind) != (
+        made.switch.path, made.switch.setting.kind
+    ):  # fmt: skip
+        yield error(
+            "setting-moved",
+            "The data root is set in another place than the move has set it in",
+            f"It is set in {decision.place.text()}; run {run.number} set it in {made.switch.path}.",
+            f"Set it there to {made.source} by hand, and restart the engine.",
+        )
+    if any(record["event"] == Event.CLEANUP for record in run.records()):
+        yield error("old-root-removed", "The old root has been removed", f"{made.source}, by `relocator cleanup`.")
+    else:
+        yield from intact.as_left(host, run, made)
+        yield from gone_since(host, run, made)
+    yield from since(facts, run, made)
+    if facts.engine.version != made.engine_version:
+        yield warning(
+            "engine-version",
+            "The engine is another version now",
+            f"The old root was last used by {made.engine_version}, the engine is {facts.engine.version} now.",
+        )
+
+
+def gone_since(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
+    """What both data roots share is as it is now."""
+    if lacks := intact.gone_since(host, run, made):
+        yield warning(
+            "gone-since",
+            "Something was removed since that the way back cannot bring back",
+            f"It was in {made.images}, which has stayed where it is: {whole.told(lacks)}.",
+            "The old root may list such a container all the same, and cannot start it; then: docker rm NAME",
+        )
+
+
+def since(facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
+    """The data root stays, and with it containers that the old containerd root has no layers of."""
+    stored = run.inventory()
+    if made.alone and stored and (names := made_since(Inventory.from_json(stored), facts.inventory)):
+        yield error(
+            "containers-since",
+            "Containers were made since containerd's root was moved",
+            f"The old one has nothing of what they are made of: {', '.join(names[:5])}{' …' if names[5:] else ''}.",
+            "Remove them first, if they can be made anew: docker rm",
+        )
+
+
+def of_containerd(facts: HostFacts, made: Plan) -> Iterator[Finding]:
+    """containerd must be where the move has put it, and its root set where the move has set it."""
+    found, along = facts.containerd, made.containerd
+    if along is None:
+        return
+    if found is None or found.is_managed:
+        yield error("root-differs", "The engine does not keep its images any more where the last move has put them",
+                    f"The move has put containerd's root on {along.target}.")  # fmt: skip
+        return
+    yield from containerd_checks.of_root(facts, found)
+    yield from of_setting(facts, found)
+    yield from containerd_checks.users(facts, found)
+    yield from containerd_checks.sub_mounts(facts, found)
+    if str(found.root) != along.target:
+        yield error("root-differs", "containerd does not work where the last move has put it",
+                    f"It works on {found.root}; the move has put it on {along.target}.")  # fmt: skip
+    if found.place and (str(found.place.file.path), found.place.setting.kind) != (
+        along.switch.path, along.switch.setting.kind
+    ):  # fmt: skip
+        yield error("setting-moved", "containerd's root is set in another place than the move has set it in",
+                    f"It is set in {found.place.text()}; the move has changed {along.switch.path}.",
+                    f"Set it there to {along.source} by hand, and the data root to {made.source}, both while both "
+                    "are stopped.")  # fmt: skip
+
+
+def plan_back(facts: HostFacts, made: Plan, now: Callable[[FileEdit], bytes | None]) -> Plan:
+    """The plan that takes a move back, from its own plan and what its files hold `now`. Raises PreflightError."""
+    units = facts.units
+    return replace(
+        made,
+        source=made.target,
+        target=made.source,
+        units=tuple(unit.name for unit in units),
+        started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
+        ordering=replace(made.ordering, before=now(made.ordering), after=made.ordering.before),
+        waking=tuple(map(reverse, made.waking)),
+        rules=tuple(map(reverse, made.rules)),
+        switch=switched_back(made.switch, now(made.switch), made.moved.target),
+        containerd=containerd_back(facts, made.containerd, now),
+        dependents=facts.dependents,
+        awaited=facts.awaited,
+        created=(),
+        service=facts.service.name,
+        source_identity=facts.source.identity,
+        source_born=facts.source.born,
+        engine_version=facts.engine.version,
+        direction=Direction.BACK,
+        adopts="",
+        remove_ephemeral=True,
+        driver=facts.engine.driver,
+        driver_named=facts.storage_driver(),
+        owners=facts.owners,
+    )
+
+
+def switched_back(edit: FileEdit, now: bytes | None, target: str) -> FileEdit:
+    return replace(edit, before=now, after=taken_back(edit, now), setting=replace(edit.setting, was=target))
+
+
+def containerd_back(
+    facts: HostFacts, along: ContainerdMove | None, now: Callable[[FileEdit], bytes | None]
+) -> ContainerdMove | None:
+    if along is None or facts.containerd is None or facts.containerd_source is None:
+        return None
+    return replace(
+        along,
+        source=along.target,
+        target=along.source,
+        created=(),
+        source_identity=facts.containerd_source.identity,
+        source_born=facts.containerd_source.born,
+        service=facts.containerd.service.name,
+        started=True,
+        switch=switched_back(along.switch, now(along.switch), along.target),
+        ordering=replace(along.ordering, before=now(along.ordering), after=along.ordering.before),
+        names=tuple(reverse(one) for one in along.names if now(one) == one.after),
+    )
+
+
+def reverse(edit: FileEdit) -> FileEdit:
+    return replace(edit, before=edit.after, after=edit.before)
+
+
+def taken_back(edit: FileEdit, now: bytes | None) -> bytes | None:
+    """What a file holds once an edit alone is taken back; whatever others have written into it since stays."""
+    if now == edit.after or now is None:
+        return edit.before
+    return setting.with_old_root(now, edit.before, edit.setting, edit.path)
+
+
+def say_loss(host: Host, run: Run, now: Inventory) -> None:
+    """Say what going back would lose."""
+    before, made = Inventory.from_json(run.inventory() or {}), Plan.from_json(run.plan()["plan"])
+    images = made.containerd.target if made.containerd else f"{made.target}/{MANAGED_ROOT}"
+    found = written_since.between(before, now, host.path(made.target), intact.started_at(run), host.path(images),
+                         alone=made.alone)  # fmt: skip
+    for what in found.made:
+        log.warning("loss.made", what=what)
+    for what in found.removed:
+        log.warning("loss.removed", what=what)
+    for one in found.written:
+        log.warning("loss.written", place=one.place, files=one.files, size=wording.size(one.size))
+    log.warning("loss.told", root=made.moved.source, left=made.moved.target)

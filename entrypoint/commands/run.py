@@ -1,0 +1,306 @@
+"""The part of a move that the operator watches: from facts to the hand-over, with the engine running throughout.
+
+Whatever goes wrong here, or is interrupted, nothing of the host has changed but the target and the journal; the target
+is emptied again.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from entrypoint.console.errors import ExitCode, Interrupted, PreflightError, RelocatorError
+from entrypoint.console.events import Phase, log, phase
+from entrypoint.console.findings import Finding
+from entrypoint.copy import content, cp
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier, identity
+from entrypoint.copy.pace.priority import come_last
+from entrypoint.engine.drivers import choice
+from entrypoint.engine.inventory import Container
+from entrypoint.host import selinux
+from entrypoint.host.disks.filesystem import existing_ancestor
+from entrypoint.host.host import Host
+from entrypoint.host.machine.standing import our_containers
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event, Outcome, Run
+from entrypoint.journal.trace import trace
+from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
+from entrypoint.move import safety_net
+from entrypoint.move.recovery import (
+    is_at_work,
+    require_no_worker,
+    require_nobody,
+    save,
+    settle_first,
+    tell_amiss,
+    unsettled,
+)
+from entrypoint.move.roots import claim, finishing, old_roots
+from entrypoint.move.roots.discard import discard, may_go_on
+from entrypoint.move.worker import handover
+from entrypoint.plan import outline, outlook
+from entrypoint.plan import plan as planning
+from entrypoint.plan.plan import Direction, Plan
+from entrypoint.preflight import adoption, preflight, probe, validation
+from entrypoint.preflight.adoption import Adoptable
+from entrypoint.preflight.checks import selinux as selinux_checks
+from entrypoint.preflight.checks import settings
+from entrypoint.preflight.checks import target as target_checks
+from entrypoint.preflight.checks.containerd import images as containerd_checks
+from entrypoint.preflight.facts import HostFacts, gather
+from entrypoint.preflight.request import Goal, Only
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the preflight saw, and what it makes of it."""
+
+    facts: HostFacts
+    findings: Sequence[Finding]
+    adopted: Adoptable | None = None
+
+
+def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = ()) -> Survey:
+    """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
+    journal = Journal(host)
+    require_nobody(systemd, journal)
+    with phase(Phase.PREFLIGHT):
+        try:
+            probe.sweep(host.path(existing_ancestor(host, host.resolve(goal.target))))
+            facts = gather(host, systemd, goal.target, handover.UNIT, our_containers(), goal.containerd, goal.only)
+        except PreflightError:
+            raise
+        except RelocatorError as error:
+            raise PreflightError(error.brief, error.details, error.resolution or "Nothing was changed.") from error
+        if preflight.is_already_there(facts):
+            preflight.require((*containerd_checks.left_behind(facts), *settings.pending(facts)))
+            return Survey(facts, ())
+        facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
+        found = adoption.look(host, facts)
+        adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
+        facts = finishing.look(host, replace(facts, occupant=adoption.occupant(found)), found, accepted)
+        facts = facts if adopts else tried(host, facts)
+        findings = preflight.check_adoption(facts, found, accepted) if adopts else preflight.check(facts, accepted)
+        for finding in findings:
+            log.warning("finding", **asdict(finding))
+        if not preflight.refuses(findings):
+            validation.require_valid(host, facts)
+            validation.require_valid_containerd(host, facts)
+    return Survey(facts, findings, found if adopts else None)
+
+
+def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:
+    """The facts, with which of the targets an earlier move has left."""
+    images = facts.containerd_target.resolved if facts.containerd_target else None
+    if images is None and facts.containerd:
+        images = facts.containerd.root  # it stays, and may be what the engine has gone back to
+    return replace(
+        facts,
+        left=old_roots.how_left(host, journal, str(facts.moved.target.resolved)),
+        containerd_left=old_roots.how_left(host, journal, str(images)) if images else None,
+    )
+
+
+def tried(host: Host, facts: HostFacts) -> HostFacts:
+    """The facts, with what the target's file system cannot do."""
+    found = facts if facts.alone else _tried(host, facts)
+    for one in facts.each():
+        if one is not facts:
+            found = replace(found, containerd_target=_tried(host, one).target)
+    return found
+
+
+def _tried(host: Host, facts: HostFacts) -> HostFacts:
+    if not target_checks.may_be_tried(facts):
+        return facts
+    try:
+        lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
+                            overlay=facts.engine.driver in choice.OVERLAY)  # fmt: skip
+    except OSError as error:
+        return replace(facts, target=replace(facts.target, full=error.strerror or str(error)))
+    return replace(facts, target=replace(facts.target, lacks=lacks))
+
+
+def relocate(
+    host: Host,
+    systemd: Systemd,
+    goal: Goal,
+    bwlimit: str,
+    checksum: bool = False,
+    accepted: Collection[str] = (),
+) -> ExitCode:
+    """Everything up to the hand-over."""
+    journal = Journal(host)
+    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+        return ExitCode.HANDED_OVER
+    survey = look(host, systemd, goal, accepted)
+    if preflight.is_already_there(survey.facts):
+        log.info("already_there", target=str(survey.facts.moved.source.path))
+        return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE
+    preflight.require(survey.findings)
+    plan = make_plan(survey, bwlimit, checksum, accepted)
+    trace("plan.made")
+    seen = [one.target for one in survey.facts.each()]
+    claim.require_as_seen(host, *seen)
+    journal.prepare()
+    with journal.locked():
+        require_no_worker(systemd)
+        claim.require_as_seen(host, *seen)
+        if plan.direction is Direction.ADOPT:
+            return hand_over_whole(host, systemd, journal.begin(), plan)
+        finishing.take_over(host, plan, accepted)
+        for one in plan.each():
+            claim.require_still_empty(host, one)
+        run = journal.begin()
+        begin(run, plan)
+        return attempt(host, systemd, run, plan)
+
+
+def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
+    """The first record: from where to where, and what is `gone` and will not be found there."""
+    along = {"containerd": [plan.paired.source, plan.paired.target]} if plan.paired else {}
+    only = {"only": Only.CONTAINERD} if plan.alone else {}
+    first = plan.moved
+    run.begun(source=first.source, target=first.target, direction=plan.direction, boot=this_boot(), **along, **only,
+              **({"gone": list(gone)} if gone else {}))  # fmt: skip
+
+
+def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:
+    """The plan, shown whole: `plan` ends here, `run` executes the same."""
+    with phase(Phase.PLAN):
+        remove = preflight.EPHEMERAL in accepted
+        plan = planning.make(survey.facts, bwlimit, checksum=checksum, remove_ephemeral=remove,
+                             ends_others=containerd_checks.USERS in accepted)  # fmt: skip
+        if survey.adopted:
+            plan = planning.adopting(plan, survey.adopted.holdings.engine_id)
+        for what, value in outlook.rows(plan, survey.facts).items():
+            log.info("plan.row", what=what, value=value)
+        tell(plan, survey.facts.inventory.containers)
+    return plan
+
+
+def tell(plan: Plan, containers: tuple[Container, ...]) -> None:
+    """Say what will be done, every edit as a diff, and what becomes of each container."""
+    for number, step in enumerate(outline.steps(plan), 1):
+        log.info("plan.step", number=number, does=step)
+    for edit in plan.edits:
+        log.info("plan.edit", path=edit.path, diff=edit.diff())
+    for name, fate in outline.fates(containers).items():
+        log.info("plan.container", name=name, fate=fate)
+
+
+def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
+    """Pre-copy and hand-over; undone if they do not succeed."""
+    try:
+        with phase(Phase.PRE_COPY), writing():
+            come_last(host)
+            copies = pre_copies(host, plan)
+        save(run, plan, *copies)
+        with phase(Phase.HAND_OVER):
+            handover.hand_over(host, systemd, run, plan)
+        # The worker listens to the clock by now. Without this record it takes it that the clock was set.
+        run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=any(copied.clock_was_set for copied in copies))
+    except BaseException as failure:
+        if is_at_work(systemd):
+            # Interrupted too late: the worker has what it needs, and its copy must not be taken from it.
+            log.warning("handed_over.despite", failure=repr(failure))
+            return ExitCode.HANDED_OVER
+        left = give_up(host, run, plan, failure)
+        if isinstance(failure, KeyboardInterrupt):
+            raise interrupted(left) from failure
+        if isinstance(failure, RelocatorError):
+            failure.details = "\n".join(filter(None, (failure.details, undone(left))))
+        raise
+    return ExitCode.HANDED_OVER
+
+
+def undone(left: str) -> str:
+    """What became of everything after a copy that failed; `left`: what of it could not be removed."""
+    return f"The engine was not stopped; {f'the copy is still there: {left}' if left else 'the copy was removed.'}"
+
+
+def hand_over_whole(
+    host: Host, systemd: Systemd, run: Run, plan: Plan, expected: dict[str, Any] | None = None, gone: Sequence[str] = ()
+) -> ExitCode:
+    """Let the worker point the engine at a root that is whole; `expected` is what it must hold there, if known."""
+    begin(run, plan, gone)
+    if expected is not None:
+        run.save_inventory(expected, "expected")
+    try:
+        save(run, plan, *(Copied(frozenset(), 0.0, 0.0, identity(host.path(one.target))) for one in plan.each()))
+        with phase(Phase.HAND_OVER):
+            handover.hand_over(host, systemd, run, plan)
+    except BaseException as failure:
+        if is_at_work(systemd):
+            log.warning("handed_over.despite", failure=repr(failure))
+            return ExitCode.HANDED_OVER
+        safety_net.put_away(run)
+        run.append(Event.OUTCOME, outcome=Outcome.INTERRUPTED, reason=repr(failure))
+        raise
+    run.append(Event.HANDED_OVER, unit=handover.UNIT)
+    return ExitCode.HANDED_OVER
+
+
+def interrupted(left: str) -> Interrupted:
+    """`left`: what of the copy could not be removed."""
+    again = "Run the same command again to start anew."
+    if left:
+        return Interrupted("Interrupted. Nothing was changed but the target.", details=left, resolution=again)
+    return Interrupted("Interrupted. Nothing was changed.", resolution=again)
+
+
+def pre_copies(host: Host, plan: Plan) -> list[Copied]:
+    """Copy each root; images first, which are large and change least, and again what has changed there meanwhile."""
+    first, *others = plan.each()
+    for one in others:
+        pre_copy(host, one)
+    return [pre_copy(host, one) for one in (first, *others)]
+
+
+def pre_copy(host: Host, plan: Plan) -> Copied:
+    """Copy all that can be copied now, and compare it."""
+    found = claim.take(host, plan)
+    target = host.path(plan.target)
+    selinux.label_directories(host, plan.created[:-1])
+    record = Unfinished.read(target) or Unfinished.begun(plan.source, plan.engine_id, found)
+    record.write(target)
+    trace("pre-copy.begun")
+    source, path = host.path(plan.source), PurePosixPath(plan.source)
+    copier = Copier(source, host.path(plan.target), plan.same_file_system, plan.bwlimit, path)
+    copied = copier.pre_copy(record)
+    if plan.checksum and not plan.same_file_system:  # a layer that is linked has the content that it is compared with
+        content.check(copier, copied)
+    return copied
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """What we write into the target ourselves, directories and the record, fails as the programs that copy do."""
+    try:
+        yield
+    except OSError as error:
+        raise cp.failed("The target cannot be written.", str(error)) from error
+
+
+def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
+    """Empty the target again, unless another attempt could go on with the copy, and write down how this one ended.
+
+    Returns why the copy is still there.
+    """
+    is_interrupt = isinstance(failure, KeyboardInterrupt)
+    reason = "interrupted" if is_interrupt else failure.text() if isinstance(failure, RelocatorError) else repr(failure)
+    left = KEPT if not is_interrupt and may_go_on(host, plan, failure) else ""
+    log.warning("giving_up", reason=reason, why="Interrupted" if is_interrupt else "Failed",
+                copy="is kept" if left else "is removed again")  # fmt: skip
+    try:
+        if not left:
+            discard(host, plan)
+    except (RelocatorError, OSError) as error:
+        left = error.text() if isinstance(error, RelocatorError) else str(error)
+    outcome = Outcome.INTERRUPTED if is_interrupt else Outcome.ROLLED_BACK
+    facts = {"reason": reason, "failed_in": Phase.PRE_COPY, "root": plan.moved.source, "left": left}
+    run.append(Event.OUTCOME, outcome=outcome, **facts)
+    return left

@@ -1,0 +1,4 @@
+"""How the last run stands: its state and exit code, in sentences, as a page, and where the engine is at present.
+
+Face: `status`, `state`, `text`, `page`.
+"""

@@ -1,0 +1,92 @@
+"""Where the engine is now, whatever the journal says of the last run.
+
+Others move it too: a tool that keeps files as they were sets the data root back, an administrator stops it, or puts
+another root in the place of the one that was proven. What was true when the run ended is then told as the past.
+"""
+
+from dataclasses import dataclass
+
+from entrypoint.console.errors import EngineError, ExitCode, JournalError
+from entrypoint.engine.containerd.service import works_on
+from entrypoint.engine.docker import Engine, socket_of
+from entrypoint.host.host import Host
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.units import RUNNING
+from entrypoint.journal.record import Outcome, Run
+from entrypoint.move.roots.old_roots import plan_of
+from entrypoint.plan.plan import Plan
+
+LEFT_ON_SOURCE = (Outcome.ROLLED_BACK, Outcome.INTERRUPTED)
+UNKNOWN = (Outcome.BROKEN,)  # the text of that says where to look
+
+
+@dataclass(frozen=True)
+class Present:
+    """What is otherwise now than the run has left it, and what to do."""
+
+    what: str
+    remedy: str
+    code: ExitCode
+
+
+def look(host: Host, systemd: Systemd, run: Run) -> Present | None:
+    """Nothing where all is as the run has left it, or that is not known."""
+    outcome = run.outcome()
+    if outcome is None or outcome["outcome"] in UNKNOWN:
+        return None
+    try:
+        plan = plan_of(run)
+    except JournalError:
+        return None  # it was over before there was a plan
+    is_target = outcome["outcome"] not in LEFT_ON_SOURCE
+    return _of_service(systemd, plan) or _of_engine(host, plan, run.number, is_target) or _of_containerd(
+        host, systemd, plan, is_target)  # fmt: skip
+
+
+def _of_service(systemd: Systemd, plan: Plan) -> Present | None:
+    """An engine that is down is not asked: that would start it."""
+    state = systemd.unit(plan.service).active_state
+    if state in RUNNING:
+        return None
+    return Present(
+        f"The engine does not run now: {plan.service} is {state}.",
+        f"If it is to run: systemctl start {plan.service}; why it does not: journalctl -u {plan.service} -n 50",
+        ExitCode.BROKEN,
+    )
+
+
+def _of_engine(host: Host, plan: Plan, number: str, is_target: bool) -> Present | None:
+    root, owner = (plan.target, plan.target_engine_id) if is_target else (plan.source, plan.engine_id)
+    try:
+        with Engine.opened(socket_of(host)) as engine:
+            info = engine.info()
+    except EngineError as error:
+        return Present(f"The engine runs, and does not answer: {error.details}.",
+                       f"See why: journalctl -u {plan.service} -n 50", ExitCode.BROKEN)  # fmt: skip
+    if str(info.data_root) != root:
+        return Present(
+            f"The engine runs on {info.data_root} now. Run {number} had left it on {root}; somebody has changed that.",
+            f"If it was not meant: set the data root to {root} again where it is set now, and restart the engine. "
+            f"To see what speaks against a move there: relocator check {root}",
+            ExitCode.AMISS,
+        )
+    if owner and info.engine_id != owner:
+        return Present(
+            f"The engine on {root} is another one now: its id was {owner}, and is {info.engine_id}.",
+            f"Find out why before anything else: something else may have been mounted on {root} (findmnt), or what was "
+            "there removed.",
+            ExitCode.AMISS,
+        )
+    return None
+
+
+def _of_containerd(host: Host, systemd: Systemd, plan: Plan, is_target: bool) -> Present | None:
+    along = plan.containerd
+    if along is None:
+        return None
+    root = along.target if is_target else along.source
+    if works_on(host, systemd.unit(along.service).main_pid, host.resolve(root)):
+        return None
+    return Present(f"containerd does not work on {root} any more, where the run had left it.",
+                   f"Set its root to {root} again, and restart {along.service} and the engine.",
+                   ExitCode.AMISS)  # fmt: skip

@@ -1,0 +1,129 @@
+"""Comparing the copy while the engine runs: which directories were seen to be equal, and what has yet to be looked at.
+
+A directory that somebody exchanges with another one, or with a link, is now at its place and now is not: what is in it
+may have been copied half, or compared never, and nothing of it has a new ctime, for only the directory that was
+renamed gets one. So only what was opened here and found equal is noted as known for the last look. Where a directory
+could not be opened, or differs though what differs has not changed, all is looked at anew once nothing changes any
+more: the place is *doubtful*. Who renames his directories all the time makes that longer, and nothing worse.
+
+A file of several names is the same: where one of them was compared by itself, or copied anew, the others may have been
+elsewhere just then. They are made names of one file once more at the end, wherever they are by then.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from entrypoint.console.events import log
+from entrypoint.copy.looking.changes import EVERY, Look, Places
+from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
+from entrypoint.copy.transfer import Transfer
+from entrypoint.host.confined.confinement import space_of
+from entrypoint.host.confined.entries import TO_LOOK, TO_READ
+from entrypoint.host.confined.tree import Names, Tree
+
+DEEPEST = 6  # names; a doubt about what is deeper is one about what is above it, so that there are not too many
+MOST_LINKED = 100_000  # files; if there are more, all that have several names are looked at
+MOST = 1000  # places; more are put together to those of a volume or a layer, which have three names
+OWNER = 3
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The places that are known, those that are doubtful, and the inodes of files whose names are to be made one."""
+
+    places: Places
+    doubtful: tuple[str, ...]
+    linked: tuple[int, ...]
+
+
+@dataclass
+class Confirmation:
+    """One comparison of everything outside the look's `excludes`. Raises CopyError for what cannot be copied."""
+
+    source: Path
+    target: Path
+    look: Look
+    _doubts: set[bytes] = field(default_factory=set)
+
+    def confirm(self) -> Confirmed:
+        """Compare, and copy once more what differs."""
+        compared = self._comparison()
+        kept = Names()
+        numbers = dict.fromkeys(kept.put(difference.name) for difference in compared.differences() if difference.name)
+        if space_of(self.source):  # then it is no mount, for none is seen, but a subvolume, made since the preflight
+            require_none(Difference(name, OWN_FILE_SYSTEM) for name in compared.apart)
+        log.info("rest.compared", entries=compared.entries, again=len(numbers))
+        transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True)
+        if numbers:
+            transfer.apply_names(map(kept.name, numbers), self.look)
+        again = self._comparison()
+        require_none(self._lasting(_differences(again, map(kept.name, numbers), compared.unseen)))
+        for name in again.unseen:
+            self._doubt(name)
+        linked = transfer.linked | again.of_several_names
+        return Confirmed(
+            places=Places.of(chain(compared.seen, again.seen)),
+            doubtful=tuple(map(os.fsdecode, sorted(self._doubts))),
+            linked=tuple(sorted(linked)) if len(linked) <= MOST_LINKED else (EVERY,),
+        )
+
+    def _comparison(self) -> Comparison:
+        return Comparison(self.source, self.target, self.look.excludes, live=True)
+
+    def _lasting(self, differences: Iterable[Difference]) -> Iterator[Difference]:
+        """What differs though neither it nor anything above it has changed: that is not left to the last look."""
+        tree = Tree(self.source)
+        for difference in differences:
+            status = tree.found(difference.name)
+            if status is not None and status.st_ctime > self.look.since:
+                continue  # the last look finds it by itself
+            if status is None or self._is_stirred(tree, difference.name) or _is_held(tree, difference.name):
+                self._doubt(difference.name)
+            else:
+                yield difference
+
+    def _is_stirred(self, tree: Tree, name: bytes) -> bool:
+        """Whether a directory above it has changed: it may be elsewhere by now, or have been."""
+        while name:
+            name = name.rpartition(b"/")[0]
+            status = tree.found(name)
+            if status is None or status.st_ctime > self.look.since:
+                return True
+        return False
+
+    def _doubt(self, name: bytes) -> None:
+        self._doubts.add(_above(name, DEEPEST))
+        if len(self._doubts) > MOST:
+            self._doubts = {_above(one, OWNER) for one in self._doubts}
+
+
+def _differences(again: Comparison, names: Iterable[bytes], unseen: Iterable[bytes]) -> Iterator[Difference]:
+    """Of single names, and of directories that were not looked into, with all they hold."""
+    for name in names:
+        yield from again.entry(name)
+    for name in unseen:
+        yield from again.entry(name)
+        yield from again.below(name)
+
+
+def _is_held(tree: Tree, name: bytes) -> bool:
+    """Whether it is a file under a lease (fcntl(2)), which nobody can read at once: the stop ends its holder."""
+    with suppress(OSError), tree.above(name) as (folder, last):
+        looked = os.open(last, TO_LOOK, dir_fd=folder)
+        try:
+            if stat.S_ISREG(os.fstat(looked).st_mode):
+                os.close(os.open(f"/proc/self/fd/{looked}", TO_READ & ~os.O_NOFOLLOW))
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(looked)
+    return False
+
+
+def _above(name: bytes, most: int) -> bytes:
+    return b"/".join(name.split(b"/", most)[:most])

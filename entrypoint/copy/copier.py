@@ -1,0 +1,264 @@
+"""Making the target hold what the source holds: everything once, what changes in passes, and a last pass.
+
+pre-copy    engine up     layers and everything else once, in shards, several at a time (bulk.py); then passes over what
+                          has changed meanwhile, until a pass has little to send or does not shrink any more; then
+                          everything but the layers is compared
+final sync  engine down   what can have changed since the last pass began, and what the layer database says now
+check       engine down   the same places are looked for anew, and compared
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+
+from entrypoint.console import wording
+from entrypoint.console.errors import CopyError
+from entrypoint.console.events import log
+from entrypoint.console.progress import doing
+from entrypoint.copy import cp
+from entrypoint.copy.bulk import Bulk
+from entrypoint.copy.confirmation import Confirmation
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.looking.changes import DIRECTORY, Found, Look, Places
+from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
+from entrypoint.copy.looking.left_out import covered_now, left_out
+from entrypoint.copy.looking.shards import cut
+from entrypoint.copy.pace.throttle import throttled
+from entrypoint.copy.pace.warming import warm
+from entrypoint.copy.size_limits import limits
+from entrypoint.copy.transfer import Sent, Transfer
+from entrypoint.engine.drivers.layers import immutable_layers
+from entrypoint.host.confined.confinement import Roots, confined
+from entrypoint.host.disks.filesystem import flush, mounts
+from entrypoint.journal.trace import trace
+from entrypoint.journal.unfinished import PLACES, Unfinished, this_boot
+
+# Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
+# is enough. What one pass sends is about what the next will find, and the last is done with the engine down.
+SMALL_ENOUGH = 16 * 1024 * 1024
+SHRINKS_BY = 0.8
+MOST_PASSES = 6
+
+
+@dataclass(frozen=True)
+class Copier:
+    """Source and target data root, as seen from here; `path` is the source's on the host, if it has another there."""
+
+    source: Path
+    target: Path
+    same_file_system: bool
+    bwlimit: str = ""
+    path: PurePosixPath | None = None
+    one_mount: Roots | None = None
+
+    def pre_copy(self, record: Unfinished) -> Copied:
+        """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
+
+        `record` tells what an earlier attempt has left in the target; it is kept up to date.
+        """
+        if not self.source.is_dir():
+            raise CopyError("The data root cannot be read.", details=str(self.path or self.source))
+        with throttled(self.bwlimit), self.confined() as inside:
+            return inside._pre_copy(record)
+
+    @contextmanager
+    def confined(self) -> Iterator["Copier"]:
+        """The same, with nothing in reach but source and target; as they are, they can be linked."""
+        with confined(self.source, self.target) as roots, cp.copiers():
+            one_mount = Roots(self.source, self.target) if self.same_file_system else None
+            path = self.path or PurePosixPath(self.source)
+            yield replace(self, source=roots.source, target=roots.target, path=path, one_mount=one_mount)
+
+    def _pre_copy(self, record: Unfinished) -> Copied:
+        began = self.noting_mounts(Copied(frozenset(), 0.0, 0.0).begin_again())
+        self.clean_source()
+        layers = immutable_layers(self.source)
+        excludes = left_out((layer.place for layer in layers), began.covered)
+        found = cut(self.source, excludes, (*began.covered, *(layer.place for layer in layers)))
+        if record.shards and record.clock_was_set:
+            log.warning("clock.set")
+            record = replace(record, shards=())
+        if record.shards:  # then what has changed since is looked for from where that attempt began
+            began, places = began.back_to(record.since), Places.read(self.target / PLACES)
+        else:
+            places = found.places
+            places.write(self.target / PLACES)
+            record = replace(record, since=began.since, clock=began.clock)
+        record.write(self.target)
+        with limits(self.source, self.target, began.covered) as kept:
+            kept.begin()
+        record = Bulk(self.source, self.target, self.one_mount, record, layers, excludes, found).copy()
+        trace("pre-copy.layers")
+        copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
+        copied = self.passes(replace(began, layers=copied_layers), places)
+        doing("flushing what was copied")
+        flush(self.target)
+        warm(self.target)
+        replace(record, boot=this_boot(), since=copied.since, clock=copied.clock).write(self.target)
+        trace("pre-copy.passed")
+        return replace(copied, target=identity(self.target))
+
+    def again(self, copied: Copied) -> Copied:
+        """Look at everything but the layers once more, with the engine up: the clock was set, and hides changes."""
+        with throttled(self.bwlimit), self.confined() as inside:
+            found = inside.passes(replace(copied, since=0.0), Places.read(inside.target / PLACES))
+            flush(inside.target)
+            return found
+
+    def clean_source(self) -> None:
+        """Write the source's dirty pages to its disk; before anything is read, and after the instant was noted.
+
+        A program that writes to a mapped page gives the file a new ctime only when the page was clean: the kernel sees
+        the first write after each writeback, and none that follows (mm/memory.c, do_page_mkwrite). Without this, what
+        was written to a page that was dirty when a pass read it could not be found by the next.
+        """
+        flush(self.source)
+
+    def require_target(self, copied: Copied) -> None:
+        """Raises CopyError if the copy is not where it was made, or has lost a layer that is not looked at again."""
+        if not self.target.is_dir() or identity(self.target) != copied.target:
+            raise CopyError(
+                "The target is not the directory that was copied to.",
+                details="Its disk was unmounted, or something else was mounted over it.",
+            )
+        lost = [layer for layer in self.trusted_layers(copied.layers) if not (self.target / layer).is_dir()]
+        if lost:
+            raise CopyError("Layers are missing from the copy.", details=", ".join(lost[:5]))
+
+    def final_sync(self, copied: Copied) -> None:
+        """Copy what can have changed since, with the engine down, and flush it to disk."""
+        with self.confined() as inside:
+            inside._final_sync(copied)
+
+    def _final_sync(self, copied: Copied) -> None:
+        began = time.monotonic()
+        look = self.look(copied, Places.read(self.target / PLACES), live=False)
+        with limits(self.source, self.target) as kept:
+            kept.prepare()
+            sent = self.transfer(look)
+            Transfer(self.source, self.target, LeftOut(look.excludes), look.live).link_again(copied.linked, look)
+            kept.finish()
+        log.info("final_sync.sent", **_told(sent, began))
+        trace("final sync.copied")
+        flush(self.target)
+
+    def check(self, copied: Copied, *, content: bool = False) -> int:
+        """Compare what can have changed since with the copy; returns how many entries that were.
+
+        Everything else was compared while the engine ran, and its inodes say that it has not changed. Raises
+        CopyError.
+        """
+        with self.confined() as inside:
+            return inside._check(copied, content=content)
+
+    def _check(self, copied: Copied, *, content: bool) -> int:
+        look = self.look(copied, Places.read(self.target / PLACES), live=False)
+        comparison = Comparison(self.source, self.target, self.excludes(copied.layers), content=content)
+        whole = content or not look.since
+        found = comparison.differences() if whole else _looked_at(look, comparison, copied.linked)
+        require_none(chain(self._mounted(), found))
+        return comparison.entries
+
+    def _mounted(self) -> Iterator[Difference]:
+        """What is mounted below the source with the engine down: it was not seen, and is nobody's view of layers."""
+        for name in covered_now(self.path or PurePosixPath(self.source), mounts()):
+            yield Difference(os.fsencode(name), OWN_FILE_SYSTEM)
+
+    def excludes(self, copied_layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, ...]:
+        """What a pass leaves alone: what is `covered`, and layers that were copied and that the database still names.
+
+        A layer that has vanished is not among them, so that the pass deletes it.
+        """
+        return left_out(self.trusted_layers(copied_layers), covered)
+
+    def trusted_layers(self, copied_layers: Iterable[str]) -> list[str]:
+        """The layers that were copied and that the database still names."""
+        listed = {layer.place for layer in immutable_layers(self.source)}
+        return sorted(listed & set(copied_layers))
+
+    def passes(self, copied: Copied, places: Places) -> Copied:
+        """Repeat passes until a stop rule holds, and compare what they have made equal; returns where the last began.
+
+        A pass that could not copy a file has not made the target equal; the next looks as far back as it did.
+        """
+        before: int | None = None
+        partial = ""
+        for number in range(1, MOST_PASSES + 1):
+            doing("looking for what has changed meanwhile")
+            copied = self.noting_mounts(copied)
+            began = copied.begin_again()
+            self.clean_source()
+            look = self.look(copied, places, live=True)
+            with limits(self.source, self.target, copied.covered) as kept:
+                kept.prepare()
+            sent = self.transfer(look)
+            log.info("pass.finished", number=number, **_told(sent, began.monotonic))
+            partial = sent.partial
+            if not partial:
+                copied, places = began, Places.of(look.seen)
+                if is_enough(sent.size, before):
+                    break
+            before = sent.size
+        if partial:
+            raise cp.failed("Not every file can be copied.", partial)
+        places.write(self.target / PLACES)
+        doing("comparing the copy with the source")
+        look = self.look(self.noting_mounts(copied), places, live=True)
+        found = Confirmation(self.source, self.target, look).confirm()
+        found.places.write(self.target / PLACES)
+        return replace(self.noting_mounts(copied), doubtful=found.doubtful, linked=found.linked)
+
+    def noting_mounts(self, copied: Copied) -> Copied:
+        """The same, with the places on which something is mounted now.
+
+        What is mounted on one that was not noted yet, and is on the same file system, a copy has taken for the root's
+        own. The last pass, with nothing mounted, removes that again.
+        """
+        now = covered_now(self.path or PurePosixPath(self.source), mounts())
+        return replace(copied, covered=tuple(sorted({*copied.covered, *now})))
+
+    def look(self, copied: Copied, places: Places, *, live: bool) -> Look:
+        """A walk over what can have changed since a pass began that left the directories at these places."""
+        if live:
+            return Look(self.source, copied.racy_since(), self.excludes(copied.layers, copied.covered), places, live)
+        unseen = (*copied.covered, *copied.doubtful)
+        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live, unseen)
+
+    def transfer(self, look: Look) -> Sent:
+        """Make the target equal to the source where it has changed; the root itself holds our own record."""
+        transfer = Transfer(self.source, self.target, LeftOut(look.excludes), look.live)
+        sent = transfer.apply(look.changes(), look, folders=[b""])
+        return transfer.apply(look.uncovered(), look) if look.covered else sent
+
+
+def _looked_at(look: Look, comparison: Comparison, linked: Iterable[int]) -> Iterator[Difference]:
+    """The differences where something can have changed: entries, the names in directories, and those of one file."""
+    yield from comparison.entry(b"")
+    found = Found()
+    for change in chain(look.changes(), look.uncovered()):
+        found.note(change)
+        if change.name:
+            yield from comparison.entry(change.name)
+        if change.kind == DIRECTORY:
+            yield from comparison.directory(change.name)
+    for change in chain(found.others(look), look.names_of(set(linked))):
+        yield from comparison.entry(change.name)
+
+
+def identity(place: Path) -> tuple[int, int]:
+    info = place.stat()
+    return info.st_dev, info.st_ino
+
+
+def is_enough(sent: int, before: int | None) -> bool:
+    """Whether another live pass would not pay; `before` is what the pass before this one sent."""
+    return sent <= SMALL_ENOUGH or (before is not None and sent > before * SHRINKS_BY)
+
+
+def _told(stats: Sent, began: float) -> dict[str, object]:
+    seconds = round(time.monotonic() - began, 3)
+    return {"size": wording.size(stats.size), "files": stats.files, "seconds": seconds}

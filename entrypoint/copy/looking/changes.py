@@ -1,0 +1,260 @@
+"""What can have changed in a tree since an instant, found without looking at the copy.
+
+Every change of a file, a directory or its names gives the inode concerned a new ctime, which no program can set back:
+writing, truncating, chmod, setxattr, linking, and renaming, which touches both directories and what is renamed. So an
+entry with an old ctime in a directory that was at this place before is as it was. What a directory brings along when it
+is itself renamed keeps its ctime; hence every pass notes which directory, by its inode number, was at which place, and
+below one that was not there before everything counts as changed.
+
+The walk is find's: the unchanged are passed over without a line of Python.
+"""
+
+import os
+import stat
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from entrypoint.host.confined.beneath import CHANGED, join
+from entrypoint.host.confined.confinement import place
+from entrypoint.host.confined.tree import Tree
+from entrypoint.host.disks.filesystem import atomic_write, read_ours
+from entrypoint.host.host import polite_command, stream
+
+DIRECTORY = b"d"
+EVERY = 0  # in the place of an inode, which has never this number: whatever has several names
+
+
+class Change(NamedTuple):
+    """An entry whose inode changed; `whole` if it is a directory below which everything counts as changed."""
+
+    kind: bytes
+    inode: int
+    links: int
+    size: int
+    name: bytes
+    whole: bool = False
+
+    @classmethod
+    def parse(cls, record: bytes) -> "Change":
+        kind, inode, links, blocks, _ctime, name = record.split(b" ", 5)
+        return cls(kind, int(inode), int(links), 512 * int(blocks), name)
+
+
+FIND = ("env", "LC_ALL=C", "find")  # names are bytes; elsewhere what is no UTF-8 is no character of an expression
+FORMAT = "%y %i %n %b %C@ %P\\0"
+
+
+@dataclass
+class Places:
+    """Which directory, by its inode number, is at which place: eight bytes each, in order."""
+
+    marks: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def __contains__(self, mark: int) -> bool:
+        index = bisect_left(self.marks, mark)
+        return index < len(self.marks) and self.marks[index] == mark
+
+    @staticmethod
+    def mark(inode: int, name: bytes) -> int:
+        return int.from_bytes(blake2b(b"%d %s" % (inode, name), digest_size=8).digest(), "little")
+
+    @classmethod
+    def of(cls, marks: Iterable[int]) -> "Places":
+        return cls(array("Q", sorted(marks)))
+
+    @classmethod
+    def read(cls, place: Path) -> "Places":
+        """What was written; nothing if it is not there or not whole, and then everything counts as changed."""
+        marks = array("Q")
+        with suppress(OSError, ValueError):
+            marks.frombytes(read_ours(place.parent, place.name) or b"")
+        return cls(marks)
+
+    def write(self, place: Path) -> None:
+        atomic_write(place, self.marks.tobytes(), mode=0o600)
+
+
+@dataclass
+class Look:
+    """One walk over a tree. `since` is in seconds since 1970; `excludes` are anchored patterns (`*` is one name).
+
+    `covered` are places of which an earlier look has seen nothing, or nothing to rely on, because something was mounted
+    there or they came and went: all of it is `uncovered`, though it may have an old ctime.
+
+    While the tree is in use (`live`) the walk gives way to other work, what goes while it is looked at is passed over,
+    and the places of all directories are noted in `seen`, for the look after this.
+    """
+
+    root: Path
+    since: float
+    excludes: tuple[str, ...]
+    places: Places
+    live: bool
+    covered: tuple[str, ...] = ()
+    seen: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def changes(self) -> Iterator[Change]:
+        """Parents come before what is in them."""
+        inside: bytes | None = None
+        for record in self._find(changed_command(self.since, self.excludes, directories=self.live)):
+            change = Change.parse(record)
+            if inside is not None and change.name.startswith(inside):
+                if change.kind == DIRECTORY:
+                    self._see(change)
+                continue
+            inside = None
+            if change.kind != DIRECTORY:
+                yield change
+                continue
+            known = self._see(change) in self.places
+            if known and not is_after(record, self.since):
+                continue
+            yield change._replace(whole=not known)
+            if not known:
+                inside = change.name + b"/" if change.name else b""
+                yield from self.below(change.name)
+
+    def uncovered(self) -> Iterator[Change]:
+        """Everything at the places that were covered. Not at once with what else has changed: it may be the same."""
+        tree = Tree(self.root)
+        for name in map(os.fsencode, self.covered):
+            if (status := tree.found(name)) is None:  # the copy may have it all the same
+                while status is None and name:
+                    name = name.rpartition(b"/")[0]
+                    status = tree.found(name)
+                if status is not None and stat.S_ISDIR(status.st_mode):
+                    yield Change(DIRECTORY, status.st_ino, status.st_nlink, 0, name)
+                continue
+            if not stat.S_ISDIR(status.st_mode):  # a file can be mounted on a file, and is no more than its name
+                yield Change(b"-", status.st_ino, status.st_nlink, 512 * status.st_blocks, name)
+                continue
+            yield Change(DIRECTORY, status.st_ino, status.st_nlink, 0, name, whole=True)
+            if tree.names(name):  # there may be hundreds that are empty
+                yield from self.below(name)
+
+    def below(self, where: bytes) -> Iterator[Change]:
+        """Everything inside a directory, changed or not.
+
+        What lies deeper than all that is left out is looked at from there: its path may be longer than the kernel
+        takes.
+        """
+        if where.count(b"/") >= max((pattern.count("/") for pattern in self.excludes), default=0):
+            records = self._find(changed_command(None, ()), where)
+        else:
+            records = self._find(changed_command(None, self.excludes, where=where))
+        for record in records:
+            change = Change.parse(record)
+            yield change._replace(name=join(where, change.name), whole=change.kind == DIRECTORY)
+
+    def names_of(self, inodes: Collection[int]) -> Iterator[Change]:
+        """Every name of some files, or of all that have several."""
+        wanted = frozenset(inodes)
+        for record in self._find(changed_command(None, self.excludes)) if wanted else ():
+            change = Change.parse(record)
+            is_wanted = change.inode in wanted or (EVERY in wanted and change.links > 1)
+            if is_wanted and change.kind != DIRECTORY:
+                yield change
+
+    def _see(self, change: Change) -> int:
+        mark = Places.mark(change.inode, change.name)
+        if self.live:
+            self.seen.append(mark)
+        return mark
+
+    def _find(self, command: list[str], where: bytes = b"") -> Iterator[bytes]:
+        try:
+            yield from listed(self.root, command, where, live=self.live)
+        except OSError as error:
+            if not self.live or error.errno not in CHANGED:
+                raise
+
+
+@dataclass
+class Found:
+    """By which names files of several names were found: a directory brings those it holds, and not the others."""
+
+    _found: dict[int, set[int]] = field(default_factory=dict)
+    _links: dict[int, int] = field(default_factory=dict)
+
+    def note(self, change: Change) -> None:
+        if change.links > 1 and change.kind != DIRECTORY:
+            self._found.setdefault(change.inode, set()).add(Places.mark(change.inode, change.name))
+            self._links[change.inode] = change.links
+
+    def others(self, look: Look) -> Iterator[Change]:
+        """The names that were not found; nothing is looked for as long as all were."""
+        if inodes := {inode for inode, names in self._found.items() if len(names) < self._links[inode]}:
+            for change in look.names_of(inodes):
+                if Places.mark(change.inode, change.name) not in self._found[change.inode]:
+                    self.note(change)
+                    yield change
+
+
+def listed(root: Path, command: list[str], where: bytes = b"", *, live: bool) -> Iterator[bytes]:
+    """What find says of a directory below a root, started there; behind everybody else's work while that is in use.
+
+    Raises OSError if the directory cannot be opened, and HostCommandError.
+    """
+    with place(root, where) as start:
+        argv = [*start.prefix, *(polite_command(command) if live else command)]
+        yield from stream(argv, check=not live, cwd=start.cwd, handles=start.handles)
+
+
+def is_after(record: bytes, since: float) -> bool:
+    return float(record.split(b" ", 5)[4]) > since
+
+
+def changed_command(
+    since: float | None, excludes: Iterable[str], *, where: bytes = b"", directories: bool = False
+) -> list[str]:
+    """The argv that lists what has a ctime after `since`, outside `excludes`; without an instant, all.
+
+    It is for the root as the working directory: find opens by single names from there, and follows none. With
+    `directories` these are listed whatever their ctime. `where` is a directory of the tree to look into; it is not
+    listed itself.
+    """
+    place = "./" + os.fsdecode(where) if where else "."
+    pruned = _pruned(excludes)
+    newer = [] if since is None else ["-newerct", f"@{since:.6f}"]
+    # The root of a btrfs subvolume always: what is in it is not looked at from here, and has times of its own.
+    shown = ["-type", "d"] if directories else ["-type", "d", "-inum", "256"]
+    wanted = ["(", *newer, "-o", *shown, ")"] if newer else []
+    below = ["-mindepth", "1"] if since is None else []
+    return [*FIND, place, *below, "-xdev", *pruned, *wanted, "-printf", FORMAT]
+
+
+def _pruned(excludes: Iterable[str]) -> list[str]:
+    """What find does not look into. The last name is asked first: there may be hundreds of layers to leave out.
+
+    By one expression for all of a name, not by a list of `-path`: behind the first alternative find 4.10 asks these
+    before the name, all of them for each file, which takes ten times as long.
+    """
+    by_name: dict[str, list[str]] = {}
+    for pattern in excludes:
+        by_name.setdefault(pattern.rpartition("/")[2], []).append(pattern)
+    words: list[str] = []
+    for name, patterns in by_name.items():
+        places = "|".join(map(_expression, patterns))
+        asked = [] if name == "*" else ["-name", _literal(name)]
+        words += [*asked, "-regex", f"\\.({places})", "-prune", "-o"]
+    return ["-regextype", "posix-extended", *words] if words else []
+
+
+def _expression(pattern: str) -> str:
+    """find's regular expression for a pattern, in which `*` is one name."""
+    return "[^/]*".join(map(_escaped, pattern.split("*")))
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{char}" if char in "\\.[]{}()*+?^$|" else char for char in text)
+
+
+def _literal(name: str) -> str:
+    """A name in which find takes no character for a wildcard."""
+    return "".join(f"\\{char}" if char in "\\*?[" else char for char in name)

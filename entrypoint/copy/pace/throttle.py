@@ -1,0 +1,115 @@
+"""A limit for what the copy writes while the engine runs: the programs that copy are stopped for a while and go on, and
+the next waits for its turn.
+
+What was written is what the kernel counted for the programs that run, and for those that have ended.
+"""
+
+import re
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from entrypoint.console.errors import UsageError
+from entrypoint.host import host
+
+COPIER = "tree-copier"  # a word by which the program is known that copies what changes
+PROGRAMS = ("cp", COPIER)
+EVERY = 0.05  # seconds
+BLOCK = 512  # bytes, in getrusage(2)
+BURST = 0.25  # seconds' worth that may be written at once
+LIMIT = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE)
+FACTORS = {"": 10, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def bytes_a_second(limit: str) -> float:
+    """What `50m` says: 50 MiB a second; a bare number is in KiB, as in rsync. Raises UsageError."""
+    match = LIMIT.fullmatch(limit)
+    if match is None or not float(match[1]):
+        raise UsageError(f"{limit!r} is no limit.", resolution="Give it as 50m for 50 MiB a second.")
+    return float(match[1]) * (1 << FACTORS[match[2].lower()])
+
+
+@dataclass
+class Throttle:
+    """Stops and continues the programs that copy, for `rate` bytes a second on average."""
+
+    rate: float
+    _began: float = field(default_factory=time.monotonic)
+    _before: int = field(default_factory=lambda: ended())
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    def is_used_up(self) -> bool:
+        """Whether more was written than is allowed by now."""
+        done = ended() - self._before + sum(map(written, running()))
+        return done > self.rate * (time.monotonic() - self._began + BURST)
+
+    def watch(self) -> None:
+        """Until `end`."""
+        while not self._end.wait(EVERY):
+            signal_all(signal.SIGSTOP if self.is_used_up() else signal.SIGCONT)
+
+    def end(self) -> None:
+        self._end.set()
+
+
+@dataclass
+class Limit:
+    """The limit that holds now, if one does."""
+
+    throttle: Throttle | None = None
+
+
+_limit = Limit()
+
+
+def await_turn() -> None:
+    """Until another program may begin: a short one would end between two looks at it."""
+    while (throttle := _limit.throttle) is not None and throttle.is_used_up():
+        time.sleep(EVERY)
+
+
+def signal_all(number: signal.Signals) -> None:
+    for pid in running():
+        host.signal_child(pid, number)
+
+
+def running() -> list[int]:
+    return [pid for program in PROGRAMS for pid in host.children(program)]
+
+
+def ended() -> int:
+    """Bytes that all programs together have written that were ours and have ended (getrusage(2))."""
+    return BLOCK * resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock
+
+
+def written(pid: int) -> int:
+    """Bytes that a process has caused to be written (proc_pid_io(5))."""
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("write_bytes:")).split()[1])
+    return 0
+
+
+@contextmanager
+def throttled(limit: str) -> Iterator[None]:
+    """Hold every program that copies in the block to a limit; none if it is empty."""
+    if not limit:
+        yield
+        return
+    throttle = Throttle(bytes_a_second(limit))
+    thread = threading.Thread(target=throttle.watch, daemon=True)
+    try:
+        thread.start()
+        _limit.throttle = throttle
+        yield
+    finally:
+        _limit.throttle = None
+        throttle.end()
+        if thread.ident is not None:  # an interrupt may have come before it was started
+            thread.join()
+        signal_all(signal.SIGCONT)

@@ -1,0 +1,4 @@
+"""What containers need of the host, who they belong to, and which of their processes outlive the engine.
+
+Face: `needs`, `owners`, `strays`.
+"""

@@ -1,0 +1,147 @@
+"""What would be missing on the root that a move has left: all that came into the engine since."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.engine.containerd import holdings
+from entrypoint.engine.containerd.service import NATIVE, snapshots
+from entrypoint.engine.drivers import layers
+from entrypoint.engine.drivers.layers import DRIVERS, MERGING, mounts
+from entrypoint.engine.inventory import Inventory
+from entrypoint.host.host import run
+
+MEASURING = 3600.0  # seconds
+# In a container's first layer, at its creation (moby daemon/initlayer/setup_unix.go).
+MADE_BY_ENGINE = frozenset({".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf"})
+NOBODYS = ""  # the owner of what belongs to no container that is known
+LOGS = ("-json.log", "container.log")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written to in one place: how many files, and how large they are now, in bytes."""
+
+    place: str
+    files: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`made` is on the root that is left alone, `removed` will be there again; a phrase each."""
+
+    made: tuple[str, ...]
+    removed: tuple[str, ...]
+    written: tuple[Written, ...]
+
+
+def between(
+    before: Inventory,
+    now: Inventory,
+    root: Path,
+    instant: float,
+    containerd: Path | None = None,
+    *,
+    alone: bool = False,
+) -> Loss:
+    """What came since `instant` (seconds since 1970), when the engine was started on `root`, which held `before`.
+
+    `containerd` is the root of its containerd, if that was moved along; or `alone`, and what is in the data root stays.
+    """
+    before = now.with_images(before.images) if alone else before
+    was, is_now = dict(_names(before)), dict(_names(now))
+    made, removed = tuple(_only_in(is_now, was)), tuple(_only_in(was, is_now))
+    owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
+    written = [] if alone else [*_sums(written_since(root, instant), owners)]
+    if containerd:
+        for number, writer in holdings.writers(containerd, now.driver).items():
+            owners[number] = owners.get(writer, writer if " " in writer else NOBODYS)
+        written += _sums(snapshots_since(containerd, now.driver, instant), owners)
+    return Loss(made, removed, tuple(written))
+
+
+def _only_in(these: Mapping[tuple[str, str], str], those: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """The phrases; not for each tag of an image that is only in these itself."""
+    images = {key for kind, key in these.keys() & those.keys() if kind == "image"}
+    for (kind, key), phrase in these.items():
+        if (kind, key) not in those and (kind != "tag" or key.rpartition(" ")[2] in images):
+            yield phrase
+
+
+def _names(inventory: Inventory) -> Iterator[tuple[tuple[str, str], str]]:
+    """Everything an engine holds, with a phrase for it; not the containers that no restart brings back."""
+    for one in inventory.containers:
+        if not one.is_fleeting:
+            yield ("container", one.id), f"container {one.name}"
+    for image, tags in inventory.images.items():
+        yield ("image", image), f"image {tags or image.removeprefix('sha256:')[:12]}"
+        for tag in tags.split():
+            yield ("tag", f"{tag} of {image}"), f"tag {tag} of image {image.removeprefix('sha256:')[:12]}"
+    for volume in inventory.volumes:
+        yield ("volume", volume), f"volume {volume}"
+    for network, name in inventory.networks.items():
+        yield ("network", network), f"network {name}"
+
+
+def _owners(root: Path, names: Mapping[str, str]) -> dict[str, str]:
+    """Whose the writable layers are: mount id → container."""
+    found = {}
+    for container, name in names.items():
+        for driver in DRIVERS:
+            mount = root / mounts(driver) / container / "mount-id"
+            if mount.is_file():
+                found[mount.read_text().strip()] = name
+    return {**found, **names}
+
+
+def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The files below the root that users write to and whose inode changed after an instant: their names, and sizes."""
+    places = [str(root / name) for name in ("volumes", "containers", *DRIVERS) if (root / name).is_dir()]
+    if not places:
+        return
+    search = ["find", *places, "-xdev"]
+    for driver in MERGING:
+        search += ["-path", f"{root}/{driver}/*/merged", "-prune", "-o"]
+    search += ["-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%s %H/%P\\0"]
+    for entry in filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")):
+        size, _, name = entry.partition(" ")
+        yield Path(name).relative_to(root).parts, int(size)
+
+
+def snapshots_since(root: Path, snapshotter: str, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The same of containerd's snapshots: what containers write outside volumes, and what images are made of."""
+    place = root / snapshots(snapshotter) / "snapshots"
+    files = f"{place}/*/*" if snapshotter == NATIVE else f"{place}/*/fs/*"
+    search = ["find", str(place), "-xdev", "-path", files, "-type", "f", "-newerct", f"@{instant:.6f}"]
+    found = run([*search, "-printf", "%s %P\\0"], timeout=MEASURING, check=False).stdout if place.is_dir() else ""
+    for entry in filter(None, found.split("\0")):
+        size, _, name = entry.partition(" ")
+        number, *rest = Path(name).parts
+        yield ("snapshots", number, *(rest if snapshotter == NATIVE else rest[1:])), int(size)
+
+
+def _sums(written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str]) -> Iterator[Written]:
+    """Files by what they belong to; what the engine itself writes at every start is left out."""
+    sums: dict[str, Written] = {}
+    for parts, size in written:
+        place = _place(parts, owners)
+        if place is not None:
+            so_far = sums.get(place, Written(place, 0, 0))
+            sums[place] = Written(place, so_far.files + 1, so_far.size + size)
+    yield from sums.values()
+
+
+def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
+    match parts:
+        case ("volumes", name, "_data", *_):
+            return f"volume {name}"
+        case ("containers", container, *rest) if rest and rest[-1].endswith(LOGS):
+            return f"the log of container {owners[container]}" if container in owners else None
+        case ("snapshots", number, *rest) if "/".join(rest) not in MADE_BY_ENGINE:
+            owner = owners.get(number, f"unknown (snapshot {number})")
+            return f"container {owner}" if owner != NOBODYS else None
+        case (_, layer, "diff", *_) | (layers.WHOLE, "dir", layer, *_) if layer in owners:
+            return f"container {owners[layer]}"
+        case _:
+            return None

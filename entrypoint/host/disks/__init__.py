@@ -1,0 +1,4 @@
+"""File systems: mounts and free space, writes that last, files of the host as they were, fstab, quotas by project.
+
+Face: `filesystem`, `host_file`, `fstab`, `project_quota`, `obstacles`, `reach` (a look with an end).
+"""

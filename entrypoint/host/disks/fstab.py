@@ -1,0 +1,44 @@
+"""What mounts a disk at boot: whether a line of fstab(5) does, and the line that would."""
+
+import os
+from pathlib import PurePosixPath
+
+from entrypoint.host.disks.filesystem import TOP, Mount, unescape
+from entrypoint.host.host import Host
+
+BY_UUID = PurePosixPath("/dev/disk/by-uuid")
+QUOTAS = ("prjquota", "usrquota", "grpquota")  # of xfs: an engine's limits of size need the first
+CHECKED = ("ext2", "ext3", "ext4")  # the others' fsck does nothing
+ESCAPES = {"\\": "\\134", " ": "\\040", "\t": "\\011", "\n": "\\012", "#": "\\043"}
+
+
+def lists(content: str, point: PurePosixPath) -> bool:
+    """Whether a line mounts something at `point`."""
+    fields = (line.split() for line in content.split("\n") if not line.startswith("#"))
+    return any(len(words) > 1 and unescape(words[1]).rstrip("/") == str(point) for words in fields)
+
+
+def line(mount: Mount, uuid: str = "") -> str:
+    """The line that mounts again what is mounted now; empty where that is no disk's whole file system."""
+    if not mount.source.startswith("/dev/") or mount.root != TOP:
+        return ""
+    options = ["defaults", "nofail", *(quota for quota in QUOTAS if quota in mount.options)]
+    what = f"UUID={uuid}" if uuid else escaped(mount.source)
+    return f"{what} {escaped(str(mount.point))} {mount.kind} {','.join(options)} 0 {2 if mount.kind in CHECKED else 0}"
+
+
+def escaped(text: str) -> str:
+    return "".join(ESCAPES.get(char, char) for char in text)
+
+
+def uuid_of(host: Host, mount: Mount) -> str:
+    """The UUID of the disk that is mounted, by udev's links or by blkid; empty where neither knows."""
+    if not mount.source.startswith("/dev/"):
+        return ""
+    links = host.path(BY_UUID)
+    for name in sorted(os.listdir(links)) if links.is_dir() else ():
+        if host.resolve(BY_UUID / name) == host.resolve(mount.source):
+            return name
+    if not host.program("blkid"):
+        return ""
+    return host.run(["blkid", "-s", "UUID", "-o", "value", "--", mount.source], check=False).stdout.strip()

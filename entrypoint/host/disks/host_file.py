@@ -1,0 +1,41 @@
+"""A file of the host's configuration, as it was when the facts were gathered."""
+
+import os
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from entrypoint.console.errors import PreflightError
+from entrypoint.host.disks.filesystem import Mount, existing_ancestor, mount_of
+from entrypoint.host.host import Host
+
+
+@dataclass(frozen=True)
+class HostFile:
+    """A file of the host's configuration; `content` is None where there is none. `path` is free of symlinks.
+
+    `ancestor` is the nearest directory above it that exists.
+    """
+
+    path: PurePosixPath
+    content: bytes | None
+    is_file: bool
+    writable: bool
+    ancestor: PurePosixPath
+    changed_at: float = 0.0  # seconds since 1970
+
+    @classmethod
+    def read(cls, host: Host, path: str, table: tuple[Mount, ...]) -> "HostFile":
+        resolved = host.resolve(path)
+        place, ancestor = host.path(resolved), existing_ancestor(host, resolved.parent)
+        options = mount_of(ancestor, table).options
+        try:
+            content = place.read_bytes() if place.is_file() else None
+        except OSError as error:
+            raise PreflightError(
+                f"{resolved} cannot be read.",
+                details=f"{error.strerror}; the engine could not read it either.",
+                resolution="Mend the file or its disk, see that the engine restarts, and run again.",
+            ) from error
+        changed_at = place.stat().st_ctime if content is not None else 0.0
+        is_file = place.is_file() or not os.path.lexists(place)
+        return cls(resolved, content, is_file, "ro" not in options, ancestor, changed_at)

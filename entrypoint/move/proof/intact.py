@@ -1,0 +1,105 @@
+"""Whether the roots that a move has left are there, whole, and as they were left, as their files tell."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from entrypoint.console.events import Phase
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.engine.containerd.service import MANAGED_ROOT
+from entrypoint.engine.drivers.layers import DRIVERS
+from entrypoint.engine.holdings import whole
+from entrypoint.engine.holdings.whole import Lack, Roots
+from entrypoint.engine.holdings.written_since import MEASURING
+from entrypoint.engine.inventory import Inventory
+from entrypoint.host.host import Host
+from entrypoint.host.host import run as run_program
+from entrypoint.journal.record import Event, Run
+from entrypoint.move.roots.old_roots import is_same_directory
+from entrypoint.plan.plan import Plan
+
+
+def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
+    """Whether the old roots are there, whole, and as they were left."""
+    gone = [one.source for one in made.each() if not is_same_directory(host, run, one)]
+    if gone:
+        yield error("old-root-gone", "The old root is not there any more", f"{gone[0]} is missing or another one.")
+        return
+    if lacking := tuple(lacks(host, run, made)):
+        yield error("old-root-incomplete", "The old root is not complete any more", f"{'; '.join(lacking[:5])}.")
+        return
+    for one in made.each():
+        if changed := changed_since(host.path(one.source) / one.within, left_at(run)):
+            yield warning(
+                "old-root-changed",
+                "Something in the old root was changed since the engine left it",
+                f"In {one.source}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
+            )
+
+
+def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
+    """What the engine held when it left its roots, and is not there now. The files, for no engine can be asked."""
+    if (stored := run.inventory("left") or run.inventory()) is None:
+        return
+    held, left = Inventory.from_json(stored), roots(host, made, is_target=False)
+    if made.alone:  # the data root stayed, and is as it is now
+        kept = [one for one in held.containers if (left.data / f"containers/{one.id}").is_dir()]
+        held = replace(held, containers=tuple(kept), volumes={})
+    left = replace(left, containerd=None) if is_shared(made) else left
+    yield from (one.text for one in whole.missing(held, left))
+
+
+def gone_since(host: Host, run: Run, made: Plan) -> tuple[Lack, ...]:
+    """What was removed from a containerd root that both data roots use: nobody can bring that back."""
+    stored = run.inventory()
+    if stored is None or not is_shared(made):
+        return ()
+    held = Inventory.from_json(stored)
+    return tuple(one for one in whole.missing(held, roots(host, made, is_target=False), live=True)
+                 if one.kind in ("container", "image"))  # fmt: skip
+
+
+def is_shared(made: Plan) -> bool:
+    """Whether both of a move's data roots have their images in a containerd root that stays."""
+    return bool(made.images)
+
+
+def roots(host: Host, plan: Plan, *, is_target: bool) -> Roots:
+    """Where an engine works before a move, or after it."""
+    root = plan.target if is_target else plan.source
+    data, along = host.path(root) / plan.within, plan.containerd
+    if not plan.is_of_containerd:
+        return Roots(data)
+    images = (along.target if is_target else along.source) if along else plan.images or f"{root}/{MANAGED_ROOT}"
+    if not (along or plan.images or host.path(images).is_dir()):
+        return Roots(data)  # its root had stayed, and the plan of an older version does not say where
+    kept = plan.snapshots
+    if along and PurePosixPath(kept).is_relative_to(along.source):
+        kept = str(PurePosixPath(images, PurePosixPath(kept).relative_to(along.source)))
+    return Roots(data, host.path(images), host.path(host.resolve(kept)) if kept else None)
+
+
+def changed_since(root: Path, instant: float) -> tuple[str, ...]:
+    """What has changed in a root that nobody should use, but for files in layers: those may have other names elsewhere,
+    and removing these changes them too."""
+    search = ["find", str(root), "-xdev", "-mindepth", "1"]
+    for driver in DRIVERS:
+        search += ["-path", f"{root}/{driver}/*", "-not", "-type", "d", "-o"]
+    search += ["-newerct", f"@{instant:.6f}", "-printf", "%P\\0"]
+    return tuple(filter(None, run_program(search, timeout=MEASURING, check=False).stdout.split("\0")))
+
+
+def left_at(run: Run) -> float:
+    """When the engine had left the old root (seconds since 1970)."""
+    return _at(run, (Event.DONE, Phase.FREEZE))
+
+
+def _at(run: Run, *wanted: tuple[Event, Phase]) -> float:
+    """When the first of these was recorded; a run that was finished by another may lack one."""
+    found = {(record["event"], record.get("step")): float(record["at"]) for record in reversed(run.records())}
+    return next((found[one] for one in wanted if one in found), float(run.records()[0]["at"]))
+
+
+def started_at(run: Run) -> float:
+    """When the engine was first started on the new root (seconds since 1970)."""
+    return _at(run, (Event.INTENT, Phase.START), (Event.INTENT, Phase.SWITCH))

@@ -1,0 +1,4 @@
+"""Pure data: what will be done, in which order, at what cost. Made from facts, printed, stored, executed unchanged.
+
+Face: `plan` (`Plan`, `make`), `containerd_move`, `outline` (in sentences), `outlook` (in figures). Touches nothing.
+"""

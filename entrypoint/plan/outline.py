@@ -1,0 +1,113 @@
+"""What a plan will do, in sentences, and what will become of each container."""
+
+from collections.abc import Iterator
+
+from entrypoint.console import wording
+from entrypoint.engine.inventory import ALIVE, Container
+from entrypoint.host.services import waking
+from entrypoint.journal.finished import NAME
+from entrypoint.journal.record import PLACE
+from entrypoint.plan.plan import Direction, Plan
+from entrypoint.settings.file_edit import FileEdit, does
+
+
+def steps(plan: Plan) -> tuple[str, ...]:
+    """The steps in order, a sentence each."""
+    roots = [one.source for one in plan.each()]
+    left = tuple(f"leave {root} as it is" for root in roots)
+    kept = f"keep the journal of the run in {PLACE}, ahead of every step"
+    if plan.direction is not Direction.FORTH:
+        return (kept, *_stop(plan), *_around(plan), *_mark(plan), *left)
+    checked = "the copy and the content of every file" if plan.checksum else "the copy"
+    which = "the source" if len(roots) == 1 else "the sources"
+    return (
+        kept,
+        *(copying(one) for one in plan.each()),
+        *_stop(plan),
+        f"copy what has changed since, flush it to the disk, and check {checked} against {which}",
+        *_around(plan),
+        *_mark(plan),
+        *left,
+    )
+
+
+def copying(plan: Plan) -> str:
+    """The first copy of one root."""
+    linked = "hard-link" if plan.same_file_system else "copy"
+    how = f"{linked} {wording.counted(plan.layers, 'image layer')}, copy the rest of"
+    return (
+        f"{how if plan.layers or not plan.is_of_containerd else 'copy'} {plan.source} ({wording.size(plan.size)}, "
+        f"{plan.entries} files and directories) to {plan.target}; the engine runs"
+    )
+
+
+def _stop(plan: Plan) -> Iterator[str]:
+    yield f"stop {' and '.join(plan.units)} in one operation; nothing can start them meanwhile"
+    if plan.containerd:
+        others = "end what others run with it, and " if plan.containerd.ends_others else ""
+        yield f"{others}stop {plan.containerd.service}; nothing can start it either"
+
+
+def _proof(plan: Plan) -> str:
+    return "is in the adopted root" if plan.direction is Direction.ADOPT else "it held before"
+
+
+def _wakes(edit: FileEdit) -> str:
+    """An edit of what starts the engine when its disk is mounted after the boot (waking.py)."""
+    if edit.path == waking.UNIT:
+        if edit.after is None:
+            return f"remove {edit.path}: no disk starts the engine any more when it is mounted"
+        return f"write {edit.path}: starts the engine when its disk is mounted later than at boot"
+    then = "wants that unit" if edit.after is not None else "starts the engine no more"
+    return f"{does(edit)} {edit.path}: the mount of that disk {then}"
+
+
+def _waits(edit: FileEdit, who: str, what: str) -> str:
+    """An edit that makes somebody wait for a disk, or takes such a one away."""
+    if edit.after is None:
+        return f"remove {edit.path}: {who} waits for the disk that it leaves no more"
+    return f"write {edit.path}: {who} waits for the disk of {what}, and does not start without it"
+
+
+def _mark(plan: Plan) -> Iterator[str]:
+    """What the roots are told of themselves when the move is committed (adopted.mark)."""
+    if plan.direction is Direction.BACK:
+        yield from (f"remove {one.source}/{NAME}: it is not the root to use any more" for one in plan.each())
+    else:
+        yield from (f"write {one.target}/{NAME}: that the move was committed, for this engine, on this host"
+                    for one in plan.each())  # fmt: skip
+
+
+def _around(plan: Plan) -> Iterator[str]:
+    """From the switch to the proof."""
+    along = plan.containerd
+    yield from (f"change {rule.path}: SELinux's types follow the root" for rule in plan.rules)
+    yield from map(_wakes, plan.waking)
+    yield _waits(plan.ordering, "the engine", "its data root" if not plan.alone else "its images")
+    if along:
+        yield _waits(along.ordering, "containerd", "its root")
+        yield from (f"{does(one)} {one.path}: what it names below the root" for one in along.names)
+    if plan.paired:
+        yield f"{does(plan.paired.switch)} {plan.paired.switch.path}: containerd's root is {plan.paired.target}"
+    both = "; without it containerd's root would go back by itself" if plan.paired else ""
+    which = "containerd's root" if plan.alone else "the data root"
+    yield f"{does(plan.switch)} {plan.switch.path}: from here on {which} is {plan.moved.target}{both}"
+    if along and along.started:
+        yield f"start {along.service}"
+    yield f"start {' and '.join(plan.started) or 'nothing, for nothing ran'}, and the containers that ran"
+    yield f"compare everything the engine holds with what {_proof(plan)}; if anything is missing, go back"
+
+
+def fates(containers: tuple[Container, ...]) -> dict[str, str]:
+    """What will happen to each container, by name; only `--rm` containers are lost."""
+    return {one.name: fate(one) for one in containers}
+
+
+def fate(container: Container) -> str:
+    if container.auto_remove and container.status in ALIVE:
+        return "is removed by the engine when it stops (--rm)"
+    if container.service:
+        return "is a task, which the swarm makes anew"
+    if container.status in ALIVE:
+        return f"stops and is {container.status} again after the move"
+    return f"stays {container.status}"

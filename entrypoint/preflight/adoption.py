@@ -1,0 +1,144 @@
+"""Adopting a root: the engine is pointed at a whole data root that is in the target already, and nothing is copied.
+
+Where `/etc` is made anew at each boot, a fresh engine runs on a small root of its own then, and the data is on its
+disk. Whatever the engine holds now is left where it is; if the adopted root lacks any of it, that must be agreed to.
+
+the target                                            without --adopt    with --adopt
+has the record of a move on this host, and is whole   adopted            adopted
+has another host's record, or none                    refused            adopted, if it is whole
+lacks what the engine holds now, or has written       refused            adopted
+is incomplete, in use, or of a newer engine           refused            refused
+is an older copy of the engine's own root             refused            refused
+was copied by a move that failed                      refused            refused
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from entrypoint.engine.containerd.holdings import ContainerdHoldings
+from entrypoint.engine.containerd.service import MANAGED_ROOT
+from entrypoint.engine.drivers import choice
+from entrypoint.engine.holdings import kinship, written_since
+from entrypoint.engine.holdings.holdings import Holdings, is_root, lacking
+from entrypoint.engine.holdings.in_use import is_in_use
+from entrypoint.engine.holdings.kinship import Kin, Kinship
+from entrypoint.engine.holdings.written_since import Written
+from entrypoint.engine.inventory import Inventory
+from entrypoint.host.host import Host
+from entrypoint.journal.finished import Finished, identities
+from entrypoint.preflight.facts import HostFacts
+
+ADOPT = "adopt"  # what the operator has accepted, as with the ids of findings
+
+
+@dataclass(frozen=True)
+class Along:
+    """containerd's root that an engine on the adopted root would keep its images in, as it is in `path`.
+
+    It `is_adopted` too, unless it stays where it is, or is a part of the data root.
+    """
+
+    path: PurePosixPath
+    record: Finished | None
+    holdings: ContainerdHoldings
+    in_use: bool
+    is_adopted: bool
+
+
+@dataclass(frozen=True)
+class Adoptable:
+    """What is in the target, if it is a root: its record, what it holds, and what it has not of the engine's now.
+
+    `lacks` are kinds and names, `written` what was written to the engine's root since the record was made. `host` are
+    the ids of this host. `along` is where the images are, if they are in containerd; `traces` are those of drivers.
+    `kin` is how one without a record is related to the engine's root.
+    """
+
+    record: Finished | None
+    holdings: Holdings
+    lacks: tuple[tuple[str, str], ...]
+    written: tuple[Written, ...]
+    host: tuple[str, str]
+    in_use: bool
+    along: Along | None = None
+    traces: frozenset[str] = frozenset()
+    kin: Kin | None = None
+
+
+def look(host: Host, facts: HostFacts) -> Adoptable | None:
+    """A root in the target, if one is there."""
+    if facts.alone:
+        return None
+    place = host.path(facts.target.resolved)
+    record = Finished.read(place)
+    root = place / (record.within if record else facts.engine.within)
+    if facts.is_begun or not (record or is_root(root)):
+        return None
+    others = {name: tags for name, tags in facts.inventory.images.items() if name not in facts.own_images}
+    along, used = look_along(host, facts), record or facts.engine
+    held, lacking_there = Holdings.of(root, used.store, used.driver), tuple(
+        lacks(root, along, facts.inventory.with_images(others)))  # fmt: skip
+    return Adoptable(
+        record=record,
+        holdings=held,
+        lacks=lacking_there,
+        written=tuple(written(host, facts, record.at)) if record else (),
+        kin=None if record else kin_of(host, facts, root, held, lacking_there),
+        host=identities(host),
+        in_use=is_in_use(root),
+        along=along,
+        traces=choice.traces(root),
+    )
+
+
+def look_along(host: Host, facts: HostFacts) -> Along | None:
+    """containerd's root that belongs to the target, or is to."""
+    found, own = facts.containerd, facts.containerd_target
+    if found is None:
+        return None
+    managed = facts.target.resolved / MANAGED_ROOT if found.is_managed else None
+    path = own.resolved if own else managed or found.root
+    place, elsewhere = host.path(path), bool(found.snapshots_of(facts.engine.driver))
+    return Along(
+        path=path,
+        record=Finished.read(place),
+        holdings=ContainerdHoldings.of(place, live=not (own or managed), elsewhere=elsewhere),
+        in_use=own is not None and is_in_use(place),
+        is_adopted=own is not None,
+    )
+
+
+def lacks(root: Path, along: Along | None, held: Inventory) -> Iterator[tuple[str, str]]:
+    """What an engine holds that it would not find there: its kind, and a name for people."""
+    yield from lacking(root, held.with_images({}) if along else held)
+    if along:
+        yield from along.holdings.lacking(held)
+
+
+def occupant(found: Adoptable | None) -> Kinship | None:
+    """How a root is related to the engine's that nobody has asked to adopt."""
+    return found.kin.kinship if found and found.kin else None
+
+
+def kin_of(host: Host, facts: HostFacts, root: Path, held: Holdings, lacking_there: Iterable[tuple[str, str]]) -> Kin:
+    """How a root that has no record is related to the engine's."""
+    source, known = host.path(facts.source.path) / facts.engine.within, [one.id for one in facts.inventory.containers]
+    related, made = kinship.are_related(root, source, held, known, facts.engine.engine_id), kinship.made_at(root)
+    is_less = any(kind in ("container", "volume") for kind, _name in lacking_there)
+    return kinship.of(related, kinship.own_files(root), tuple(written(host, facts, made)), is_less, made)
+
+
+def written(host: Host, facts: HostFacts, instant: float) -> Iterator[Written]:
+    """What was written to the roots that the engine works on since an instant, but for logs."""
+    source = host.path(facts.source.path) / facts.engine.within
+    images = host.path(facts.containerd_source.path) if facts.containerd_source else None
+    if facts.containerd and facts.containerd.is_managed:
+        images = source / MANAGED_ROOT
+    since = written_since.between(facts.inventory, facts.inventory, source, instant, images)
+    yield from (one for one in since.written if not one.place.startswith("the log"))
+
+
+def is_meant(found: Adoptable | None, insisted: bool) -> bool:
+    """Whether the target is to be adopted, and not to be copied to."""
+    return insisted or (found is not None and found.record is not None)

@@ -1,0 +1,1 @@
+"""The checks of the containerd that an engine keeps its images in, and of where its root is set."""

@@ -1,0 +1,236 @@
+"""The checks of the containerd that an engine keeps its images in: it must be understood, and its root ours to move."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.engine.containerd.service import NATIVE, OVERLAYFS, Containerd
+from entrypoint.host.disks.filesystem import mounts_below
+from entrypoint.host.services.units import RUNNING
+from entrypoint.preflight.checks import selinux
+from entrypoint.preflight.checks import target as target_checks
+from entrypoint.preflight.checks.containerd.root import of_setting
+from entrypoint.preflight.checks.roots.users import bound
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.settings.formats import config_toml
+
+USERS = "containerd-users"
+BY_HAND = "stop {units}, copy {source} there (cp -a), set the root, start them again."
+
+
+def snapshotter(facts: HostFacts) -> Iterator[Finding]:
+    """Where the images are: a snapshotter's data must be files that can be copied."""
+    if facts.containerd is None:
+        return
+    if facts.engine.driver not in (OVERLAYFS, NATIVE):
+        yield error(
+            "containerd-snapshotter",
+            f"containerd's snapshotter {facts.engine.driver} cannot be moved",
+            "Nothing is known of how it keeps what images and containers are made of.",
+            f"Use {OVERLAYFS}, or move the roots by hand.",
+        )
+
+
+def no_root(facts: HostFacts) -> Iterator[Finding]:
+    """Where containerd's root is to move alone, and there is none."""
+    where = "The engine starts its containerd itself" if facts.containerd else "Its images are in the data root"
+    yield error("containerd-no-root", "There is no root of containerd's to move alone", f"{where}.",
+                "Move the data root: relocator TARGET")  # fmt: skip
+
+
+def tasks(facts: HostFacts) -> Iterator[Finding]:
+    """A swarm makes its tasks anew at each start. Taken back alone, the old root would know nothing of them."""
+    if facts.alone and (names := [one.name for one in facts.inventory.containers if one.service]):
+        yield error("containerd-tasks", "Tasks of a swarm run here, which cannot be taken back with containerd's root",
+                    f"The swarm makes them anew at each start: {', '.join(names[:5])}.",
+                    "Drain the node first: docker node update --availability=drain NODE. Or move both roots: "
+                    "relocator TARGET")  # fmt: skip
+
+
+def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """Its unit, and the root that it works on now."""
+    if not found.service.exists or found.service.active_state not in RUNNING:
+        yield error(
+            "containerd-service",
+            "The engine's containerd does not run as a unit of systemd",
+            f"The engine uses {found.address}; {found.service.name} is {found.service.active_state}.",
+            "Move the data root alone, and containerd's by its own means: --only data-root",
+        )
+    elif not found.is_open:
+        yield error(
+            "containerd-root-unknown",
+            "containerd works on another root than its configuration names",
+            f"{found.root} by its command line and {found.config.path}; it has no database open there.",
+            f"Put that right, restart {found.service.name} and the engine, and run again.",
+        )
+    if found.service.needs_reload:
+        yield error("unit-needs-reload", f"{found.service.name} was changed and not loaded",
+                    "The move reloads unit files, which would put that change into force.",
+                    "Look at the change, then: systemctl daemon-reload")  # fmt: skip
+    yield from nested(facts, found)
+
+
+def nested(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """A root that stays, too: the data root would take a copy of it along, and leave the one that is worked on."""
+    for inner, outer in ((found.root, facts.source.path), (facts.source.path, found.root)):
+        if inner.is_relative_to(outer):
+            yield error(
+                "containerd-root-nested",
+                "The data root and containerd's root lie in each other",
+                f"{inner} is in {outer}.",
+                "Move containerd's root out of it by hand first: "
+                + BY_HAND.format(units=", ".join(one.name for one in (*facts.units, found.service)), source=found.root),
+            )
+
+
+def users(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """What others run in it has its files mounted from the root that is left, and would go on writing there."""
+    if found.users:
+        yield error(
+            USERS,
+            "Others than this engine run containers with its containerd",
+            f"Namespaces with tasks: {', '.join(found.users)}. They would go on writing to the old root.",
+            "Stop them first, and what starts them (kubelet, buildkitd, nerdctl …); start them again afterwards. Or "
+            "have them ended, and start again yourself what nobody does for you: --stop-containerd-users. Or leave "
+            "containerd's root where it is: --only data-root",
+        )
+
+
+def place(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """Where its root is to go."""
+    target, own = facts.target, facts.containerd_target
+    assert own is not None
+    if not (found.is_named or facts.alone) and target.mount.point == target.resolved:
+        yield error(
+            "containerd-target-unknown",
+            "It is not said where containerd's root is to go",
+            f"The images are in {found.root}. Beside {target.path}, which is a mount point, would be another disk.",
+            f"Name it with --containerd-root; or take directories on that disk: {target.path}/docker, and "
+            f"{target.path}/containerd will be beside it.",
+        )
+    pairs = ((own.resolved, target.resolved), (target.resolved, own.resolved),
+             (own.resolved, facts.source.path), (target.resolved, found.root))  # fmt: skip
+    for inner, outer in dict.fromkeys(pairs):
+        if inner.is_relative_to(outer):
+            yield error("containerd-target-nested", "The two roots would lie in each other", f"{inner} is in {outer}.",
+                        "Choose another directory for one of them.")  # fmt: skip
+
+
+def sub_mounts(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    for mount in mounts_below(found.root, facts.mounts):
+        yield error(
+            "sub-mount",
+            "A part of containerd's root is a file system of its own",
+            f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
+            "This version moves a root only as a whole.",
+        )
+    if facts.containerd_source and facts.containerd_source.subvolumes:
+        yield error("subvolume", "A part of containerd's root is a btrfs subvolume of its own",
+                    f"Below {found.root}: {', '.join(facts.containerd_source.subvolumes[:5])}. It would be an empty "
+                    "directory in the copy.",
+                    "Turn it into a directory (cp -a --reflink=always), or move it out of the root.")  # fmt: skip
+
+
+# What is asked of each target, and the same of this one; space is asked of both together, if they share a disk.
+TARGET = (
+    target_checks.nesting,
+    target_checks.occupied,
+    target_checks.characters,
+    target_checks.file_system,
+    target_checks.at_boot,
+    target_checks.exposed,
+    selinux.labels,
+    selinux.name,
+    bound,
+)
+
+
+def of_target(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
+    """What the data root's target was not told of already."""
+    *_, own = facts.each()
+    same_mount = own.target.mount == facts.target.mount and not facts.alone
+    for check in (*TARGET, *([target_checks.same_disk] if facts.alone else [])):
+        if same_mount and check in (target_checks.file_system, target_checks.at_boot, selinux.labels):
+            continue
+        yield from (of_containerd(finding) for finding in check(own))
+    if facts.alone or len(target_checks.together(facts)) == 1:
+        yield from map(of_containerd, target_checks.space(own))
+
+
+def of_containerd(finding: Finding) -> Finding:
+    """The same finding, said of containerd's root."""
+    return replace(finding, title=f"containerd's root: {finding.title[0].lower()}{finding.title[1:]}")
+
+
+def left_behind(facts: HostFacts) -> Iterator[Finding]:
+    """Where the data root is in the target already: whether containerd's root is where it was to go, too."""
+    found, own = facts.containerd, facts.containerd_target
+    if found is None or own is None or own.resolved == found.root:
+        return
+    if found.is_named or found.root == PurePosixPath(config_toml.DEFAULT_ROOT):
+        yield error(
+            "containerd-left-behind",
+            "The data root is in the target already, and containerd's root is elsewhere",
+            f"The images are in {found.root}, and were to be in {own.resolved}.",
+            f"Move it alone: relocator --only containerd {own.path}",
+        )
+
+
+def old_paths(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
+    """A link to the root is left as it is, as that of the engine's."""
+    named = found.place.root if found.place else str(found.root)
+    if PurePosixPath("/", named) != found.root:
+        yield warning("containerd-root-is-link", f"{named} leads to containerd's root by a symbolic link",
+                      f"The images are in {found.root}. The link is left as it is.",
+                      "Scripts that use the link see the old root; point them to the new one.")  # fmt: skip
+
+
+OF_ROOT: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...] = (
+    of_root,
+    of_setting,
+    users,
+    place,
+    sub_mounts,
+    of_target,
+    old_paths,
+)
+
+
+# Of a root that is adopted nothing is asked that only a copy needs.
+ADOPTED = (target_checks.nesting, target_checks.characters, target_checks.file_system, target_checks.at_boot,
+           target_checks.traverse, selinux.labels, selinux.name)  # fmt: skip
+
+
+def of_adopted(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
+    *_, own = facts.each()
+    for check in ADOPTED:
+        yield from (of_containerd(finding) for finding in check(own))
+
+
+def check(facts: HostFacts) -> Iterator[Finding]:
+    """Every finding; of a containerd that the engine manages, or that stays, only whether it can be moved at all."""
+    yield from snapshotter(facts)
+    yield from _each(facts, OF_ROOT)
+
+
+def check_adoption(facts: HostFacts) -> Iterator[Finding]:
+    """The same where its root is adopted with the data root."""
+    yield from snapshotter(facts)
+    yield from _each(facts, tuple(of_adopted if one is of_target else one for one in OF_ROOT))
+
+
+def _each(
+    facts: HostFacts, checks: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...]
+) -> Iterator[Finding]:
+    found = facts.containerd
+    if found is None or found.is_managed:
+        return
+    if facts.containerd_target is None:
+        yield from nested(facts, found)
+        return
+    stopped = False
+    for one in checks:
+        for finding in () if stopped else one(facts, found):
+            stopped = stopped or finding.id == "containerd-config-invalid"
+            yield finding

@@ -1,0 +1,1 @@
+"""The checks of the engine itself: its image store, its swarm, and what its containers need to start."""

@@ -1,0 +1,41 @@
+"""The checks of what a start of the containers that run now depends on, beside the engine."""
+
+from collections.abc import Iterator
+
+from entrypoint.console.findings import Finding, warning
+from entrypoint.preflight.facts import HostFacts
+
+
+def owned(facts: HostFacts) -> Iterator[Finding]:
+    """Whoever owns a container starts it again, or makes it anew; a unit that does not wait for the engine may give up
+    meanwhile."""
+    alive = {one.name for one in facts.inventory.containers if one.is_alive}
+    found = {name: owner for name, owner in facts.owners.items() if name in alive}
+    if not found:
+        return
+    hasty = sorted({one for one in found.values() if one.endswith(".service")} - {*facts.dependents})
+    yield warning(
+        "owned-elsewhere",
+        "Containers belong to others, who start them again by themselves",
+        f"{', '.join(f'{name} to {owner}' for name, owner in sorted(found.items()))}. They stop with the engine; one "
+        "that is made anew under its name counts as the same.",
+        f"These units do not stop with the engine, and may give up while it is away: {', '.join(hasty)}. Then: "
+        "systemctl reset-failed UNIT; systemctl start UNIT"
+        if hasty
+        else "",
+    )
+
+
+def startable(facts: HostFacts) -> Iterator[Finding]:
+    """What runs has what it was started with; the next start looks for it anew, as after any restart of the engine."""
+    for one in facts.obstacles:
+        title = f"The container {one.container} runs, and cannot be started again as it is"
+        yield warning(
+            "cannot-restart",
+            title if one.is_seen else f"Whether the container {one.container} can be started again is not known",
+            f"{one.what[0].upper()}{one.what[1:]}. The move stops it, and all others are started again.",
+            one.remedy,
+        )
+
+
+CHECKS = (startable, owned)

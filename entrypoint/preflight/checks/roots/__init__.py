@@ -1,0 +1,1 @@
+"""The checks of what a root consists of, and of who uses paths inside it."""

@@ -1,0 +1,64 @@
+"""The checks of what a data root consists of: a part on a file system of its own would not be copied with it."""
+
+from collections.abc import Iterator
+
+from entrypoint.console.findings import Finding, error
+from entrypoint.engine.drivers import layers
+from entrypoint.engine.holdings import whole
+from entrypoint.engine.info import REMAPPED
+from entrypoint.host.disks.filesystem import mounts_below
+from entrypoint.preflight.facts import HostFacts
+
+
+def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
+    """File systems mounted inside the data root that the engine did not mount itself."""
+    for mount in mounts_below(facts.source.path, facts.mounts):
+        parts = mount.point.relative_to(facts.source.path).parts
+        if not _is_the_engines(parts):
+            yield error(
+                "sub-mount",
+                "A part of the data root is a file system of its own",
+                f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
+                "This version moves a data root only as a whole.",
+            )
+
+
+def subvolumes(facts: HostFacts) -> Iterator[Finding]:
+    if facts.source.subvolumes:
+        shown = ", ".join(facts.source.subvolumes[:5])
+        yield error(
+            "subvolume",
+            "A part of the data root is a btrfs subvolume of its own",
+            f"Below {facts.source.path}: {shown}. It would be an empty directory in the copy.",
+            "Turn it into a directory (cp -a --reflink=always), or move it out of the data root.",
+        )
+
+
+def missing(facts: HostFacts) -> Iterator[Finding]:
+    """What is gone already would be missed after the next start, on whatever root, and the move be blamed for it."""
+    if facts.missing:
+        yield error(
+            "source-incomplete",
+            "Something that the engine holds is not on its disk any more",
+            f"{whole.told(facts.missing)}.",
+            "Restore it, or remove what cannot be mended, and make it anew: docker rm, docker rmi, docker volume rm.",
+        )
+
+
+def _is_the_engines(parts: tuple[str, ...]) -> bool:
+    """What dockerd mounts below its root: layers, shared memory and secrets of containers, volumes in use, plugins."""
+    if REMAPPED.fullmatch(parts[0]):
+        parts = parts[1:]
+    match parts:
+        case (driver, _, "merged", *_):
+            return driver in layers.MERGING
+        case ("containers", _, "mounts" | "secrets", *_):
+            return True
+        case ("volumes", _, "_data", *_):
+            return True
+        case ("plugins", *_):
+            return True
+        case ("rootfs", _, _, *_):  # where containerd's snapshots are put together
+            return True
+        case _:
+            return False

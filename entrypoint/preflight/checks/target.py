@@ -1,0 +1,294 @@
+"""The checks of the target: its name, what is there, what it lies on, and whether there is room."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from entrypoint.console import wording
+from entrypoint.console.findings import Finding, Severity, error, warning
+from entrypoint.engine.drivers.choice import PLAIN
+from entrypoint.engine.holdings.kinship import Kinship
+from entrypoint.host.disks import fstab
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Left
+
+# What needs no try, or must not be tried: the rest is found out by doing there what an engine does (probe.py). A
+# network file system may pass every try and still lose its server, or give one root to two engines (for-linux 775).
+FORGETS = "it is memory and empty after a reboot"
+NETWORK = "it is a network file system; the engine would lose its root with its server"
+KERNEL = "it shows the kernel's own state and holds no files"
+UNSUITABLE = {
+    **dict.fromkeys(["tmpfs", "ramfs"], FORGETS),
+    **dict.fromkeys(
+        ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "afs", "beegfs", "fuse.sshfs", "fuse.glusterfs",
+         "fuse.s3fs", "fuse.rclone", "fuse.ceph"],
+        NETWORK,
+    ),
+    **dict.fromkeys(["squashfs", "iso9660", "erofs", "cramfs"], "it cannot be written"),
+    **dict.fromkeys(
+        [
+            *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs"),
+            *("pstore", "bpf", "configfs", "hugetlbfs", "efivarfs", "binfmt_misc", "nsfs"),
+        ],
+        KERNEL,
+    ),
+}  # fmt: skip
+FINISH = "add: --finish-copy"
+SYSTEM = (PurePosixPath("/"), PurePosixPath("/usr"))
+MARGIN = 0.10  # of the source, for growth while the copy runs and for file systems that need more for the same files
+LEAST_MARGIN = 256 * 1024 * 1024
+# Overlay's mount options join paths with them, or escape, and dockerd does not: no layer can be mounted there.
+OVERLAY_SEPARATORS = (":", ",", "\\")
+# Older engines take the root for a format, and keep the layers' records outside it, in a place that is new at each
+# start (moby: layer/layer_store.go, MetadataStorePathTemplate). Seen with 20.10 and 26.1; 28.5 does not.
+FORMAT, NO_FORMAT_SINCE = "%", 28
+
+
+def nesting(facts: HostFacts) -> Iterator[Finding]:
+    """By names, and by what is really there: a bind mount shows the same directory under another name."""
+    source, target = facts.source, facts.target
+    inside = source.path in target.resolved.parents or source.identity in target.identities
+    around = target.resolved in source.path.parents or (target.exists and target.identities[0] in source.ancestors)
+    if inside:
+        yield error(
+            "target-inside-source",
+            "The target lies inside the data root",
+            f"{target.path} is in {source.path}, which is what is to be moved.",
+            "Choose a directory outside it.",
+        )
+    elif around:
+        yield error(
+            "target-around-source",
+            "The target contains the data root",
+            f"{source.path} lies in {target.path}.",
+            "Choose a directory of its own.",
+        )
+
+
+def occupied(facts: HostFacts) -> Iterator[Finding]:
+    target = facts.target
+    if target.exists and not target.is_directory:
+        yield error("target-not-directory", "The target is not a directory", f"{target.path} exists and is none.",
+                    "Choose another path.")  # fmt: skip
+    elif not target.ancestor_is_directory:
+        yield error(
+            "target-under-file",
+            "The target lies below something that is no directory",
+            f"{target.ancestor} is not a directory.",
+            "Choose another path.",
+        )
+    elif facts.is_begun:
+        yield warning(
+            "target-unfinished",
+            "The target holds an unfinished copy of this data root",
+            "An earlier attempt was cut off; what it copied is used. Anything else in there will be removed.",
+            "To begin anew instead, empty it first.",
+        )
+    elif target.rest and facts.left in (None, Left.FAILED):
+        yield warning("target-taken-over", "What is in the target will be made a copy of the root in use",
+                      f"{target.path} holds {target.rest.entries} files and directories. {target.rest.extra} of them "
+                      "the root in use has not, and they are removed; so is all of it, if the move fails.")  # fmt: skip
+    elif facts.left and target.content:
+        yield from left(facts)
+    elif strangers := [name for name in target.content if name != "lost+found"]:
+        yield error(
+            "target-not-empty",
+            "The target is not empty",
+            f"{target.path} holds {', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''}.",
+            "Choose a new directory, or empty this one after a look at what is in it." + ways(facts),
+        )
+
+
+def ways(facts: HostFacts) -> str:
+    """What else can be done with a data root in the target; one that is older than the one in use is never proposed."""
+    if facts.occupant is None:
+        return ""
+    finish = f" To make it a copy of the one in use: {FINISH}"
+    return finish if facts.occupant is Kinship.OLDER else f"{finish}. If it is to be used as it is, add: --adopt"
+
+
+def left(facts: HostFacts) -> Iterator[Finding]:
+    """A root that a move on this host has left is neither to be copied to nor to be used as it is."""
+    path = facts.moved.target.path
+    if facts.left is Left.FAILED:
+        yield error("failed-copy", "The target holds the copy of a move that failed",
+                    f"The engine was started on {path}, and went back to {facts.moved.source.path}, where it has "
+                    "written since. What was written meanwhile is only in the copy.",
+                    f"Look whether something there is missed; then {FINISH}, or empty it.")  # fmt: skip
+    elif facts.left:
+        ways = {
+            Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",
+            Left.ASIDE: "What is missed in the engine can be copied out of it (of a data root from `volumes`). "
+            "To remove it: relocator cleanup",
+        }
+        yield error("root-left", "The engine was moved away from the root in the target",
+                    f"{path} is as it was then; what came since is in {facts.moved.source.path}.",
+                    ways[facts.left])  # fmt: skip
+
+
+def characters(facts: HostFacts) -> Iterator[Finding]:
+    found = [char for char in OVERLAY_SEPARATORS if char in str(facts.target.resolved)]
+    if found and facts.engine.driver not in PLAIN:
+        yield error(
+            "target-characters",
+            "The target's name cannot be used for overlay mounts",
+            f"{facts.target.resolved} holds `{'` and `'.join(found)}`, which mean something else there.",
+            "Choose a path without them.",
+        )
+    for path in (facts.target.resolved, facts.source.path):
+        if FORMAT in str(path) and not facts.engine.is_at_least(NO_FORMAT_SINCE):
+            yield error(
+                "percent-in-name",
+                "This engine cannot keep its data in a directory with `%` in its name",
+                f"Docker {facts.engine.version} takes the name for a format, and records layers outside {path}.",
+                f"Choose a path without it, or use Docker {NO_FORMAT_SINCE} or newer.",
+            )
+
+
+def file_system(facts: HostFacts) -> Iterator[Finding]:
+    """Where there is no room to try it, nothing is known of it, and `space` says so."""
+    mount, lacks = facts.target.mount, ", ".join(facts.target.lacks)
+    if reason := UNSUITABLE.get(mount.kind) or (lacks and f"it was tried there, and it cannot do {lacks}"):
+        yield error(
+            "target-file-system",
+            f"Docker cannot keep its data on {mount.kind}",
+            f"{facts.target.path} is on {mount.point} ({mount.kind}): {reason}.",
+            "Choose a directory on a local disk with ext4, xfs or btrfs.",
+        )
+    for name, harm in (
+        ("ro", "nothing can be written there"),
+        ("noexec", "no program in a volume could be started"),
+        ("nosuid", "programs such as sudo and ping would lose their rights in containers"),
+    ):
+        if name in mount.options:
+            yield error(
+                f"target-{name}",
+                f"The target's file system is mounted {name}",
+                f"{mount.point} is mounted with `{name}`: {harm}.",
+                remedy(name, mount.point),
+            )
+    if "nodev" in mount.options:
+        yield warning(
+            "target-nodev",
+            "The target's file system is mounted nodev",
+            f"Device nodes in volumes could not be opened on {mount.point}; containers' own devices are not concerned.",
+            f"If a volume holds some: mount -o remount,dev {mount.point}, and /etc/fstab or the mount unit as well.",
+        )
+
+
+def remedy(option: str, point: PurePosixPath) -> str:
+    """An immutable host's own file system is read-only on purpose; what can be written there is below /var."""
+    if option == "ro" and point in SYSTEM:
+        return "Mount the disk below a directory that can be written, such as /var/mnt/data, and choose one on it."
+    given = "rw" if option == "ro" else option.removeprefix("no")
+    return (
+        f"Choose a directory on another disk, or remount this one: mount -o remount,{given} {point}, and change "
+        "/etc/fstab or the mount unit as well."
+    )
+
+
+def copied(facts: HostFacts) -> int:
+    """Bytes that the copy of a root takes."""
+    linked = facts.source.layer_bytes if can_link(facts) else 0  # layers are hard-linked there
+    return max(0, facts.source.size.allocated - linked)
+
+
+def together(facts: HostFacts) -> tuple[HostFacts, ...]:
+    """The roots that go to the file system of the first, as they see it."""
+    return tuple(one for one in facts.each() if one.target.mount.device == facts.target.mount.device)
+
+
+def space(facts: HostFacts) -> Iterator[Finding]:
+    """Of all roots that go to the same file system together."""
+    free, roots = facts.target.space, together(facts)
+    size = sum(copied(one) for one in roots)
+    need = size + max(int(size * MARGIN), LEAST_MARGIN)
+    if free.free < need:
+        yield error(
+            "target-space",
+            "The target has too little space",
+            f"{wording.size(size)} have to be copied, with a margin {wording.size(need)}; "
+            f"{facts.target.mount.point} has {wording.size(free.free)} free.",
+            "Free space there, choose a larger disk, or shrink the data root: docker system prune.",
+        )
+    entries = sum(one.source.size.entries for one in roots)
+    wanted = int(entries * (1 + MARGIN))
+    if free.inodes is not None and free.inodes < wanted:
+        yield error(
+            "target-inodes",
+            "The target has too few inodes",
+            f"The data root has {entries} files and directories, with a margin {wanted}; "
+            f"{facts.target.mount.point} has {free.inodes} inodes free.",
+            "Make the file system anew with more inodes (mkfs.ext4 -N), or use xfs.",
+        )
+    elif free.free >= need and facts.target.full:
+        yield error(
+            "target-space",
+            "The target takes nothing more",
+            f"{facts.target.mount.point} has {wording.size(free.free)} free, and not for us: {facts.target.full}.",
+            "See what limits it there, such as a quota, or choose another disk.",
+        )
+
+
+def is_same_file_system(facts: HostFacts) -> bool:
+    return facts.source.mount.device == facts.target.mount.device
+
+
+def can_link(facts: HostFacts) -> bool:
+    """Whether files can be hard-linked to the target: never across mounts, were they of one file system (link(2))."""
+    return is_same_file_system(facts) and facts.source.mount.point == facts.target.mount.point
+
+
+def same_disk(facts: HostFacts) -> Iterator[Finding]:
+    if is_same_file_system(facts):
+        yield warning(
+            "same-file-system",
+            "The target is on the same file system as the data root",
+            f"Both are on {facts.source.mount.point}; the move frees no space on it.",
+            "If a new disk was meant, see that it is mounted (findmnt) and that the path is spelled right.",
+        )
+
+
+def at_boot(facts: HostFacts) -> Iterator[Finding]:
+    """A disk that was mounted by hand is not there after a reboot."""
+    point = facts.target.mount.point
+    if point != PurePosixPath("/") and not fstab.lists(facts.fstab, point) and not is_same_file_system(facts):
+        line = fstab.line(facts.target.mount, facts.target.uuid)
+        yield warning(
+            "mount-not-in-fstab",
+            "The target's disk is not in /etc/fstab",
+            f"Unless a mount unit mounts {point}, it is not there after a reboot, and the engine will not start.",
+            f"Add it to /etc/fstab: {line}" if line else "Add it to /etc/fstab, or make a mount unit for it.",
+        )
+
+
+def traverse(facts: HostFacts) -> Iterator[Finding]:
+    """Remapped users reach their files through the directories above, and dockerd refuses to start if they cannot."""
+    if facts.engine.remaps and facts.target.closed:
+        closed = " ".join(facts.target.closed)
+        yield error(
+            "target-not-traversable",
+            "Remapped users cannot reach the target",
+            f"The engine uses userns-remap, and these directories are closed to others: {closed}.",
+            f"Open them for passing through, or choose another target: chmod o+x {closed}",
+        )
+
+
+def exposed(facts: HostFacts) -> Iterator[Finding]:
+    """Whoever can rename a directory above the target can give the engine another root."""
+    if facts.target.exposed:
+        paths = " ".join(facts.target.exposed)
+        yield warning(
+            "target-exposed",
+            "Others than root can put something else in the target's place",
+            f"These directories above {facts.target.path} are theirs to change: {paths}.",
+            f"Choose another target, or give them to root alone: chown root {paths}; chmod o-w {paths}",
+        )
+
+
+CHECKS = (nesting, occupied, characters, file_system, space, same_disk, at_boot, traverse, exposed)
+UNTRIABLE = (nesting, occupied, file_system)
+
+
+def may_be_tried(facts: HostFacts) -> bool:
+    """Whether a scratch directory may be made: not in a data root, nor on the kernel's files, nor where it is vain."""
+    return all(finding.severity is not Severity.ERROR for one in UNTRIABLE for finding in one(facts))

@@ -1,0 +1,292 @@
+"""The facts a move depends on, gathered once, by the only code that looks at the host before the plan is made."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from entrypoint.console.errors import EngineError, HostCommandError, PreflightError
+from entrypoint.copy import size_limits
+from entrypoint.engine import absence, service
+from entrypoint.engine.containerd import service as containerd
+from entrypoint.engine.containerd.service import Containerd
+from entrypoint.engine.containers import needs, owners
+from entrypoint.engine.containers.needs import Obstacle
+from entrypoint.engine.docker import Engine, socket_of
+from entrypoint.engine.drivers import choice
+from entrypoint.engine.holdings import whole
+from entrypoint.engine.holdings.kinship import Kinship
+from entrypoint.engine.holdings.whole import Lack
+from entrypoint.engine.info import EngineInfo
+from entrypoint.engine.inventory import Inventory
+from entrypoint.host import selinux
+from entrypoint.host.disks.filesystem import Mount, mount_of, mounts
+from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.disks.reach import Reach
+from entrypoint.host.host import Host
+from entrypoint.host.machine import packages, programs
+from entrypoint.host.selinux import SELinux
+from entrypoint.host.services import dependents, waking
+from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.units import Unit
+from entrypoint.preflight.request import Only
+from entrypoint.preflight.roots import Left, Source, Target, source_at, target_at
+from entrypoint.settings import flags
+from entrypoint.settings.formats import unit as unit_files
+from entrypoint.settings.formats.words import text_of
+from entrypoint.settings.places import Argument, Decision, command_line, decide, variables
+from entrypoint.settings.switch import override_path
+
+ORDERING = "50-relocator.conf"
+DEFAULT_CONFIG = "/etc/docker/daemon.json"
+NIXOS = "/etc/NIXOS"
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """All of it.
+
+    `configured_root` is where the engine would look at its next start; `dependents` are the units that stop along with
+    the engine, `awaited` those that would, and are yet to be started. `arguments` are those the engine runs with,
+    `unit_files` and `environment_files` what they are made of; `override` is the drop-in of ours that would come after
+    all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
+    are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
+    volumes use, by name; `sized_volumes` the names of those that were made with a limit of size, `without_room` those
+    of containers that have reached theirs. `selinux` is None
+    where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
+    the root that is in the target, `containerd_left` the same of containerd's. `containerd` is the one that the images
+    are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
+    root stays, and is its own target. `missing` is what the engine holds and is not on its disk, `owners` who
+    starts containers again beside the engine, by their names, `obstacles` why running ones could not be started again.
+    `occupant` is how a data root in the target is related to this one, if there is one that has no record.
+    """
+
+    engine: EngineInfo
+    inventory: Inventory
+    source: Source
+    target: Target
+    service: Unit
+    socket: Unit
+    arguments: tuple[str, ...]
+    config: HostFile
+    drop_in: HostFile
+    override: HostFile
+    mounts: tuple[Mount, ...]
+    fstab: str
+    worker: Unit
+    program: str = ""
+    unit_files: tuple[HostFile, ...] = ()
+    environment_files: tuple[HostFile, ...] = ()
+    configured_root: PurePosixPath | None = None
+    dependents: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+    is_nixos: bool = False
+    package_programs: tuple[str, ...] = ()
+    wants_reboot: bool = False
+    own_images: frozenset[str] = frozenset()
+    waking: tuple[HostFile, ...] = ()
+    binds: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sized_volumes: tuple[str, ...] = ()
+    without_room: tuple[str, ...] = ()
+    selinux: SELinux | None = None
+    unsettled: str = ""
+    left: Left | None = None
+    containerd_left: Left | None = None
+    containerd: Containerd | None = None
+    containerd_source: Source | None = None
+    containerd_target: Target | None = None
+    alone: bool = False
+    missing: tuple[Lack, ...] = ()
+    owners: dict[str, str] = field(default_factory=dict)
+    obstacles: tuple[Obstacle, ...] = ()
+    occupant: Kinship | None = None
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The engine's units that are there, the socket first."""
+        return tuple(unit for unit in (self.socket, self.service) if unit.exists)
+
+    def each(self) -> tuple["HostFacts", ...]:
+        """The same facts as each root that is to move sees them, the data root's first."""
+        if self.containerd_source is None or self.containerd_target is None:
+            return (self,)
+        own = replace(self, source=self.containerd_source, target=self.containerd_target, containerd=None,
+                      containerd_source=None, containerd_target=None, alone=False, left=self.containerd_left,
+                      containerd_left=None)  # fmt: skip
+        return (own,) if self.alone else (self, own)
+
+    @property
+    def moved(self) -> "HostFacts":
+        """The same facts as the first root sees them that is to move."""
+        return self.each()[0]
+
+    @property
+    def staying(self) -> tuple[PurePosixPath, ...]:
+        """Where the file systems are mounted of a root that stays."""
+        if self.alone:
+            return (self.source.mount.point,)
+        if self.containerd is None or self.containerd.is_managed or self.containerd_target:
+            return ()
+        return (mount_of(self.containerd.root, self.mounts).point,)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether what is in the target is an unfinished copy of this engine's data root, made by relocator."""
+        record = self.target.unfinished
+        return record is not None and record.is_of(str(self.source.path), self.engine.engine_id)
+
+    def command_line(self) -> tuple[Argument, ...]:
+        """What the next start gives the engine. Raises ValueError."""
+        return command_line(self.unit_files, self.environment_files)
+
+    def storage_driver(self) -> str:
+        """The storage driver that the configuration names. Raises PreflightError or ValueError."""
+        variable = variables(self.unit_files, self.environment_files).get(choice.VARIABLE)
+        words = [one.text for one in self.command_line()]
+        return choice.named(text_of(variable.value) if variable else "", words, self.config.content,
+                             str(self.config.path))  # fmt: skip
+
+    def decision(self) -> Decision:
+        """Which place sets the data root. Raises PreflightError or ValueError."""
+        return decide(self.config, self.command_line(), self.engine.version)
+
+
+def gather(
+    host: Host,
+    systemd: Systemd,
+    target: PurePosixPath,
+    worker_unit: str,
+    ours: frozenset[str],
+    containerd_target: PurePosixPath | None = None,
+    only: Only | None = None,
+) -> HostFacts:
+    """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in.
+
+    `containerd_target` is where containerd's root is to go, if the operator has said so; if `only` that is to move, it
+    is the `target`.
+    """
+    programs.require(host)
+    table = mounts()
+    engine_socket = socket_of(host)
+    require_engine(host, systemd, engine_socket)
+    with Engine.opened(engine_socket) as engine:
+        info, held = engine.info(), engine.inventory()
+        sized_volumes, labels = engine.sized_volumes(), engine.labels()
+        reach = Reach()
+        binds = {name: resolved(host, paths, reach) for name, paths in engine.binds().items()}
+        inventory = held.without(ours)
+        obstacles = needs.look(host, engine, inventory, reach)
+    unit = service.find(host, systemd, engine_socket)
+    socket = service.socket_unit(systemd, unit)
+    arguments = service.arguments(unit.main_pid)
+    config = flags.last(arguments[1:], flags.CONFIG)
+    facts = HostFacts(
+        engine=info,
+        inventory=inventory,
+        source=source_at(host, info.data_root, table),
+        target=target_at(host, info.data_root if only is Only.CONTAINERD else target, table),
+        alone=only is Only.CONTAINERD,
+        service=unit,
+        socket=socket,
+        arguments=arguments,
+        config=HostFile.read(host, str(PurePosixPath("/", config.value if config else DEFAULT_CONFIG)), table),
+        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, ORDERING), table),
+        override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
+        mounts=table,
+        fstab=_read_text(host.path(host.resolve("/etc/fstab"))),
+        worker=systemd.unit(worker_unit),
+        program=service.program(unit),
+        unit_files=service.unit_files(host, unit, table),
+        environment_files=service.environment_files(host, unit, table),
+        dependents=dependents.active(systemd, (socket.name, unit.name)),
+        awaited=dependents.awaited(systemd, (socket.name, unit.name)),
+        is_nixos=host.path(NIXOS).exists(),
+        package_programs=packages.at_work(),
+        wants_reboot=packages.wants_reboot(host),
+        own_images=frozenset(one.image for one in held.containers if one.id in ours),
+        binds=binds,
+        obstacles=obstacles,
+        owners=owners.owners(owners.runners(systemd), labels),
+        sized_volumes=sized_volumes,
+        without_room=size_limits.without_room(host.path(info.data_root / info.within), inventory.containers),
+        selinux=selinux.look(host, info.data_root, table),
+    )
+    named = target if only is Only.CONTAINERD else containerd_target
+    facts = with_containerd(host, systemd, facts, named, only)
+    points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
+    files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
+    return replace(facts, configured_root=_configured_root(host, facts), waking=files,
+                   missing=_missing(host, facts, engine_socket))  # fmt: skip
+
+
+def require_engine(host: Host, systemd: Systemd, engine_socket: Path) -> None:
+    """Raises PreflightError where no engine answers, or something else does."""
+    try:
+        with Engine.opened(engine_socket) as engine:
+            engine.info()
+    except EngineError as failure:
+        raise absence.of_engine(host, systemd, failure) from failure
+
+
+def with_containerd(
+    host: Host, systemd: Systemd, facts: HostFacts, target: PurePosixPath | None, only: Only | None
+) -> HostFacts:
+    """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
+    found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)
+    if found is None or found.is_managed or only is Only.DATA_ROOT:
+        return replace(facts, containerd=found)
+    names = (facts.socket.name, facts.service.name, found.service.name)
+    wanted = target or containerd.default_target(facts.target.path)
+    if only is None and host.resolve(wanted) == found.root:
+        return replace(facts, containerd=found)  # it is there, and stays
+    return replace(
+        facts,
+        containerd=replace(found, is_named=target is not None),
+        containerd_source=source_at(host, found.root, facts.mounts),
+        containerd_target=target_at(host, wanted, facts.mounts),
+        dependents=tuple(name for name in dependents.active(systemd, names) if name not in names),
+        awaited=tuple(name for name in dependents.awaited(systemd, names) if name not in names),
+    )
+
+
+def resolved(host: Host, paths: tuple[str, ...], reach: Reach) -> tuple[str, ...]:
+    """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to, if that
+    can be seen."""
+    absolute = [path for path in paths if path.startswith("/")]
+    leading = (reach.ask(partial(_leading, host, path)) for path in absolute)
+    return tuple(dict.fromkeys((*absolute, *(one for one in leading if one))))
+
+
+def _leading(host: Host, path: str) -> str:
+    try:
+        return str(host.resolve(path))
+    except HostCommandError:  # links without end
+        return path
+
+
+def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, ...]:
+    found = facts.containerd
+    named = found.snapshots_of(facts.engine.driver) if found else ""
+    roots = whole.Roots(
+        host.path(facts.source.path) / facts.engine.within,
+        host.path(found.root) if found else None,
+        host.path(host.resolve(named)) if named else None,
+    )
+    if not (lacks := whole.missing(facts.inventory, roots, live=True)):
+        return ()
+    with Engine.opened(engine_socket) as engine:
+        return whole.still(lacks, engine.inventory())
+
+
+def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:
+    """Where the engine would look at its next start; nothing if that cannot be read."""
+    try:
+        return host.resolve(PurePosixPath("/", facts.decision().place.root))
+    except (PreflightError, ValueError):
+        return None
+
+
+def _read_text(place: Path) -> str:
+    try:
+        return place.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,196 @@
+"""A root that is to move, and the place it is to move to, as the file systems tell of them."""
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from entrypoint.copy.looking.changes import DIRECTORY, Change, changed_command, listed
+from entrypoint.copy.looking.clock import Ahead, ahead
+from entrypoint.copy.looking.left_out import covered_now, left_out
+from entrypoint.engine.drivers import layers
+from entrypoint.host.disks import fstab
+from entrypoint.host.disks.filesystem import Mount, Space, birth, existing_ancestor, mount_of
+from entrypoint.host.host import Host, run
+from entrypoint.journal.unfinished import Unfinished
+
+SUBVOLUME = 256  # the inode number of each one's root: BTRFS_FIRST_FREE_OBJECTID of linux/btrfs_tree.h
+MEASURING = 3600.0  # seconds; `du` over tens of millions of files on a slow disk
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a data root holds on its disk: allocated bytes, and entries."""
+
+    allocated: int
+    entries: int
+
+
+class Left(StrEnum):
+    """Of a root that a move has left: whether `rollback` leads back to it. Or it is the copy of one that failed."""
+
+    WAY_BACK = "way back"
+    ASIDE = "aside"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Of a target that is to be made a copy: how many entries are there, and how many of them the source has not."""
+
+    entries: int
+    extra: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """The path the operator named, and what is there now.
+
+    `path` is as named, `resolved` with the host's symlinks followed. `content` are up to a few names found in it;
+    `ancestor` is the nearest directory that exists, `unfinished` the record of an attempt that was cut off. `closed`
+    are the directories above it that only some users may pass, `exposed` those that others than root can change;
+    `lacks` is what its file system cannot do, as far as that was tried (probe.py), `full` why nothing could be tried;
+    `uuid` is that of its disk, if it is known. `rest`: what is there is to be made a copy, as the operator wants it.
+    """
+
+    path: PurePosixPath
+    resolved: PurePosixPath
+    exists: bool
+    is_directory: bool
+    content: tuple[str, ...]
+    ancestor: PurePosixPath
+    ancestor_is_directory: bool
+    mount: Mount
+    space: Space
+    identities: tuple[tuple[int, int], ...]
+    unfinished: Unfinished | None = None
+    closed: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    full: str = ""
+    uuid: str = ""
+    rest: Rest | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A root as it is now: the engine's, or that of its containerd, which has no layers that are known."""
+
+    path: PurePosixPath
+    mount: Mount
+    size: Size
+    layers: int
+    layer_bytes: int
+    identity: tuple[int, int]
+    ancestors: tuple[tuple[int, int], ...]
+    subvolumes: tuple[str, ...] = ()
+    born: str = ""
+    space: Space = field(default_factory=lambda: Space(0, None))
+    ahead: Ahead = field(default_factory=Ahead)
+
+
+def measure(path: Path, covered: Iterable[str] = ()) -> Size:
+    """What `du` would count on one file system: sparse files as what they take, hard links once.
+
+    du itself is not asked: it ends with nothing said where a directory becomes a link under it, which any container can
+    bring about. What is mounted on places that are `covered` is not the root's own, though it may be of the same file
+    system.
+    """
+    merged = (f"/{driver}/*/merged" for driver in layers.MERGING)
+    allocated, entries, linked = 512 * path.stat().st_blocks, 1, set[int]()
+    for record in listed(path, changed_command(None, (*merged, *(f"/{one}" for one in covered))), live=True):
+        change = Change.parse(record)
+        if change.links > 1 and change.kind != DIRECTORY:
+            if change.inode in linked:
+                continue
+            linked.add(change.inode)
+        allocated, entries = allocated + change.size, entries + 1
+    return Size(allocated, entries)
+
+
+def taken(root: Path, immutable: Collection[layers.Layer]) -> int:
+    """Bytes of layers; of those that hold what is below them, too, the engine has noted only what they add to it."""
+    whole = [str(root / layer.place) for layer in immutable if layer.is_whole]
+    measuring = ["du", "--summarize", "--total", "--one-file-system", "--block-size=1", "--", *whole]
+    return sum(layer.size for layer in immutable if not layer.is_whole) + (_sum(measuring) if whole else 0)
+
+
+def _sum(measuring: Sequence[str]) -> int:
+    """The number of du's last line. What it is asked for never changes."""
+    return int(run(measuring, timeout=MEASURING).stdout.splitlines()[-1].split()[0])
+
+
+def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source:
+    place = host.path(path)
+    immutable = layers.immutable_layers(place)
+    return Source(
+        path=path,
+        mount=mount_of(path, table),
+        size=measure(place, covered_now(path, table)),
+        layers=len(immutable),
+        layer_bytes=taken(place, immutable),
+        identity=_identity(place),
+        ancestors=_identities(host, path),
+        born=birth(place),
+        space=Space.at(place),
+        ahead=ahead(place, left_out(layer.place for layer in immutable)),
+        subvolumes=subvolumes(place) if mount_of(path, table).kind == "btrfs" else (),
+    )
+
+
+def subvolumes(root: Path) -> tuple[str, ...]:
+    """The subvolumes below a root on btrfs: no mount table has them, and they are file systems of their own."""
+    search = ["find", str(root), "-xdev", "-mindepth", "1", "-type", "d", "-inum", str(SUBVOLUME), "-printf", "%P\\0"]
+    return tuple(filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")))
+
+
+def target_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Target:
+    resolved = host.resolve(path)
+    place = host.path(resolved)
+    ancestor = existing_ancestor(host, resolved)
+    mount = mount_of(ancestor, table)
+    return Target(
+        path=path,
+        resolved=resolved,
+        exists=os.path.lexists(place),
+        is_directory=place.is_dir(),
+        content=tuple(sorted(os.listdir(place))[:5]) if place.is_dir() else (),
+        ancestor=ancestor,
+        ancestor_is_directory=host.path(ancestor).is_dir(),
+        mount=mount,
+        space=Space.at(host.path(ancestor)),
+        identities=_identities(host, ancestor),
+        unfinished=Unfinished.read(place),
+        closed=_closed(host, ancestor if ancestor != resolved else ancestor.parent),
+        exposed=exposed_above(host, resolved),
+        uuid=fstab.uuid_of(host, mount),
+    )
+
+
+def _closed(host: Host, path: PurePosixPath) -> tuple[str, ...]:
+    """A directory and those above it, as far as not everybody may pass through them."""
+    steps = (path, *path.parents)
+    return tuple(str(step) for step in steps if not host.path(step).stat().st_mode & stat.S_IXOTH)
+
+
+def exposed_above(host: Host, path: PurePosixPath) -> tuple[str, ...]:
+    """The directories above a path in which others than root can put something else in its place."""
+    there = (step for step in path.parents if host.path(step).exists())
+    return tuple(str(step) for step in there if _others_may_change(host.path(step).stat()))
+
+
+def _others_may_change(info: os.stat_result) -> bool:
+    """By owning it, or by a mode that lets all write; the sticky bit keeps them from what is not theirs."""
+    return info.st_uid != 0 or bool(info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX)
+
+
+def _identities(host: Host, path: PurePosixPath) -> tuple[tuple[int, int], ...]:
+    """Device and inode of a directory and of each above it: a bind mount shows the same under another name."""
+    return tuple(_identity(host.path(step)) for step in (path, *path.parents))
+
+
+def _identity(place: Path) -> tuple[int, int]:
+    info = place.stat()
+    return info.st_dev, info.st_ino
