@@ -39,9 +39,8 @@ unit: $(READY) packages ## Run what needs no host (seconds)
 system: $(READY) packages ## Run what boots hosts
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) tests/system
 
-MATRIX := $(addprefix tests/system/test_,crash.py power.py faults.py rollback.py going_back.py mutants.py)
-ENGINE := $(addprefix tests/system/test_,containerd.py containerd_alone.py containerd_kinds.py adoption_pair.py drivers.py \
-	usual_recipes.py holdings.py swarm_managers.py)
+MATRIX := tests/system/dying tests/system/moving/test_going_back.py
+ENGINE := tests/system/stores tests/system/moving/test_usual_recipes.py
 crash-matrix: $(READY) packages ## Every instant of a move x every death and fault on booted hosts (an hour), as a table
 	CI=1 $(PYTHON) -m pytest $(MATRIX) -m "matrix or not matrix" -s | tee $(CACHE)/crash-matrix.log || failed=1; \
 	printf '\n| instant | death | outcome |\n'; grep '^| ' $(CACHE)/crash-matrix.log; [ -z "$${failed:-}" ]
@@ -50,10 +49,10 @@ engine-matrix: $(READY) packages ## containerd's image store, drivers, several m
 	CI=1 $(PYTHON) -m pytest $(ENGINE) -m "matrix or not matrix" -s
 
 input-matrix: $(READY) packages ## All bad input, every way to start it, and the file systems it copies to (10 minutes)
-	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,refusals.py hand_over.py copy.py podman.py) -m "matrix or not matrix"
+	CI=1 $(PYTHON) -m pytest tests/system/input $(addprefix tests/system/moving/test_,hand_over.py copy.py) -m "matrix or not matrix"
 
 boot-matrix: $(READY) packages ## Boots without the disk, in every way to mount it, and read-only hosts (10 minutes)
-	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/test_,boot_order.py adoption.py immutable.py) \
+	CI=1 $(PYTHON) -m pytest $(addprefix tests/system/boots/test_,boot_order.py adoption.py immutable.py) \
 		-m "matrix or not matrix"
 
 test-browser: $(READY) ## Look at the page of status --html in a real browser (installs chromium)
@@ -62,30 +61,29 @@ test-browser: $(READY) ## Look at the page of status --html in a real browser (i
 
 test-fleets: $(READY) packages ## The examples of docs/fleets.md on three hosts, one after the other (installs ansible-core)
 	@tests/install-packages ansible-core
-	CI=1 $(PYTHON) -m pytest tests/system/test_fleets.py -m matrix
+	CI=1 $(PYTHON) -m pytest tests/system/image/test_fleets.py -m matrix
 
 test-vm: $(READY) packages ## Whole machines in QEMU: udev, a reboot, a power cut, SELinux enforcing (installs qemu; half an hour)
 	@tests/install-packages $$(cat tests/vm/packages.txt)
 	CI=1 $(PYTHON) -m pytest tests/vm -m matrix -s
 
 test-bench: $(BENCH_READY) packages ## The benchmark itself, on tiny content (3 minutes)
-	CI=1 $(BENCH)/bin/python -m pytest tests/system/test_bench.py -m matrix
+	CI=1 $(BENCH)/bin/python -m pytest tests/system/image/test_bench.py -m matrix
 
 sbom: $(SBOM_READY) packages ## Write what the image consists of to sbom.json (CycloneDX), and check it against the schema
 	$(SBOM)/bin/python -m tests.sbom >sbom.json
 
 reproducible: $(READY) packages ## Build the image twice from nothing, and compare every file of it (5 minutes)
-	CI=1 $(PYTHON) -m pytest tests/system/test_reproducible.py -m matrix -s
+	CI=1 $(PYTHON) -m pytest tests/system/image/test_reproducible.py -m matrix -s
 
 cloud-init: $(READY) packages ## First boots by the real cloud-init, with the examples (10 minutes)
-	CI=1 $(PYTHON) -m pytest tests/system/test_cloud_init.py -m matrix
+	CI=1 $(PYTHON) -m pytest tests/system/boots/test_cloud_init.py -m matrix
 
 soak: $(READY) packages ## Random content, instant and death, N times (N=100 takes an hour); SEED=, SECONDS= to end early
 	CI=1 $(PYTHON) -m tests.soak $(or $(N),100) $(addprefix --seed=,$(SEED)) $(addprefix --seconds=,$(SECONDS))
 
 settings-matrix: $(READY) packages ## Move from every place that sets a data root, on every suite (30 minutes), and print the table
-	CI=1 $(PYTHON) -m pytest tests/system/test_settings.py tests/system/test_settings_special.py \
-		tests/system/test_sysvinit.py tests/system/test_running.py -m "matrix or not matrix" -s
+	CI=1 $(PYTHON) -m pytest tests/system/settings tests/system/moving/test_running.py -m "matrix or not matrix" -s
 
 SHELL_FILES := .ci/run entrypoint/commands/script.sh tests/install-packages
 lint: $(READY) ## Check style, types and shell scripts

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.hosts import Disk, Host, boot
 from tests.hosts.content import Content, Size, differences, downtime, inventory, populate
-from tests.system.moving import DISK, EQUIPPED, IMAGE, SOURCE, TARGET, await_worker
+from tests.system.support.moving import DISK, EQUIPPED, IMAGE, SOURCE, TARGET, await_worker
 
 SIZE = Size(layers=6, files_per_layer=1500)
 console = Console(soft_wrap=True)

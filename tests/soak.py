@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from tests.hosts import Host
 from tests.hosts.content import inventory
-from tests.system.moving import (
+from tests.system.support.moving import (
     ATTACHED,
     IMAGE,
     OUTCOME,
@@ -30,8 +30,8 @@ from tests.system.moving import (
     before,
     resume,
 )
-from tests.system.points import AROUND, FRONT, WAYS_BACK, WITHIN, failure
-from tests.system.surviving import (
+from tests.system.support.points import AROUND, FRONT, WAYS_BACK, WITHIN, failure
+from tests.system.support.surviving import (
     ALWAYS,
     Plant,
     assert_stands,

@@ -13,7 +13,7 @@ from tests.hosts.command import run
 from tests.hosts.disk import MKFS, Disk
 from tests.hosts.host import Host
 from tests.hosts.loop import make_node
-from tests.system.moving import ATTACHED, IMAGE, SOURCE, UNIT
+from tests.system.support.moving import ATTACHED, IMAGE, SOURCE, UNIT
 
 DISK = "/mnt/big"
 OTHER, SAME = f"{DISK}/docker", "/var/lib/docker-moved"

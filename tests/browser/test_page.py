@@ -11,7 +11,7 @@ import pytest
 from entrypoint.commands.status.page import page
 from entrypoint.commands.status.status import Status
 from tests.browser.chromium import DRIVER, Browser, browser, colours
-from tests.unit.test_report import EVERYWHERE, EVIL, MOVED
+from tests.unit.commands.status.test_page import EVERYWHERE, EVIL, MOVED
 
 pytestmark = pytest.mark.matrix
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.system.moving import DISK, OUTCOME, diagnosis
+from tests.system.support.moving import DISK, OUTCOME, diagnosis
 from tests.vm.guest import Guest
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts.content import differences, inventory
-from tests.system.moving import (
+from tests.system.support.moving import (
     DISK,
     MOVED,
     SOURCE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts.content import differences, inventory
-from tests.system.moving import DISK, MOVED, SOURCE, TARGET, assert_nothing_left, move, outcome, relocator
+from tests.system.support.moving import DISK, MOVED, SOURCE, TARGET, assert_nothing_left, move, outcome, relocator
 from tests.vm.guest import Guest, guest
 
 pytestmark = [pytest.mark.system, pytest.mark.matrix, pytest.mark.timeout(2400)]

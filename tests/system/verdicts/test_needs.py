@@ -1,0 +1,107 @@
+"""What a running container could not be started again with is told before, and whose it is; and where the engine is
+now, after somebody has changed that."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts import Disk, Host, boot
+from tests.system.moving.test_usual_recipes import configure, start, stop
+from tests.system.support.moving import DISK, SOURCE, TARGET, UNIT, move, outcome, relocator
+from tests.system.verdicts.test_verdicts import moving
+
+pytestmark = pytest.mark.system
+
+SLEEP = ("busybox", "sleep", "9999")
+OWNING = """\
+[Service]
+ExecStartPre=-/usr/bin/docker rm --force app
+ExecStart=/usr/bin/docker run --name app --stop-signal=KILL busybox sleep 9999
+Restart=always
+"""
+# What is taken away from each container while it runs, and what is said of it.
+TAKEN = {
+    "zigbee": (("--device", "/dev/ttyX"), "rm /dev/ttyX", "the device /dev/ttyX is gone"),
+    "strict": (("--mount", "type=bind,src=/srv/strict,dst=/there"), "rmdir /srv/strict", "/srv/strict, which it"),
+    "loose": (("-v", "/srv/loose:/etc/there"), "rm /srv/loose", "the engine makes an empty directory there"),
+    "turned": (("-v", "/srv/turned:/etc/there"), "rm /srv/turned; mkdir /srv/turned", "is a directory now and was"),
+    "bound": (("-v", "bound:/there"), "rmdir /srv/bound", "/srv/bound, which its volume bound mounts, is gone"),
+    "sharing": (("--network", "container:base"), "docker rm --force base", "whose network namespace it shares, is"),
+    "taken": (("-p", "127.0.0.1:8089:80"), "pkill -f '[d]ocker-proxy.* 8089 '; systemd-run --unit=foreign "
+              "systemd-socket-activate -l 127.0.0.1:8089 /bin/cat", "its port 8089/tcp is held by"),
+    "served": (("-p", "127.0.0.1:8088:80"), "", ""),
+    "well": (("-v", "/srv:/srv", "--device", "/dev/null"), "", ""),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with Disk("4G") as disk, boot(name="needs", disks={DISK: disk}) as host:
+        host.write("/etc/systemd/system/app.service", OWNING)
+        host.run("systemctl daemon-reload; systemctl start app.service")
+        host.run("mknod /dev/ttyX c 1 3; mkdir /srv/strict /srv/bound; touch /srv/loose /srv/turned")
+        host.docker("volume", "create", "--opt=type=none", "--opt=o=bind", "--opt=device=/srv/bound", "bound")
+        host.docker("run", "-d", "--name", "base", "--stop-signal=KILL", *SLEEP)
+        for name, (options, _taking, _said) in TAKEN.items():
+            host.docker("run", "-d", "--name", name, "--stop-signal=KILL", *options, *SLEEP)
+        for _options, taking, _said in TAKEN.values():
+            host.run(taking or "true")
+        yield host
+
+
+def findings(told: "subprocess.CompletedProcess[str]", id: str) -> list[str]:
+    lines = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("{")]
+    return [f"{line['title']} {line['detail']} {line['remedy']}" for line in lines if line.get("id") == id]
+
+
+def test_what_is_gone_by_now_and_who_owns_what_is_told_before(host: Host) -> None:
+    told = relocator(host, "check", TARGET)
+    assert told.returncode == 0, told.stdout + told.stderr
+    found = findings(told, "cannot-restart")
+    for name, (_options, _taking, said) in TAKEN.items():
+        assert any(f"container {name} " in one and said.lower() in one.lower() for one in found) is bool(said), (
+            f"{name}: {found}"
+        )
+    (owned,) = findings(told, "owned-elsewhere")
+    assert "app to app.service" in owned
+    assert "may give up while it is away: app.service" in owned
+
+
+def test_what_is_told_is_what_the_engine_refuses(host: Host) -> None:
+    """Each of them by itself: only the source of a `-v` is made anew, and is no file then."""
+    for name, (_options, _taking, said) in TAKEN.items():
+        host.docker("stop", "--time=0", name)
+        started = host.run(["docker", "start", name], check=False)
+        assert (started.returncode != 0) is bool(said), f"{name}: {started.stderr}"
+    host.docker("rm", "--force", *TAKEN)
+    host.run("systemctl stop app.service; docker rm --force app || true")
+
+
+def test_the_status_is_of_now(host: Host) -> None:
+    done = move(host)
+    said = f"{done}\n{host.journal(UNIT)}"
+    assert (done["state"], done["exit_code"], done["present"]) == ("committed", 0, None), said
+    stop(host)
+    configure(host, **{"data-root": SOURCE})  # as a tool does that keeps files as they were
+    start(host)
+    told = relocator(host, "status")
+    assert told.returncode == 6, told.stdout + told.stderr
+    assert f"The engine runs on {SOURCE} now. Run 000001 had left it on {TARGET}" in told.stdout
+    assert json.loads(relocator(host, "status", "--json").stdout)["present"]["remedy"]
+
+
+def test_what_one_with_rm_has_written_is_not_given_up(host: Host) -> None:
+    """It has left nothing of itself but its write, and the proof of the new root fails after it."""
+    target = f"{DISK}/other"
+    for volume in ("written", "broken"):
+        host.docker("volume", "create", volume)
+    with moving(host, target, "verify.intended"):
+        host.docker("run", "--rm", "-v", "written:/data", "busybox", "sh", "-c", "echo 1 >/data/one && sync")
+        host.run(f"rm -r {target}/volumes/broken")
+    told = outcome(host)
+    assert (told["state"], told["exit_code"]) == ("moved", 6), f"{told}\n{host.journal(UNIT)}"
+    assert "volumes/broken" in "\n".join(told["amiss"])
+    assert host.docker("info", "--format", "{{.DockerRootDir}}") == target
+    assert host.path(f"{target}/volumes/written/_data/one").read_text() == "1\n"

@@ -1,0 +1,338 @@
+"""What happens after the start on the new root: nobody's acknowledged writes are lost, whatever the verdict is.
+
+Writers count what they have flushed where no move reaches it. Each acknowledged number must be on the root that the
+engine is on at the end.
+"""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.hosts import Disk, Host, boot
+from tests.hosts.inside import end
+from tests.system.support.moving import (
+    ATTACHED,
+    DISK,
+    IMAGE,
+    OUTCOME,
+    SOURCE,
+    UNIT,
+    arm,
+    assert_nothing_left,
+    await_pause,
+    await_worker,
+    diagnosis,
+    disarm,
+    outcome,
+    relocator,
+    resume,
+)
+from tests.system.support.surviving import settled
+
+pytestmark = pytest.mark.system
+
+ACKS = "/srv/acks"
+# Written and flushed first, acknowledged then; it goes on counting where it was.
+WRITER = (
+    "n=$(tail -n 1 /acks/{0} 2>/dev/null || echo 0); while :; do n=$((n + 1));"
+    " echo $n >>/data/log && sync /data/log && echo $n >>/acks/{0}; sleep 0.02; done"
+)
+DEVICE = "/dev/ttyX"
+# At once: a shell that is process 1 hears no TERM.
+START = "run --stop-signal KILL"
+RUN = (*START.split(), "--detach")
+
+
+@dataclass
+class Shop:
+    """A host whose clients never stop writing; its engine moves on with every case."""
+
+    host: Host
+    moves: int = 0
+    root: str = SOURCE
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def next_target(self) -> str:
+        self.moves += 1
+        return f"{DISK}/root-{self.moves}"
+
+    def acknowledged(self, writer: str) -> list[str]:
+        return (self.host.path(ACKS) / writer).read_text().split()
+
+    def assert_nothing_lost(self, writers: Sequence[str] = ("db", "app")) -> None:
+        """On the root that the engine is on now; and the writers go on there."""
+        self.root = self.host.docker("info", "--format", "{{.DockerRootDir}}")
+        for name in writers:
+            acknowledged = self.acknowledged(name)
+            written = set(self.host.path(f"{self.root}/volumes/{name}/_data/log").read_text().split())
+            lost = [number for number in acknowledged if number not in written]
+            assert not lost, f"{len(lost)} writes of {name} are lost: {lost[0]} to {lost[-1]}"
+            assert len(acknowledged) > self.seen.get(name, 0), f"{name} does not write\n{diagnosis(self.host)}"
+            self.seen[name] = len(acknowledged)
+
+    def assert_runs(self, *names: str) -> None:
+        for name in names:
+            found = self.host.docker("inspect", "--format", "{{.State.Status}}", name)
+            assert found == "running", f"{name} is {found}\n{diagnosis(self.host)}"
+
+    def assert_arrived(self, told: dict[str, Any], target: str) -> None:
+        said = f"{told}\n{self.host.journal(UNIT)}"
+        assert (told["state"], told["exit_code"]) == ("committed", 0), said
+        self.assert_nothing_lost()
+        assert self.root == target
+        assert_nothing_left(self.host)
+
+
+def start_writers(host: Host) -> None:
+    host.run(["mkdir", "-p", ACKS])
+    for name, policy in (("db", "unless-stopped"), ("app", "no")):
+        host.docker(*RUN, "--name", name, "--restart", policy, "--volume", f"{name}:/data",
+                    "--volume", f"{ACKS}:/acks", "busybox", "sh", "-c", WRITER.format(name))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    with Disk("8G", "ext4") as disk, boot(name="shop", disks={DISK: disk}) as host:
+        start_writers(host)
+        yield Shop(host)
+
+
+@contextmanager
+def moving(host: Host, target: str, point: str) -> Iterator[None]:
+    """A move that waits at a trace point while the block runs, and has ended after it."""
+    host.run(["systemctl", "reset-failed", "docker.service", "docker.socket"], check=False)
+    arm(host, f"{point} pause")
+    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    await_pause(host, point)
+    try:
+        yield
+    finally:
+        resume(host, point)
+    front.communicate(timeout=OUTCOME)
+    await_worker(host)
+    disarm(host, point)
+    host.wait_docker()
+
+
+def test_what_cannot_be_started_or_is_unhealthy_is_named_and_all_others_run(shop: Shop) -> None:
+    """A device that is gone, a bind source that was removed, a health check that fails: one move, three reasons."""
+    host, target = shop.host, shop.next_target()
+    host.run(f"mknod {DEVICE} c 1 3; mkdir /srv/gone; touch {ACKS}/well")
+    host.docker(*RUN, "--name", "zigbee", "--restart", "unless-stopped", "--device", DEVICE,
+                "busybox", "sleep", "100000")  # fmt: skip
+    host.docker(*RUN, "--name", "bound", "--mount", "type=bind,source=/srv/gone,target=/x",
+                "busybox", "sleep", "100000")  # fmt: skip
+    host.docker(*RUN, "--name", "sick", "--restart", "always", "--volume", f"{ACKS}:/acks",
+                "--health-cmd", "test -e /acks/well", "--health-interval", "1s", "--health-retries", "1",
+                "busybox", "sleep", "100000")  # fmt: skip
+    host.docker(*RUN, "--name", "later", "busybox", "sleep", "100000")
+    with moving(host, target, "switch.written"):
+        host.run(f"rm -r {DEVICE} /srv/gone {ACKS}/well")
+    told = outcome(host)
+    assert (told["state"], told["exit_code"]) == ("moved", 6), f"{told}\n{host.journal(UNIT)}"
+    amiss = "\n".join(told["amiss"])
+    assert "zigbee was running and is exited" in amiss
+    assert DEVICE in amiss
+    assert "bound was running and is exited" in amiss
+    assert "/srv/gone" in amiss
+    assert "sick was healthy and is unhealthy" in amiss
+    shop.assert_runs("db", "app", "later", "sick")
+    shop.assert_nothing_lost()
+    assert shop.root == target
+    assert_nothing_left(host)
+
+    host.run(f"mknod {DEVICE} c 1 3; mkdir /srv/gone; touch {ACKS}/well; sleep 3")
+    told = outcome(host)  # asking is enough: what is mended is started
+    assert (told["state"], told["exit_code"], told["amiss"]) == ("committed", 0, []), told
+    shop.assert_runs("zigbee", "bound")
+    shop.assert_nothing_lost()
+    host.docker("rm", "--force", "zigbee", "bound", "sick", "later")
+
+
+def test_what_others_do_as_the_engine_comes_back_is_no_loss(shop: Shop) -> None:
+    host, target = shop.host, shop.next_target()
+    host.docker("create", "--name", "victim", "busybox")
+    host.docker("volume", "create", "spare")
+    host.docker("network", "create", "spare")
+    with moving(host, target, "verify.intended"):
+        host.run("docker tag busybox another:1; docker rm victim; docker create --name made busybox;"
+                 " docker volume rm spare; docker network rm spare")  # fmt: skip
+    shop.assert_arrived(outcome(host), target)
+    names = host.docker("ps", "--all", "--format", "{{.Names}}").split()
+    assert ("victim" in names, "made" in names) == (False, True)
+    host.docker("rm", "made")
+
+
+def test_an_engine_that_is_killed_while_it_starts_loses_nothing(shop: Shop) -> None:
+    host, target = shop.host, shop.next_target()
+    with moving(host, target, "start.lifted"):
+        was = len(shop.acknowledged("db"))
+        killer = host.popen(
+            f"until [ $(wc -l <{ACKS}/db) -gt {was + 3} ]; do sleep 0.01; done;"
+            " kill -9 $(systemctl show --property=MainPID --value docker.service)"
+        )
+    assert killer.wait(60) == 0
+    shop.assert_arrived(outcome(host), target)
+
+
+def test_a_systemd_that_is_executed_anew_again_and_again_takes_nothing_back(shop: Shop) -> None:
+    host, target = shop.host, shop.next_target()
+    with moving(host, target, "start.intended"):
+        again = host.popen("for i in 1 2 3 4 5 6; do systemctl daemon-reexec; sleep 0.3; done")
+    again.wait(60)
+    shop.assert_arrived(outcome(host), target)
+
+
+def test_a_storm_of_starts_during_the_freeze_ends_no_move(shop: Shop) -> None:
+    host, target = shop.host, shop.next_target()
+    with moving(host, target, "freeze.held"):
+        storm = host.popen("for i in $(seq 15); do systemctl start docker & sleep 0.1; done; wait")
+    end(storm)
+    storm.wait()
+    shop.assert_arrived(outcome(host), target)
+
+
+def test_a_run_that_a_power_cut_left_past_the_switch_is_finished_by_whoever_asks(shop: Shop) -> None:
+    """The operator has removed a dead container before: that is no loss, and asking stops no engine."""
+    host, target = shop.host, shop.next_target()
+    host.docker("create", "--name", "dead", "busybox")
+    arm(host, "verify.intended pause")
+    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    await_pause(host, "verify.intended")
+    host.cut_power()
+    front.communicate()
+    host.boot()
+    host.wait_docker()
+    host.docker("rm", "dead")
+    pid = host.run(["systemctl", "show", "--property=MainPID", "docker.service"]).stdout
+    told = settled(host)
+    assert host.run(["systemctl", "show", "--property=MainPID", "docker.service"]).stdout == pid
+    shop.assert_arrived(told, target)
+
+
+# Three that people write: a container made anew at each start, not bound to the engine and bound to it, and one that is
+# brought up and taken down as by `docker compose`.
+REMOVE = "/usr/bin/docker rm --force"
+BOUND = "[Unit]\nRequires=docker.service\nAfter=docker.service\n"
+MADE_ANEW = "[Service]\nExecStartPre=-{remove} {name}\nExecStart={run} --name {name} busybox sleep 100000\n" \
+    "Restart=always\nRestartSec=2\n"  # fmt: skip
+COMPOSED = (
+    "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/docker network create stack\n"
+    "ExecStart={run} --detach --name {name} --network stack busybox sleep 100000\n"
+    "ExecStop={remove} {name}\nExecStop=/usr/bin/docker network rm stack\n"
+)
+OWNED = {"loose": MADE_ANEW, "bound": BOUND + MADE_ANEW, "composed": BOUND + COMPOSED,
+         "apart": "[Unit]\nAfter=docker.service\n" + COMPOSED.replace("stack", "own")}  # fmt: skip
+UP = f"for one in {' '.join(OWNED)}; do until docker inspect $one >/dev/null 2>&1; do sleep 0.1; done; done"
+
+
+@contextmanager
+def owned(host: Host) -> Iterator[None]:
+    for name, text in OWNED.items():
+        host.write(
+            f"/etc/systemd/system/{name}.service", text.format(name=name, run=f"/usr/bin/docker {START}", remove=REMOVE)
+        )
+    host.run(f"systemctl daemon-reload; systemctl start {' '.join(OWNED)}; {UP}")
+    try:
+        yield
+    finally:
+        units = " ".join(f"/etc/systemd/system/{name}.service" for name in OWNED)
+        host.run(f"systemctl stop {' '.join(OWNED)}; {REMOVE} {' '.join(OWNED)}; rm {units}; systemctl daemon-reload",
+                 check=False)  # fmt: skip
+
+
+def test_what_units_of_the_host_make_anew_is_the_same(shop: Shop) -> None:
+    host, target = shop.host, shop.next_target()
+    with owned(host):
+        assert relocator(host, target).returncode == 10
+        shop.assert_arrived(outcome(host), target)
+        host.run(UP)
+        shop.assert_runs(*OWNED)
+
+
+def test_all_others_run_when_the_way_back_is_taken_too(shop: Shop) -> None:
+    """Before a container has run there: the engine refuses the new root, and one container is gone for good."""
+    host, target, root = shop.host, shop.next_target(), shop.root
+    host.run(["mkdir", "-p", "/srv/gone"])
+    host.docker(*RUN, "--name", "lost", "--mount", "type=bind,source=/srv/gone,target=/x",
+                "busybox", "sleep", "100000")  # fmt: skip
+    with moving(host, target, "switch.intended"):
+        host.run("rmdir /srv/gone")
+        host.write("/run/systemd/system/docker.service.d/90-break.conf",
+                   f"[Service]\nExecStartPre=/bin/sh -c '! grep -q {target} /etc/docker/daemon.json'\n")  # fmt: skip
+    host.run("rm /run/systemd/system/docker.service.d/90-break.conf; systemctl daemon-reload")
+    told = outcome(host)
+    assert (told["state"], told["exit_code"]) == ("rolled-back", 4), f"{told}\n{host.journal(UNIT)}"
+    assert "/srv/gone" in "\n".join(told["amiss"]), told
+    shop.assert_runs("db", "app")
+    shop.assert_nothing_lost()
+    assert shop.root == root
+    host.run(["mkdir", "/srv/gone"])
+    assert relocator(host, "status").returncode == 4
+    shop.assert_runs("lost")
+    host.docker("rm", "--force", "lost")
+
+
+# --- a boot in the middle of the switch, and without the disk ---------------------------------------------------------
+
+
+def boot_without_disk_after(host: Host, point: str, *arguments: str) -> Disk:
+    """The power fails at a trace point, and at the next boot the new disk is missing."""
+    arm(host, f"{point} pause")
+    front = host.popen(
+        ["docker", "run", *ATTACHED, IMAGE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    await_pause(host, point)
+    host.cut_power()
+    front.communicate()
+    disk = host.disks.pop(DISK).disk
+    host.boot()
+    return disk
+
+
+def plug_in(host: Host, disk: Disk) -> None:
+    host.attach(disk, DISK, keep=True)
+    host.run("systemctl reset-failed docker.service docker.socket; systemctl start docker.socket docker.service")
+    host.wait_docker()
+
+
+def assert_waits_for_its_disk(host: Host) -> None:
+    """It has begun no empty root where the disk is missing, and says what it waits for."""
+    docker = ["systemctl", "is-active", "docker.service"]
+    assert host.run(docker, check=False).stdout.strip() in ("failed", "inactive", "activating")
+    assert not list(host.path(DISK).iterdir())
+    assert f"There is nothing in {DISK}/root: its disk is missing" in host.journal("docker.service")
+
+
+def test_a_boot_in_the_middle_of_the_switch_asks_for_the_root_that_is_configured() -> None:
+    target = f"{DISK}/root"
+    with Disk("4G", "ext4") as disk, boot(name="torn", disks={DISK: disk}) as host:
+        host.docker(*RUN, "--name", "always", "--restart", "always", "busybox", "sleep", "100000")
+
+        disk = boot_without_disk_after(host, "switch.ordered", target)
+        host.wait_docker()  # on the old root, which has all it needs
+        assert host.docker("info", "--format", "{{.DockerRootDir}}") == SOURCE
+        plug_in(host, disk)
+        assert settled(host)["exit_code"] == 4
+
+        disk = boot_without_disk_after(host, "switch.written", target)
+        assert_waits_for_its_disk(host)
+        plug_in(host, disk)
+        told = settled(host)
+        assert (told["state"], told["target"]) == ("committed", target), told
+        assert host.docker("info", "--format", "{{.DockerRootDir}}") == target
+        assert (
+            f'RequiresMountsFor="{target}"'
+            in host.path("/etc/systemd/system/docker.service.d/50-relocator.conf").read_text()
+        )
+
+        disk = boot_without_disk_after(host, "switch.ordered", "rollback", "--yes")
+        assert_waits_for_its_disk(host)
+        plug_in(host, disk)
+        assert settled(host)["exit_code"] == 4
+        assert host.docker("info", "--format", "{{.DockerRootDir}}") == target
+        assert host.run("find /etc/systemd/system -name '00-relocator*'").stdout == ""

@@ -1,0 +1,332 @@
+"""The command line: a target alone means `run`, and what is wrong is said once, with exit code 2."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint import __main__ as composition
+from entrypoint import __version__
+from entrypoint.commands import cli
+from entrypoint.console import events as logging
+from entrypoint.console.errors import ExitCode, PreflightError, RelocatorError, UsageError
+from entrypoint.host.machine.standing import Standing
+from entrypoint.journal.journal import Journal
+from entrypoint.preflight.request import Goal
+from tests.unit.support.fakes import make_host
+
+
+@dataclass
+class FakeVerbs:
+    """Remembers what was asked of it, and ends as it is told."""
+
+    code: ExitCode = ExitCode.DONE
+    error: RelocatorError | None = None
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def _end(self, *asked: str) -> ExitCode:
+        self.asked.append(asked)
+        if self.error:
+            raise self.error
+        return self.code
+
+    def run(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
+        return self._end("run", *told(goal), bwlimit, *["checksum"] * checksum, *sorted(accepted))
+
+    def plan(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
+        options = [bwlimit] if bwlimit else []
+        flags = [*["checksum"] * checksum, *sorted(accepted), *["json"] * as_json]
+        return self._end("plan", *told(goal), *options, *flags)
+
+    def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
+        return self._end("check", *told(goal), *sorted(accepted))
+
+    def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode:
+        return self._end("status", *["wait"] * wait, *["json"] * as_json, *([] if page is None else [page]))
+
+    def rollback(self, agreed: bool) -> ExitCode:
+        return self._end("rollback", *(["yes"] if agreed else []))
+
+    def cleanup(self, agreed: bool) -> ExitCode:
+        return self._end("cleanup", *(["yes"] if agreed else []))
+
+    def script(self) -> ExitCode:
+        return self._end("script")
+
+    def worker(self, run: str) -> ExitCode:
+        return self._end("worker", run)
+
+
+def told(goal: Goal) -> tuple[str, ...]:
+    return tuple(str(one) for one in (goal.target, goal.containerd, goal.only) if one)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("/new", ("run", "/new", "")),
+        ("run /new", ("run", "/new", "")),
+        ("--bwlimit 50m /new", ("run", "/new", "50m")),
+        ("--bwlimit=50m /new", ("run", "/new", "50m")),
+        ("/new --bwlimit 50m", ("run", "/new", "50m")),
+        ("/new --checksum", ("run", "/new", "", "checksum")),
+        ("/new --adopt", ("run", "/new", "", "adopt")),
+        ("/new --remove-ephemeral", ("run", "/new", "", "ephemeral-containers")),
+        ("plan /new --remove-ephemeral", ("plan", "/new", "ephemeral-containers")),
+        ("check --remove-ephemeral /new", ("check", "/new", "ephemeral-containers")),
+        ("run /run", ("run", "/run", "")),
+        ("/new --containerd-root /other", ("run", "/new", "/other", "")),
+        ("plan /new --only data-root", ("plan", "/new", "data-root")),
+        ("/new --stop-containerd-users", ("run", "/new", "", "containerd-users")),
+        ("check --containerd-root=/other /new", ("check", "/new", "/other")),
+        ("-- /new", ("run", "/new", "")),
+        ("plan /new", ("plan", "/new")),
+        ("plan /new --json", ("plan", "/new", "json")),
+        ("plan --bwlimit=9m --checksum /new", ("plan", "/new", "9m", "checksum")),
+        ("check /new", ("check", "/new")),
+        ("plan /new --adopt", ("plan", "/new", "adopt")),
+        ("check --adopt /new", ("check", "/new", "adopt")),
+        ("status", ("status",)),
+        ("status --wait", ("status", "wait")),
+        ("status --json --wait", ("status", "wait", "json")),
+        ("status --html /root/page.html", ("status", "/root/page.html")),
+        ("status --html -", ("status", "-")),
+        ("rollback", ("rollback",)),
+        ("rollback --yes", ("rollback", "yes")),
+        ("cleanup", ("cleanup",)),
+        ("cleanup --yes", ("cleanup", "yes")),
+        ("script", ("script",)),
+        ("worker 000001", ("worker", "000001")),
+    ],
+)
+def test_words_become_a_verb(words: str, asked: tuple[str, ...]) -> None:
+    verbs = FakeVerbs()
+    assert cli.call(cli.build(verbs), words.split()) == 0
+    assert verbs.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "/new",
+        "'/my disk' --adopt --remove-ephemeral --stop-containerd-users --bwlimit=50m --checksum",
+        "/new --containerd-root=/other",
+        "/new --only=containerd",
+    ],
+)
+def test_what_a_plan_says_to_type_does_what_was_planned(words: str) -> None:
+    class Planner(FakeVerbs):
+        def plan(self, *planned: Any) -> ExitCode:
+            self.words = cli.words(*planned[:-1])
+            return ExitCode.DONE
+
+    planner, verbs, again = Planner(), FakeVerbs(), FakeVerbs()
+    cli.call(cli.build(planner), ["plan", *shlex.split(words)])
+    cli.call(cli.build(verbs), shlex.split(words))
+    cli.call(cli.build(again), shlex.split(planner.words))
+    assert again.asked == verbs.asked
+
+
+@pytest.mark.parametrize("code", [*ExitCode])
+def test_the_code_of_a_verb_is_the_exit_code(code: ExitCode) -> None:
+    assert cli.call(cli.build(FakeVerbs(code)), ["/new"]) == int(code)
+
+
+def test_an_error_of_a_verb_is_passed_on() -> None:
+    with pytest.raises(PreflightError, match="refused"):
+        cli.call(cli.build(FakeVerbs(error=PreflightError("refused"))), ["/new"])
+
+
+WRONG: dict[str, str] = {
+    "--unknown": "No such option: --unknown",
+    "/new --unknown": "No such option: --unknown",
+    "status --unknown": "No such option: --unknown",
+    "-x /new": "No such option: -x",
+    "run": "Missing argument 'TARGET'.",
+    "plan": "Missing argument 'TARGET'.",
+    "/new /other": "Got unexpected extra argument(s) (/other)",
+    "status /new": "Got unexpected extra argument(s) (/new)",
+    "status --json --html -": "Either --json or --html.",
+    "status --html": "Option '--html' requires an argument.",
+    "/new --bwlimit": "Option '--bwlimit' requires an argument.",
+    "/new --bwlimit=": "'' is no limit.",
+    "/new --bwlimit=fast": "'fast' is no limit.",
+    "plan /new --bwlimit=0": "'0' is no limit.",
+    "/new --bwlimit=1m --bwlimit=2m": "--bwlimit was given more than once.",
+    "plans /new": "There is no `plans`.",
+    "version": "There is no `version`.",
+    "STATUS": "There is no `STATUS`.",
+    "worke /new": "There is no `worke`.",
+    "new": "There is no `new`.",
+    "docker": "There is no `docker`.",
+    "": "Where to?",
+}
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG.items())
+def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None:
+    verbs = FakeVerbs()
+    with pytest.raises(UsageError) as wrong:
+        cli.call(cli.build(verbs), words.split())
+    assert wrong.value.brief == message
+    assert wrong.value.resolution
+    assert verbs.asked == []
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        *(("stauts", "status"), ("roll-back", "rollback"), ("version", "--version"), ("clean", "cleanup")),
+        *(("relocate", "run"), ("move", "run"), ("MOVE", "run"), ("undo", "rollback"), ("revert", "rollback")),
+    ],
+)
+def test_a_misspelt_verb_is_not_taken_for_a_target(word: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"There is no `{word}`") as wrong:
+        cli.call(cli.build(FakeVerbs()), [word])
+    assert wrong.value.resolution == f"Did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize("target", ["/run", "/script", "/plan"])
+def test_a_path_is_no_misspelt_verb(target: str) -> None:
+    verbs = FakeVerbs()
+    assert cli.call(cli.build(verbs), [target]) == 0
+    assert verbs.asked == [("run", target, "")]
+
+
+def test_what_was_typed_has_no_power_over_the_terminal() -> None:
+    for words in (["--\x1b[2J"], ["\x1b]0;status"], ["status", "\x1b[31m\n"]):
+        with pytest.raises(UsageError) as wrong:
+            cli.call(cli.build(FakeVerbs()), words)
+        assert wrong.value.brief.isprintable()
+
+
+# --- the whole program, as far as it goes without a host ----------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """`main` takes the signals; they are given back."""
+    taken = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in taken]
+    yield
+    for number, handler in zip(taken, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_a_worker_is_not_started_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would take a good move back; and a number that is none would name any directory of the host."""
+    application = composition.Application()
+    application.host = make_host(tmp_path)
+    book = Journal(application.host)
+    book.prepare()
+    run = book.begin()
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    with pytest.raises(UsageError, match="by systemd"):
+        application.worker(run.number)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    for number in ("000002", "../../../../etc", "", "1"):
+        with pytest.raises(UsageError, match="by systemd"):
+            application.worker(number)
+    assert not run.log.exists()
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"relocator {__version__}\n"
+
+
+def test_the_help_names_the_verbs_and_not_the_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in ("run", "plan", "check", "status"))
+    assert "worker" not in shown
+
+
+def test_help_is_for_one_who_types_it_without_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["help"]) == composition.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+    assert composition.main(["help", "status"]) == 0
+    assert "--wait" in capsys.readouterr().out
+
+
+def test_the_help_names_the_program_and_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], *([verb] for verb in cli.VERBS[:-1])):
+        assert composition.main([*words, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"Usage: {' '.join(['relocator', *words])} ")
+        assert "..." not in shown.replace("[ARGS]...", "")
+        assert "<list" not in shown
+        assert "<str>" not in shown.replace("TARGET <str>", "")
+
+
+def test_a_verb_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["status", "--help"]) == 0
+    assert "--wait" in capsys.readouterr().out
+
+
+def test_no_words_are_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main([]) == 2
+    shown = capsys.readouterr()
+    line = "docker run --rm --privileged --pid=host relocator /new/path"
+    assert shown.err == f"\nWhere to?\nUsage: {line}   (more with --help)\n"
+    assert shown.out == ""
+
+
+def test_a_word_that_is_like_none_is_told_what_there_is() -> None:
+    with pytest.raises(UsageError) as wrong:
+        cli.call(cli.build(FakeVerbs()), ["newdisk"])
+    assert all(verb in wrong.value.resolution for verb in cli.VERBS if verb != "worker")
+    assert "worker" not in wrong.value.resolution
+    assert "absolute path" in wrong.value.resolution
+
+
+@pytest.mark.parametrize("standing", [*Standing])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("-h", 0), ("--help", 0), ("help", 0), ("status -h", 0), ("run --help", 0), ("--version", 0), ("relocate", 2),
+     ("new/path", 2), ("/new --fast", 2), ("/new --bwlimit=fast", 2), ("", 2)],
+)  # fmt: skip
+def test_words_are_answered_whatever_the_container_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], standing: Standing, words: str, code: int
+) -> None:
+    monkeypatch.setattr("entrypoint.host.machine.standing.find_standing", lambda: standing)
+    monkeypatch.setattr("entrypoint.commands.sibling.run_sibling", lambda _: 99)
+    assert composition.main(words.split()) == code
+    shown = capsys.readouterr()
+    assert "--privileged --pid=host -v" not in shown.err
+    assert bool(shown.out) is (code == 0)
+
+
+def test_both_letters_of_help_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert composition.main(["-h"]) == composition.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+
+
+def test_an_interrupt_is_told_on_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_words: object) -> int:
+        logging.configure(sys.stdout, human=True)
+        logging.draft("progress", percent=1, size="1", of="2", files=3, rate="4", left="")
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(composition, "dispatch", interrupted)
+    assert composition.main(["/new"]) == 130
+    shown = capsys.readouterr()
+    assert shown.out.endswith("\n")
+    assert shown.err == "\nInterrupted. Nothing was changed.\n"
+    logging.configure()
+
+
+@pytest.mark.parametrize("error", [UsageError("What.", "Why.", "Do."), PreflightError("What.", "Why.", "Do.")])
+def test_the_last_word_is_on_standard_error(error: RelocatorError, capsys: pytest.CaptureFixture[str]) -> None:
+    composition.explain(error)
+    assert capsys.readouterr().err == "\nWhat.\nWhy.\nDo.\n"

@@ -1,0 +1,126 @@
+"""The figures of a plan follow from the facts, and the document for programs is the one that is described."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from entrypoint.console import wording
+from entrypoint.console.findings import warning
+from entrypoint.host.disks.filesystem import Space
+from entrypoint.plan import outlook
+from entrypoint.plan.plan import make
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import Size
+from tests.unit.support.good_facts import GIB, GOOD, INVENTORY, ROOT_MOUNT, SOURCE, container, target
+
+PAGE = (Path(__file__).parents[3] / "docs/json.md").read_text()
+FACTS = replace(GOOD, source=replace(SOURCE, space=Space(2 * GIB, None)), dependents=("app.service",))
+SAME = replace(FACTS, target=replace(FACTS.target, mount=ROOT_MOUNT, space=Space(2 * GIB, None)))
+
+
+def rows(facts: HostFacts) -> dict[str, str]:
+    return outlook.rows(make(facts), facts)
+
+
+def test_the_table_has_sizes_places_and_what_is_free_before_and_after() -> None:
+    found = rows(FACTS)
+    assert found["source"] == "/var/lib/docker on / (ext4, /dev/8:1): 10.0 GiB in 100000 files and directories"
+    assert found["target"] == "/mnt/data/docker on /mnt/data (ext4, /dev/8:17)"
+    assert found["free at the target"] == "100.0 GiB now, 90.0 GiB after the move"
+    assert found["free at the source"] == "2.0 GiB now, 2.0 GiB after the move, 12.0 GiB after `cleanup`"
+    units = "docker.socket, docker.service"
+    assert found["units"] == f"stop: {units}; start: {units}; along with them: app.service"
+    assert "longer where the disk or the processor is busy" in found["time to copy"]
+
+
+def test_on_the_same_file_system_layers_take_and_free_nothing() -> None:
+    found = rows(SAME)
+    assert found["free at the target"] == "2.0 GiB now, 0 B after the move"
+    assert found["free at the source"] == "2.0 GiB now, 0 B after the move, 2.0 GiB after `cleanup`"
+    assert "layers linked once" in found["engine up"]
+
+
+@pytest.mark.parametrize(
+    ("size", "entries", "bwlimit", "low", "high"),
+    [
+        (GIB, 86_000, "", 10, 40),
+        (21_000_000_000, 10, "", 100, 400),
+        (10 * GIB, 10, "10m", 1024, 1024 + 4 * 10 * GIB / 210e6),
+        (0, 0, "", 0, 0),
+    ],
+)
+def test_the_copy_takes_as_long_as_bytes_or_files_do(
+    size: int, entries: int, bwlimit: str, low: float, high: float
+) -> None:
+    facts = replace(GOOD, source=replace(SOURCE, size=Size(size, entries)))
+    found = outlook.copying(make(facts, bwlimit), facts)
+    assert [found.low, found.high] == pytest.approx([low, high])
+
+
+def test_the_downtime_is_from_the_last_start_and_from_what_runs() -> None:
+    facts = replace(
+        GOOD,
+        service=replace(GOOD.service, starting=(100.0, 103.5)),
+        inventory=replace(INVENTORY, containers=tuple(container(name) for name in "ab")),
+    )
+    found = outlook.downtime(facts)
+    assert [found.low, found.high] == pytest.approx([5.1, 16.1])
+    assert "took 3.5 s, running containers: 2;" in found.basis
+
+
+def test_without_containers_and_a_noted_start_the_downtime_is_that_of_a_restart() -> None:
+    found = outlook.downtime(replace(GOOD, inventory=replace(INVENTORY, containers=())))
+    assert (found.low, found.high) == (outlook.STARTING + outlook.FINAL_SYNC, outlook.STARTING + 2 * outlook.FINAL_SYNC)
+    assert "is not known" in found.basis
+
+
+def document(facts: HostFacts = FACTS) -> dict[str, object]:
+    found = outlook.to_json(make(facts), facts, [warning("an-id", "What", "How.", "Do.")])
+    stored: dict[str, object] = json.loads(json.dumps(found))
+    return stored
+
+
+def test_the_document_is_what_its_page_describes() -> None:
+    described = re.findall(
+        r"^\| `([a-z_]+)` \| (.*) \|$", PAGE.partition("## plan")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    found = document()
+    assert [key for key, _ in described] == list(found)
+    for key, words in described:
+        value = found[key]
+        inner = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
+        if isinstance(inner, dict) and key != "downtime":
+            assert inner.keys() <= set(re.findall(r"`([a-z_]+)`", words))
+
+
+def test_the_document_has_the_edits_as_diffs_and_each_container_with_its_fate() -> None:
+    found = document()
+    assert found["containers"] == [
+        {"name": "web", "status": "running", "fate": "stops and is running again after the move"}
+    ]
+    assert "+{" in found["edits"][1]["diff"]  # type: ignore[index]
+    assert found["findings"] == [
+        {"id": "an-id", "severity": "warning", "title": "What", "detail": "How.", "remedy": "Do."}
+    ]
+
+
+def test_a_file_system_without_a_limit_of_inodes_has_none_after() -> None:
+    found = document(target(space=Space(GIB * 100, None)))
+    assert found["target"]["free_inodes_after"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("columns", [20, 60, 100])
+def test_the_table_keeps_its_columns_where_there_is_room(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = [
+        wording.sentence({"event": "plan.row", "what": what, "value": value}) for what, value in rows(FACTS).items()
+    ]
+    lines = [line for one in shown for line in one.splitlines()]
+    if columns == 20:
+        assert len(lines) == len(shown)
+    else:
+        assert max(map(len, lines)) <= columns
+        assert {line[20:22] for line in lines} == {"  "}

@@ -1,0 +1,62 @@
+"""Every finding that the code can make is shown by a test and explained in docs/findings.md, and no other is."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from entrypoint.console.findings import Finding, Severity, agreed
+
+ROOT = Path(__file__).parents[4]
+ROW = re.compile(r"^\| `([a-z-]+)` \| (error|warning) \| \S.* \| \S.* \|$", re.MULTILINE)
+
+
+def module_of(place: Path) -> str:
+    return ".".join(place.relative_to(ROOT).with_suffix("").parts)
+
+
+def made() -> Iterator[tuple[str, str]]:
+    """Id and level of each finding in the code; an id that is put together is a pattern."""
+    for place in sorted((ROOT / "entrypoint").rglob("*.py")):
+        for node in ast.walk(ast.parse(place.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id="error" | "warning" as level), args=[ast.Constant(value=str(id)), *_]):
+                    yield id, level
+                case ast.Call(func=ast.Name(id="error" | "warning" as level), args=[ast.JoinedStr(values=parts), *_]):
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts), level
+                case ast.Call(func=ast.Name(id="error" | "warning" as level), args=[ast.Name(id=name), *_]):
+                    yield getattr(importlib.import_module(module_of(place)), name), level
+                case _:
+                    pass
+
+
+EXPLAINED = ROW.findall((ROOT / "docs/findings.md").read_text())
+SHOWN = "\n".join(place.read_text() for place in (ROOT / "tests/unit").rglob("test_*.py") if place != Path(__file__))
+
+
+def test_there_are_findings_and_each_is_explained_once() -> None:
+    assert len(EXPLAINED) == len(dict(EXPLAINED)) > 40
+
+
+def test_every_finding_is_explained_with_its_level() -> None:
+    missing = [one for one in made() if not any(fnmatchcase(id, one[0]) and level == one[1] for id, level in EXPLAINED)]
+    assert missing == []
+
+
+@pytest.mark.parametrize(("id", "level"), EXPLAINED)
+def test_what_is_explained_can_be_found_and_is_shown_by_a_test(id: str, level: str) -> None:
+    assert any(fnmatchcase(id, pattern) for pattern, made_level in made() if made_level == level)
+    assert re.search(rf"[\"\[ ]{id}[\"\] ]", SHOWN)
+
+
+def test_what_was_agreed_to_will_be() -> None:
+    found = agreed(Finding("an-id", Severity.ERROR, "They would be removed", "How.", "Do."), ("an-id",))
+    assert (found.severity, found.title, found.remedy) == (Severity.WARNING, "They will be removed", "")
+
+
+def test_a_finding_says_what_how_and_what_to_do() -> None:
+    assert Finding("an-id", Severity.ERROR, "What", "How.", "Do.").text() == "What [an-id]\nHow.\n    Do."

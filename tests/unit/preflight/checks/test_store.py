@@ -1,0 +1,75 @@
+"""What the engine's next start would keep images in, by all that can say so, against what it keeps them in now."""
+
+import json
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pytest
+
+from entrypoint.console.findings import Severity
+from entrypoint.preflight.checks.engine.store import pending
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check
+from tests.unit.support.good_facts import CONFIG, GOOD
+
+Config = dict[str, object]
+ON: Config = {"features": {"containerd-snapshotter": True}}
+OFF: Config = {"features": {"containerd-snapshotter": False}}
+OTHER: Config = {"features": {"buildkit": True}}
+
+
+def facts(store: str, version: str, config: Config, flags: str = "", security: str = "") -> HostFacts:
+    engine = replace(GOOD.engine, store=store, version=version, security=(security,))
+    text = f"[Service]\nExecStart=/usr/bin/dockerd -H fd:// {flags}\n".encode()
+    unit = replace(CONFIG, path=PurePosixPath("/lib/systemd/system/docker.service"), content=text)
+    written = replace(CONFIG, content=json.dumps(config).encode())
+    return replace(GOOD, engine=engine, config=written, unit_files=(unit,))
+
+
+SAME = [
+    ("graphdriver", "28.5.2", {}, ""),
+    ("graphdriver", "28.5.2", OFF, ""),
+    ("graphdriver", "28.5.2", OTHER, ""),
+    ("graphdriver", "29.0.1", {}, ""),  # it stays with what it finds in its root
+    ("graphdriver", "20.10.5", ON, ""),  # knows nothing of it
+    ("graphdriver", "28.5.2", {"storage-driver": "overlay2"}, ""),
+    ("containerd", "28.5.2", ON, ""),
+    ("containerd", "28.5.2", {}, "--feature containerd-snapshotter=true"),
+    ("containerd", "29.0.1", {}, ""),
+    ("containerd", "28.5.2", ON | {"storage-driver": "overlayfs"}, ""),
+]
+PENDING = [
+    ("graphdriver", "28.5.2", ON, "", "containerd"),
+    ("graphdriver", "26.1.5", ON, "", "containerd"),
+    ("graphdriver", "29.0.1", ON, "", "containerd"),
+    ("graphdriver", "28.5.2", {}, "--feature=containerd-snapshotter=true", "containerd"),
+    ("graphdriver", "28.5.2", {"storage-driver": "vfs"}, "", "vfs"),
+    ("graphdriver", "28.5.2", {}, "--storage-driver=vfs", "vfs"),
+    ("containerd", "28.5.2", {}, "", "graphdriver"),
+    ("containerd", "28.5.2", OFF, "", "graphdriver"),
+    ("containerd", "29.0.1", OFF, "", "graphdriver"),
+]
+
+
+@pytest.mark.parametrize(("store", "version", "config", "flags"), SAME)
+def test_a_start_that_changes_nothing_is_passed_over(store: str, version: str, config: Config, flags: str) -> None:
+    assert list(pending(facts(store, version, config, flags))) == []
+
+
+@pytest.mark.parametrize(("store", "version", "config", "flags", "then"), PENDING)
+def test_a_start_that_would_find_nothing_is_refused(
+    store: str, version: str, config: Config, flags: str, then: str
+) -> None:
+    [finding] = [one for one in check(facts(store, version, config, flags)) if one.id == "store-pending"]
+    assert finding.severity is Severity.ERROR
+    assert f"would start with {then}" in finding.detail
+
+
+def test_remapped_users_have_the_graph_driver_whatever_is_configured() -> None:
+    assert list(pending(facts("graphdriver", "28.5.2", ON, security="name=userns"))) == []
+
+
+def test_what_cannot_be_read_is_told_by_another_check() -> None:
+    broken = replace(GOOD, config=replace(CONFIG, content=b"{"))
+    assert list(pending(broken)) == []
+    assert check(broken) != ()

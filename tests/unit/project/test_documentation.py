@@ -1,0 +1,101 @@
+"""What the documentation names is there: pages, commands, exit codes, states, capabilities, modules of the code."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from entrypoint.commands import cli
+from entrypoint.commands.status.state import EXIT_CODES
+from entrypoint.console.errors import ExitCode
+from entrypoint.host.machine import programs
+from entrypoint.host.machine.standing import CAPABILITIES
+from tests.unit.commands.test_cli import FakeVerbs
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
+COMMAND = re.compile(
+    r"(?:^|`|\$run |docker run [^`\n]* |\bsh )relocat(?:or|e) +([^`\n]*?)\s*(?:`|#|$|;|\))", re.MULTILINE
+)
+MADE = ("docs/bench",)  # by `make bench`
+PLACEHOLDERS = {"NUMBER": "1", "TARGET": "/new", ">page.html": ""}
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for page in (*PAGES, *sorted((ROOT / "examples").glob("*/*"))):
+        text = page.read_text().replace("\\\n", " ")
+        for words in COMMAND.findall(text):
+            if words.startswith(("/", "-")) or words.split(" ")[0] in cli.VERBS:
+                yield page.name, words
+
+
+@pytest.mark.parametrize(("page", "words"), sorted(set(commands())))
+def test_a_command_in_the_documentation_is_one(page: str, words: str) -> None:
+    for placeholder, word in PLACEHOLDERS.items():
+        words = words.replace(placeholder, word)
+    words = re.split(r" +(?:>|#|\|)", words.strip(" \"'"))[0]
+    assert cli.call(cli.build(FakeVerbs()), shlex.split(words)) == 0
+
+
+def test_the_commands_are_found() -> None:
+    found = {words for _, words in commands()}
+    assert {"status --wait", "cleanup", "rollback", "plan /mnt/data/docker --json"} <= found
+    assert {words for page, words in commands() if page == "README.md"} >= {"check /mnt/data/docker", "rollback"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *sorted((ROOT / "examples").glob("*/*")), ROOT / "entrypoint/commands/script.sh"],
+    ids=lambda page: page.name,
+)
+def test_the_script_is_never_piped_into_a_shell(page: Path) -> None:
+    """One that could not be printed would be an empty one there, and no error."""
+    assert not re.search(r"relocator script *\|", page.read_text())
+    assert "@ script |" not in page.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_leads_to_a_page(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert link.startswith("https://") or link in MADE or (page.parent / link).exists(), link
+
+
+def rows(page: str) -> list[list[str]]:
+    return [
+        [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / page).read_text().splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_every_exit_code_is_explained() -> None:
+    assert [int(row[0]) for row in rows("exit-codes.md") if row[0].isdigit()] == [int(code) for code in ExitCode]
+
+
+def test_every_state_is_explained_with_its_code() -> None:
+    told = {row[0]: row[1] for row in rows("recovery.md") if row[1].isdigit()}
+    assert told == {str(state): str(int(code)) for state, code in EXIT_CODES.items()}
+
+
+def test_every_option_is_in_the_readme() -> None:
+    options = set(re.findall(r'typer\.Option\("(--[a-z-]+)"', (ROOT / "entrypoint/commands/cli.py").read_text()))
+    table = re.findall(r"^\| `.*?\| `(--[a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(table) == options - {"--version"}
+    assert len(table) == len(set(table))
+
+
+def test_every_capability_has_its_reason() -> None:
+    named = {word for row in rows("security.md") for word in re.findall(r"[A-Z]+_[A-Z_]+|MKNOD", row[-1])}
+    assert named == set(CAPABILITIES)
+
+
+def test_every_program_that_a_host_must_have_is_named() -> None:
+    named = {word for row in rows("boots.md") for word in re.findall(r"[a-z-]+", row[0])}
+    assert {*programs.NEEDED, "docker", "sleep"} <= named
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in PAGES[2:] if f"docs/{page.name}" not in readme] == []
