@@ -86,12 +86,13 @@ settings-matrix: $(READY) packages ## Move from every place that sets a data roo
 	CI=1 $(PYTHON) -m pytest tests/system/settings tests/system/moving/test_running.py -m "matrix or not matrix" -s
 
 SHELL_FILES := .ci/run entrypoint/commands/script.sh tests/install-packages
-lint: $(READY) ## Check style, types and shell scripts
+lint: $(READY) ## Check style, types, who imports whom, and shell scripts
 	@tests/install-packages shellcheck
 	shellcheck $(SHELL_FILES)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --cache-dir=$(CACHE)/mypy
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 format: $(READY) ## Put the code into its form
 	$(PYTHON) -m ruff check --fix .
