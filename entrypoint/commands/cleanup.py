@@ -36,6 +36,7 @@ from entrypoint.move.worker import handover
 from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction
 from entrypoint.preflight import preflight
+from entrypoint.preflight.checks import host as host_checks
 from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.roots import parts
 from entrypoint.preflight.checks.roots.users import users
@@ -163,7 +164,7 @@ def in_use(host: Host, one: Remains) -> Iterator[Finding]:
 def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove | None = None) -> Iterator[Finding]:
     """What speaks against the removal of an old root; `along` is the last move of containerd's."""
     old = PurePosixPath(one.path)
-    yield from preflight.unit(facts)
+    yield from host_checks.unit(facts)
     if str(facts.source.path) != last.plan.target:
         yield error("root-differs", "The engine does not run where the last move has put it",
                     f"It runs on {facts.source.path}; the last move was to {last.plan.target}.",

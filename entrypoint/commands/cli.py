@@ -19,7 +19,7 @@ from entrypoint.copy.pace.throttle import bytes_a_second
 from entrypoint.move.roots.finishing import FINISH
 from entrypoint.preflight.adoption import ADOPT
 from entrypoint.preflight.checks.containerd.images import USERS
-from entrypoint.preflight.preflight import EPHEMERAL
+from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.request import Goal, Only
 
 VERBS = ("run", "plan", "check", "status", "rollback", "cleanup", "script", "worker")

@@ -14,7 +14,7 @@ from entrypoint.commands.run import hand_over_whole, tell
 from entrypoint.console import wording
 from entrypoint.console.errors import ExitCode, PreflightError
 from entrypoint.console.events import Phase, log, phase
-from entrypoint.console.findings import Finding, agreed, error, warning
+from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.containerd.service import MANAGED_ROOT
 from entrypoint.engine.holdings import whole, written_since
 from entrypoint.engine.holdings.whole import Lack
@@ -35,35 +35,11 @@ from entrypoint.preflight import preflight
 from entrypoint.preflight.checks import settings as setting_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
 from entrypoint.preflight.checks.containerd.root import of_setting
-from entrypoint.preflight.checks.engine import restart
-from entrypoint.preflight.checks.roots import parts
+from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Only
 from entrypoint.settings import edits, setting
 from entrypoint.settings.file_edit import FileEdit
-
-CHECKS = (
-    preflight.of_return,
-    preflight.live_restore,
-    preflight.unit,
-    *setting_checks.CHECKS,
-    preflight.dependents,
-    parts.sub_mounts,
-    preflight.ephemeral,
-    *restart.CHECKS,
-)
-
-
-# The data root stays what it is.
-CHECKS_ALONE = (
-    preflight.of_swarm,
-    preflight.live_restore,
-    preflight.unit,
-    *setting_checks.CHECKS_STAYING,
-    preflight.dependents,
-    preflight.ephemeral,
-    *restart.CHECKS,
-)
 
 
 def go_back(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
@@ -124,17 +100,15 @@ def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
         only = Only.CONTAINERD if made.alone else None if along else Only.DATA_ROOT
         facts = gather(host, systemd, PurePosixPath(made.moved.source), handover.UNIT, our_containers(),
                        PurePosixPath(along.source) if along else None, only)  # fmt: skip
-        findings = [*checked(facts), *old_root(host, facts, run, made), *of_containerd(facts, made)]
+        findings = [
+            *preflight.check_return(facts, (EPHEMERAL,)),
+            *old_root(host, facts, run, made),
+            *of_containerd(facts, made),
+        ]
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "way back")
     return facts
-
-
-def checked(facts: HostFacts) -> Iterator[Finding]:
-    """What `--yes` agrees to is said and refuses nothing."""
-    for check in CHECKS_ALONE if facts.alone else CHECKS:
-        yield from (agreed(finding, (preflight.EPHEMERAL,)) for finding in check(facts))
 
 
 def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:

@@ -50,6 +50,7 @@ from entrypoint.preflight.checks import selinux as selinux_checks
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
+from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Goal, Only
 
@@ -171,7 +172,7 @@ def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
 def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:
     """The plan, shown whole: `plan` ends here, `run` executes the same."""
     with phase(Phase.PLAN):
-        remove = preflight.EPHEMERAL in accepted
+        remove = EPHEMERAL in accepted
         plan = planning.make(survey.facts, bwlimit, checksum=checksum, remove_ephemeral=remove,
                              ends_others=containerd_checks.USERS in accepted)  # fmt: skip
         if survey.adopted:

@@ -11,7 +11,7 @@ from entrypoint.engine.drivers.choice import OVERLOOKED
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.info import CONTAINERD
 from entrypoint.preflight.adoption import Adoptable, Along
-from entrypoint.preflight.checks import selinux, settings, target
+from entrypoint.preflight.checks import target
 from entrypoint.preflight.checks.engine import store
 from entrypoint.preflight.facts import HostFacts
 
@@ -173,14 +173,3 @@ def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[tuple[str, str, str
 
 def agreeable(doubt: tuple[str, str, str], insisted: bool) -> Finding:
     return warning(*doubt) if insisted else error(*doubt, INSIST)
-
-
-CHECKS = (
-    target.nesting,
-    target.characters,
-    target.file_system,
-    target.at_boot,
-    target.traverse,
-    *selinux.CHECKS,
-    *settings.CHECKS,
-)

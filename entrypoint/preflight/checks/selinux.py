@@ -54,6 +54,3 @@ def rule(facts: HostFacts) -> Iterator[Finding]:
 def label_to_try(facts: HostFacts) -> bytes:
     """The label that files in the target will have to take; nothing where that need not be tried."""
     return facts.selinux.label if facts.selinux and carries_labels(facts) else b""
-
-
-CHECKS = (labels, name, rule)

@@ -207,7 +207,3 @@ def linked(facts: HostFacts) -> Iterator[Finding]:
 
 def drop_in(facts: HostFacts) -> Iterator[Finding]:
     yield from _writable(facts, facts.drop_in)
-
-
-CHECKS = (understood, readable, unambiguous, editable, lasting, pending, linked)
-CHECKS_STAYING = (understood, readable, unambiguous, drop_in, pending)  # of a data root that is not to move

@@ -285,7 +285,6 @@ def exposed(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-CHECKS = (nesting, occupied, characters, file_system, space, same_disk, at_boot, traverse, exposed)
 UNTRIABLE = (nesting, occupied, file_system)
 
 

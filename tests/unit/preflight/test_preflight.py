@@ -18,9 +18,11 @@ from entrypoint.host.disks.filesystem import Space
 from entrypoint.host.services.units import UnitState
 from entrypoint.plan.plan import make
 from entrypoint.preflight.checks import settings
+from entrypoint.preflight.checks.engine.engine import EPHEMERAL
+from entrypoint.preflight.checks.engine.swarm import to_return
 from entrypoint.preflight.checks.target import UNSUITABLE, may_be_tried
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.preflight import EPHEMERAL, check, is_already_there, of_return, refuses, require
+from entrypoint.preflight.preflight import check, is_already_there, refuses, require
 from entrypoint.preflight.request import parse_target
 from entrypoint.preflight.roots import Left, Size, Target
 from tests.unit.support.good_facts import (
@@ -495,12 +497,12 @@ def test_one_of_several_managers_is_told_of_the_quorum(count: int, reachable: in
     facts = engine(swarm=managers(count, reachable, autolock=True))
     assert ids(facts) == ["swarm", "swarm-managers", "swarm-autolock"]
     assert said in next(one.detail for one in check(facts) if one.id == "swarm-managers")
-    assert [one.id for one in of_return(facts) if one.severity is Severity.ERROR] == ["swarm-return"]
+    assert [one.id for one in to_return(facts) if one.severity is Severity.ERROR] == ["swarm-return"]
 
 
 def test_a_node_alone_and_a_worker_may_return_to_an_older_state() -> None:
     for swarm in (Swarm("active", "N", is_manager=True, managers=1, nodes=1), Swarm("active", "N")):
-        assert not refuses(of_return(engine(swarm=swarm)))
+        assert not refuses(to_return(engine(swarm=swarm)))
 
 
 def test_a_unit_that_does_not_stop_with_the_engine_may_give_up() -> None:

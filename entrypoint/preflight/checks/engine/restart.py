@@ -36,6 +36,3 @@ def startable(facts: HostFacts) -> Iterator[Finding]:
             f"{one.what[0].upper()}{one.what[1:]}. The move stops it, and all others are started again.",
             one.remedy,
         )
-
-
-CHECKS = (startable, owned)

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.swarm import State, Swarm
+from entrypoint.preflight.facts import HostFacts
 
 
-def check(swarm: Swarm) -> Iterator[Finding]:
+def to_move(facts: HostFacts) -> Iterator[Finding]:
+    """Where the engine goes on with what it holds."""
+    swarm = facts.engine.swarm
     if swarm.state == State.INACTIVE:
         return
     if errors := [*_state(swarm), *_quorum(swarm)]:
@@ -17,9 +20,10 @@ def check(swarm: Swarm) -> Iterator[Finding]:
         yield from _autolock(swarm)
 
 
-def check_return(swarm: Swarm) -> Iterator[Finding]:
+def to_return(facts: HostFacts) -> Iterator[Finding]:
     """Where an older root is to be used again: a rollback, or one that was left before."""
-    yield from check(swarm)
+    yield from to_move(facts)
+    swarm = facts.engine.swarm
     if swarm.is_one_of_managers:
         yield error(
             "swarm-return",

@@ -1,0 +1,89 @@
+"""Which check is asked when: one table, in the order in which findings are told.
+
+What every command depends on that stops and starts the engine is asked by all of them; what only a copy needs is asked
+where one is made; of a root that stays only that which the next start of the engine depends on.
+"""
+
+from collections.abc import Callable, Iterator
+from enum import Flag, auto
+
+from entrypoint.console.findings import Finding
+from entrypoint.preflight.checks import host, selinux, settings, size_limits, target
+from entrypoint.preflight.checks.containerd import images
+from entrypoint.preflight.checks.engine import engine, restart, store, swarm
+from entrypoint.preflight.checks.roots import parts, users
+from entrypoint.preflight.facts import HostFacts
+
+Check = Callable[[HostFacts], Iterator[Finding]]
+
+
+class Asked(Flag):
+    """MOVE is by check, plan and run; ALONE if only containerd's root moves, and NOTHING if there is none; ADOPT is
+    with `--adopt`; RETURN is by rollback, and RETURN_ALONE by one of containerd's root."""
+
+    MOVE = auto()
+    ALONE = auto()
+    NOTHING = auto()
+    ADOPT = auto()
+    RETURN = auto()
+    RETURN_ALONE = auto()
+
+
+COPY = Asked.MOVE | Asked.ALONE
+ROOT = Asked.MOVE | Asked.ADOPT  # the data root gets another place
+SWITCH = ROOT | Asked.RETURN  # where the data root is set is changed
+STAYS = Asked.ALONE | Asked.RETURN_ALONE
+STOP = SWITCH | STAYS  # the engine is stopped, and started
+
+TABLE: tuple[tuple[Check, Asked], ...] = (
+    (target.nesting, ROOT),
+    (target.occupied, Asked.MOVE),
+    (target.characters, ROOT),
+    (target.file_system, ROOT),
+    (target.space, Asked.MOVE),
+    (target.same_disk, Asked.MOVE),
+    (target.at_boot, ROOT),
+    (target.traverse, ROOT),
+    (target.exposed, Asked.MOVE),
+    (selinux.labels, ROOT),
+    (selinux.name, ROOT),
+    (selinux.rule, ROOT),
+    (engine.driver, ROOT),
+    (store.pending, STOP),
+    (store.unnamed, ROOT),
+    (images.check, COPY),
+    (images.check_adoption, Asked.ADOPT),
+    (images.tasks, Asked.ALONE),
+    (images.no_root, Asked.NOTHING),
+    (swarm.to_move, COPY | Asked.RETURN_ALONE),
+    (swarm.to_return, Asked.ADOPT | Asked.RETURN),
+    (engine.age, COPY),
+    (engine.live_restore, STOP),
+    (host.unit, STOP),
+    (host.unsettled, COPY),
+    (settings.understood, STOP),
+    (settings.readable, STOP),
+    (settings.unambiguous, STOP),
+    (settings.editable, SWITCH),
+    (settings.lasting, SWITCH),
+    (settings.drop_in, STAYS),
+    (settings.pending, STOP),
+    (settings.linked, SWITCH),
+    (host.dependents, STOP),
+    (host.packages, STOP),
+    (parts.sub_mounts, SWITCH),
+    (parts.subvolumes, Asked.MOVE),
+    (parts.missing, COPY),
+    (host.clock, COPY),
+    (engine.ephemeral, STOP),
+    (engine.unattended, COPY),
+    (restart.startable, STOP),
+    (restart.owned, STOP),
+    (users.bound, Asked.MOVE),
+    (size_limits.check, Asked.MOVE),
+)
+
+
+def asked(when: Asked) -> tuple[Check, ...]:
+    """The checks of one command, in order."""
+    return tuple(check for check, occasions in TABLE if when in occasions)

@@ -1,0 +1,72 @@
+"""The checks of the host: its clock, its packages, the engine's unit, and what else stops with it."""
+
+from collections.abc import Iterator
+
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.console.wording import span
+from entrypoint.host.services.units import RUNNING, STOPPED
+from entrypoint.preflight.facts import HostFacts
+
+
+def clock(facts: HostFacts) -> Iterator[Finding]:
+    """Each look takes what is from the future for changed, so that all of it is left to the last pass."""
+    ahead = facts.moved.source.ahead
+    if count := ahead.entries:
+        yield warning(
+            "clock-behind",
+            "The clock is behind files of the data root",
+            f"By this clock {count} of them were changed in the future, up to {span(ahead.seconds)} from "
+            "now. They are copied once more while the engine is down.",
+            "See that the clock is right (date; timedatectl), or wait until it has come so far.",
+        )
+
+
+def unsettled(facts: HostFacts) -> Iterator[Finding]:
+    if facts.unsettled and facts.worker.active_state in STOPPED:
+        yield warning(
+            "run-unsettled",
+            "An earlier run was cut off",
+            f"Run {facts.unsettled} has no end. The next move, or `status`, finishes or undoes it first.",
+            "Settle it now, then look again: relocator status",
+        )
+
+
+def unit(facts: HostFacts) -> Iterator[Finding]:
+    if not facts.service.exists or facts.service.active_state not in RUNNING:
+        yield error(
+            "no-service",
+            f"The engine does not run as {facts.service.name}",
+            f"systemd says: {facts.service.load_state}, {facts.service.active_state}.",
+            "An engine from a snap, a rootless engine or one started by hand is moved by its own means.",
+        )
+    if facts.worker.active_state in RUNNING | {"activating", "deactivating"}:
+        yield error("already-running", "Another relocator is at work on this host", f"{facts.worker.name} is active.",
+                    "Wait for it with `relocator status --wait`.")  # fmt: skip
+
+
+def dependents(facts: HostFacts) -> Iterator[Finding]:
+    if along := (*facts.dependents, *facts.awaited):
+        yield warning(
+            "dependent-units",
+            "Other units stop along with the engine",
+            f"systemd stops them with it, and they are started again after the move: {', '.join(along)}.",
+            "Stop them first if they must not be restarted at this hour.",
+        )
+
+
+def packages(facts: HostFacts) -> Iterator[Finding]:
+    if facts.package_programs:
+        yield warning(
+            "packages-changing",
+            "Packages are being installed or removed",
+            f"{', '.join(facts.package_programs)} is at work. A change of the engine's package would fail while the "
+            "engine is held, or start another version of it after the move.",
+            "Wait until it has ended, then run again.",
+        )
+    if facts.wants_reboot:
+        yield warning(
+            "reboot-pending",
+            "The host waits for a reboot",
+            "Packages were changed that are in force after a reboot only.",
+            "Reboot first if you can: then what the move starts is what the next boot starts.",
+        )
