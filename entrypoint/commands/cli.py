@@ -1,18 +1,17 @@
 """The command line: verbs, options and how a target without a verb means `run`."""
 
+import argparse
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
-from io import StringIO
-from typing import Annotated, Protocol
-
-import typer
+from typing import Any, NoReturn
 
 from entrypoint import __version__
-from entrypoint.console.errors import ExitCode, UsageError
+from entrypoint.console.errors import UsageError
 from entrypoint.console.events import say
 from entrypoint.console.wording import printable
 from entrypoint.copy.pace.throttle import bytes_a_second
@@ -20,11 +19,9 @@ from entrypoint.move.roots.finishing import FINISH
 from entrypoint.preflight.adoption import ADOPT
 from entrypoint.preflight.checks.containerd.images import USERS
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
-from entrypoint.preflight.request import Goal, Only
+from entrypoint.preflight.request import Only, Request
 
-VERBS = ("run", "plan", "check", "status", "rollback", "cleanup", "script", "worker")
-HELP = ("--help", "-h")
-ALONE = ("--help", "--version")
+HELP, VERSION = ("--help", "-h"), "--version"
 WORD = re.compile(r"[A-Za-z][\w-]*")  # a target is a path; this can only be meant for a verb
 MEANT = {
     **dict.fromkeys(("relocate", "move", "migrate", "start", "apply"), "run"),
@@ -34,73 +31,167 @@ MEANT = {
     **dict.fromkeys(("verify", "test", "preflight"), "check"),
     **dict.fromkeys(("wait", "show", "progress", "info"), "status"),
 }
+MORE = "See: relocator --help"
 
+Word = tuple[str, Mapping[str, Any]]
+FLAG = {"action": "store_true"}
+TARGET: Word = ("TARGET", {"nargs": "?", "help": "The new root, an absolute path."})
+ROOTS: tuple[Word, ...] = (
+    ("--containerd-root", {"metavar": "PATH", "default": "",
+                           "help": "Where containerd's root goes; without, beside TARGET."}),
+    ("--only", {"choices": [str(one) for one in Only],
+                "help": "Move this root alone; with containerd, TARGET is where its root goes."}),
+)  # fmt: skip
+AGREED: Mapping[str, tuple[str, str]] = {  # what an option agrees to: the id of a finding, or what is in the target
+    "--adopt": (ADOPT, "Use the data root that is in TARGET as it is, whoever has made it."),
+    "--finish-copy": (FINISH, "Make what is in TARGET a copy; what the root in use has not is removed."),
+    "--remove-ephemeral": (EPHEMERAL, "Agree to the loss of containers started with --rm."),
+    "--stop-containerd-users": (USERS, "Agree to end what others run with the engine's containerd."),
+}
+AGREEING: tuple[Word, ...] = tuple(
+    (name, {"action": "append_const", "dest": "accepted", "const": what, "default": [], "help": text})
+    for name, (what, text) in AGREED.items()
+)
+COPYING: tuple[Word, ...] = (
+    # A list, so that one that is empty, or given twice, is told from none.
+    ("--bwlimit", {"metavar": "RATE", "action": "append", "default": [],
+                   "help": "Limit of the copy while the engine runs: 50m is 50 MiB/s."}),
+    ("--checksum", {**FLAG, "help": "Compare the content of every file too; the engine is down for longer."}),
+)  # fmt: skip
+JSON: Word = ("--json", {**FLAG, "help": "One JSON document, and nothing else, on standard output."})
+YES: Word = ("--yes", {**FLAG, "help": "Agree to what it says; without, it only says it."})
+WAIT: Word = ("--wait", {**FLAG, "help": "Wait until nobody is at work."})
+PAGE: Word = ("--html", {"metavar": "FILE", "help": "Write a page for a browser to a path of this host, or -."})
+
+VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
+    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *AGREEING, *ROOTS)),
+    "plan": ("Print what `run` would do; change nothing.", (TARGET, *COPYING, *AGREEING, *ROOTS, JSON)),
+    "check": ("Say whether TARGET and the engine are fit; change nothing.", (TARGET, *AGREEING, *ROOTS)),
+    "status": ("Say how the last move stands or ended.", (WAIT, JSON, PAGE)),
+    "rollback": ("Go back to the old root; says first what would be missing.", (YES,)),
+    "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
+    "script": ("Print a script that runs this and waits for the outcome.", ()),
+}
+WORKER = "worker"  # the part that the host's systemd starts
+HIDDEN: Mapping[str, tuple[str, tuple[Word, ...]]] = {WORKER: ("", (("NUMBER", {"nargs": "?"}),))}
 CHOICE = (
-    f"The verbs are {', '.join(VERBS[:-2])} and {VERBS[-2]}. A target is an absolute path, such as /mnt/data/docker."
+    f"The verbs are {', '.join([*VERBS][:-1])} and {[*VERBS][-1]}. A target is an absolute path, such as "
+    "/mnt/data/docker."
 )
 
-TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The new root, an absolute path.")]
-# A list, so that one that is empty, or given twice, is told from none.
-BandwidthOption = Annotated[
-    list[str] | None,
-    typer.Option("--bwlimit", metavar="RATE", help="Limit of the copy while the engine runs: 50m is 50 MiB/s."),
-]
-ChecksumOption = Annotated[
-    bool, typer.Option("--checksum", help="Compare the content of every file too; the engine is down for longer.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document, and nothing else, on standard output.")]
-PageOption = Annotated[
-    str | None, typer.Option("--html", metavar="FILE", help="Write a page for a browser to a path of this host, or -.")
-]
-AdoptOption = Annotated[
-    bool, typer.Option("--adopt", help="Use the data root that is in TARGET as it is, whoever has made it.")
-]
-FinishOption = Annotated[
-    bool, typer.Option("--finish-copy", help="Make what is in TARGET a copy; what the root in use has not is removed.")
-]
-RemoveOption = Annotated[
-    bool, typer.Option("--remove-ephemeral", help="Agree to the loss of containers started with --rm.")
-]
-ContainerdRootOption = Annotated[
-    str, typer.Option("--containerd-root", metavar="PATH", help="Where containerd's root goes; without, beside TARGET.")
-]
-StopUsersOption = Annotated[
-    bool, typer.Option("--stop-containerd-users", help="Agree to end what others run with the engine's containerd.")
-]
-OnlyOption = Annotated[
-    Only | None, typer.Option("--only", help="Move this root alone; with containerd, TARGET is where its root goes.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Agree to what it says; without, it only says it.")]
 
-
-class Verbs(Protocol):
-    """What the verbs do; the composition root provides it."""
-
-    def run(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode: ...
-
-    def plan(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode: ...
-
-    def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode: ...
-
-    def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode: ...
-
-    def rollback(self, agreed: bool) -> ExitCode: ...
-
-    def cleanup(self, agreed: bool) -> ExitCode: ...
-
-    def script(self) -> ExitCode: ...
-
-    def worker(self, run: str) -> ExitCode: ...
-
-
+@dataclass(frozen=True)
 class Asked:
-    """In the place of the verbs, to see what is wrong with the words: notes which was asked for, and does nothing."""
+    """What was typed, understood: a verb, and what it was given of what it takes."""
 
-    verb = ""
+    verb: str
+    request: Request | None = None
+    wait: bool = False
+    as_json: bool = False
+    page: str | None = None
+    agreed: bool = False
+    run: str = ""
 
-    def __getattr__(self, verb: str) -> Callable[..., ExitCode]:
-        self.verb = verb
-        return lambda *_: ExitCode.DONE
+
+class Answered(Exception):
+    """Help was asked for, and told."""
+
+
+class Form(argparse.RawDescriptionHelpFormatter):
+    """The help as it stands, with a first line as everywhere in it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=min(shutil.get_terminal_size().columns, 120))
+
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, "Usage: " if prefix is None else prefix)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of one verb's words that ends no process: what is wrong is a UsageError."""
+
+    def __init__(self, verb: str, words: Sequence[Word], description: str, epilog: str = "") -> None:
+        targets = "".join(f" {name}" for name, _how in words if not name.startswith("-"))
+        usage = f"relocator {verb} [OPTIONS]{targets}" if verb else "relocator [OPTIONS] VERB"
+        super().__init__(usage=usage, description=description, epilog=epilog, formatter_class=Form,
+                         allow_abbrev=False, add_help=False)  # fmt: skip
+        self.add_argument(*reversed(HELP), action="help", help="Say this, and end.")
+        for name, how in words:
+            self.add_argument(name, **how)
+
+    def print_help(self, _file: Any = None) -> None:
+        say(self.format_help(), sys.stdout, end="")
+
+    def exit(self, _status: int = 0, _message: str | None = None) -> NoReturn:
+        raise Answered
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(printable(f"{message[:1].upper()}{message[1:]}."), resolution=MORE)
+
+
+def parse(arguments: Sequence[str]) -> Asked | None:
+    """What was typed; nothing if that was answered: help, or the version. Raises UsageError."""
+    verb, *words = with_default_verb(with_help_as_option(arguments)) or [""]
+    if verb == VERSION:
+        say(f"relocator {__version__}", sys.stdout)
+        return None
+    if not verb:
+        raise UsageError("Where to?", resolution="Usage: relocator /new/path   (more with --help)")
+    try:
+        if verb in HELP:
+            everything().print_help()
+            return None
+        text, known = {**VERBS, **HIDDEN}[verb]
+        given, unknown = Parser(verb, known, text).parse_known_args(words)
+    except Answered:
+        return None
+    if unknown:
+        raise unexpected(unknown[0])
+    return understood(verb, given)
+
+
+def everything() -> Parser:
+    verbs = "\n".join(f"  {verb:<10} {text}" for verb, (text, _words) in VERBS.items())
+    return Parser(
+        verb="",
+        words=((VERSION, {**FLAG, "help": "Print the version, and end."}),),
+        description="Move a Docker engine's storage to another path on this host.",
+        epilog=f"`relocator TARGET` means `relocator run TARGET`. Verbs, each with --help of its own:\n{verbs}",
+    )
+
+
+def unexpected(word: str) -> UsageError:
+    if word.startswith("-"):
+        return UsageError(printable(f"No such option: {word.partition('=')[0]}"), resolution=MORE)
+    return UsageError(printable(f"Got an unexpected extra argument: {word}"),
+                      resolution=f"A name with spaces is put between quotes. {MORE}")  # fmt: skip
+
+
+def understood(verb: str, given: argparse.Namespace) -> Asked:
+    """Raises UsageError for words that are right alone and do not go together."""
+    words = vars(given)
+    if missing := next((name for name in ("TARGET", "NUMBER") if words.get(name, "") is None), None):
+        raise UsageError(f"Missing argument: {missing}", resolution=f"See: relocator {verb} --help")
+    if words.get("json") and words.get("html") is not None:
+        raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
+    return Asked(
+        verb=verb,
+        request=requested(words) if "TARGET" in words else None,
+        wait=words.get("wait", False),
+        as_json=words.get("json", False),
+        page=words.get("html"),
+        agreed=words.get("yes", False),
+        run=words.get("NUMBER", ""),
+    )
+
+
+def requested(words: Mapping[str, Any]) -> Request:
+    accepted = frozenset(words["accepted"])
+    if {ADOPT, FINISH} <= accepted:
+        raise UsageError("Either --adopt or --finish-copy.", resolution=MORE)
+    only = Only(words["only"]) if words["only"] else None
+    return Request.of(words["TARGET"], words["containerd_root"], only, bwlimit=limit(words.get("bwlimit", ())),
+                      checksum=words.get("checksum", False), accepted=accepted, adopts=ADOPT in accepted)  # fmt: skip
 
 
 def with_default_verb(arguments: Sequence[str]) -> list[str]:
@@ -109,7 +200,7 @@ def with_default_verb(arguments: Sequence[str]) -> list[str]:
     Raises UsageError for a word that can only be meant for a verb and is none.
     """
     words = list(arguments)
-    if not words or words[0] in (*VERBS, *ALONE, *HELP):
+    if not words or words[0] in (*VERBS, *HIDDEN, *HELP, VERSION):
         return words
     meant = "" if words[0].startswith("/") else similar(words[0])
     if meant or WORD.fullmatch(words[0]):
@@ -122,17 +213,17 @@ def with_default_verb(arguments: Sequence[str]) -> list[str]:
 def with_help_as_option(arguments: Sequence[str]) -> list[str]:
     """`help`, and `help VERB`, as the option that is meant."""
     first, rest = list(arguments[:1]), list(arguments[1:])
-    return [*rest, "--help"] if first == ["help"] else [*first, *rest]
+    return [*rest, HELP[0]] if first == ["help"] else [*first, *rest]
 
 
 def similar(word: str) -> str:
     """The verb that a word is a misspelling or another name of, if it is one."""
-    known = (*VERBS[:-1], *ALONE, *MEANT)
+    known = (*VERBS, HELP[0], VERSION, *MEANT)
     found = next(iter(get_close_matches(word.lower(), known, n=1, cutoff=0.75)), "")
     return MEANT.get(found, found)
 
 
-def limit(given: Sequence[str] | None) -> str:
+def limit(given: Sequence[str]) -> str:
     """The one limit that was given, or none. Raises UsageError."""
     if not given:
         return ""
@@ -142,134 +233,9 @@ def limit(given: Sequence[str] | None) -> str:
     return given[0]
 
 
-def build(verbs: Verbs) -> "typer.Typer":
-    """The application, whose commands return their exit code."""
-    app = typer.Typer(
-        name="relocator",
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": [*HELP]},
-        help="Move a Docker engine's storage to another path on this host. `relocator TARGET` means `run TARGET`.",
-    )
-
-    @app.callback(invoke_without_command=True)
-    def main(
-        context: typer.Context,
-        version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-    ) -> None:
-        if version:
-            say(f"relocator {__version__}", sys.stdout)
-            raise typer.Exit(ExitCode.DONE)
-        if context.invoked_subcommand is None:
-            raise UsageError("Where to?", resolution="Usage: relocator /new/path   (more with --help)")
-
-    add_commands(app, verbs)
-    return app
-
-
-def add_commands(app: "typer.Typer", verbs: Verbs) -> None:
-    @app.command(help="Move the data root to TARGET.")
-    def run(
-        target: TargetArgument,
-        bwlimit: BandwidthOption = None,
-        checksum: ChecksumOption = False,
-        adopt: AdoptOption = False,
-        finish_copy: FinishOption = False,
-        remove_ephemeral: RemoveOption = False,
-        containerd_root: ContainerdRootOption = "",
-        only: OnlyOption = None,
-        stop_users: StopUsersOption = False,
-    ) -> None:
-        goal = Goal.of(target, containerd_root, only, adopts=adopt)
-        agreed = accepted(adopt, remove_ephemeral, stop_users, finish_copy)
-        raise typer.Exit(verbs.run(goal, limit(bwlimit), checksum, agreed))
-
-    @app.command(help="Print what `run` would do; change nothing.")
-    def plan(
-        target: TargetArgument,
-        bwlimit: BandwidthOption = None,
-        checksum: ChecksumOption = False,
-        adopt: AdoptOption = False,
-        finish_copy: FinishOption = False,
-        remove_ephemeral: RemoveOption = False,
-        containerd_root: ContainerdRootOption = "",
-        only: OnlyOption = None,
-        stop_users: StopUsersOption = False,
-        as_json: JsonOption = False,
-    ) -> None:
-        goal = Goal.of(target, containerd_root, only, adopts=adopt)
-        agreed = accepted(adopt, remove_ephemeral, stop_users, finish_copy)
-        raise typer.Exit(verbs.plan(goal, limit(bwlimit), checksum, agreed, as_json))
-
-    @app.command(help="Say whether TARGET and the engine are fit; change nothing.")
-    def check(
-        target: TargetArgument,
-        adopt: AdoptOption = False,
-        finish_copy: FinishOption = False,
-        remove_ephemeral: RemoveOption = False,
-        containerd_root: ContainerdRootOption = "",
-        only: OnlyOption = None,
-        stop_users: StopUsersOption = False,
-    ) -> None:
-        goal = Goal.of(target, containerd_root, only, adopts=adopt)
-        agreed = accepted(adopt, remove_ephemeral, stop_users, finish_copy)
-        raise typer.Exit(verbs.check(goal, agreed))
-
-    @app.command(help="Say how the last move stands or ended.")
-    def status(
-        wait: Annotated[bool, typer.Option("--wait", help="Wait until nobody is at work.")] = False,
-        as_json: JsonOption = False,
-        page: PageOption = None,
-    ) -> None:
-        if as_json and page is not None:
-            raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
-        raise typer.Exit(verbs.status(wait, as_json, page))
-
-    @app.command(help="Go back to the old root; says first what would be missing.")
-    def rollback(yes: YesOption = False) -> None:
-        raise typer.Exit(verbs.rollback(yes))
-
-    @app.command(help="Remove the old root, after proving the new one.")
-    def cleanup(yes: YesOption = False) -> None:
-        raise typer.Exit(verbs.cleanup(yes))
-
-    @app.command(help="Print a script that runs this and waits for the outcome.")
-    def script() -> None:
-        raise typer.Exit(verbs.script())
-
-    @app.command(hidden=True, help="The part that the host's systemd starts.")
-    def worker(run: str) -> None:
-        raise typer.Exit(verbs.worker(run))
-
-
-def accepted(adopt: bool, remove_ephemeral: bool, stop_users: bool, finish_copy: bool) -> frozenset[str]:
-    """What options agree to: the ids of findings, and the root that is in the target."""
-    if adopt and finish_copy:
-        raise UsageError("Either --adopt or --finish-copy.", resolution="See: relocator --help")
-    given = {ADOPT: adopt, EPHEMERAL: remove_ephemeral, USERS: stop_users, FINISH: finish_copy}
-    return frozenset(what for what, is_given in given.items() if is_given)
-
-
-def words(goal: Goal, bwlimit: str, checksum: bool, agreed: frozenset[str]) -> str:
+def typed(request: Request) -> str:
     """What was asked of `plan`, as one types it to have it done."""
-    options = {"--adopt": ADOPT, "--remove-ephemeral": EPHEMERAL, "--stop-containerd-users": USERS,
-               "--finish-copy": FINISH}  # fmt: skip
-    typed = [str(goal.target), *(option for option, id in options.items() if id in agreed)]
-    typed += [f"--bwlimit={bwlimit}"] * bool(bwlimit) + ["--checksum"] * checksum
-    typed += [f"--containerd-root={goal.containerd}"] * bool(goal.containerd)
-    return shlex.join([*typed, *([f"--only={goal.only}"] if goal.only else [])])
-
-
-def call(app: "typer.Typer", arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` name. Raises UsageError for what they should not be."""
-    arguments = with_help_as_option(arguments)
-    helping = redirect_stdout(StringIO()) if set(HELP) & set(arguments) else nullcontext()
-    try:
-        with helping as told:
-            code = int(app(with_default_verb(arguments), prog_name="relocator", standalone_mode=False) or 0)
-    except typer.TyperException as error:
-        raise UsageError(printable(error.format_message()), resolution="See: relocator --help") from error
-    if told:
-        say(told.getvalue(), sys.stdout, end="")
-    return code
+    words = [str(request.target), *(option for option, (what, _text) in AGREED.items() if what in request.accepted)]
+    words += [f"--bwlimit={request.bwlimit}"] * bool(request.bwlimit) + ["--checksum"] * request.checksum
+    words += [f"--containerd-root={request.containerd}"] * bool(request.containerd)
+    return shlex.join([*words, *([f"--only={request.only}"] if request.only else [])])

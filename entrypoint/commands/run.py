@@ -4,7 +4,7 @@ Whatever goes wrong here, or is interrupted, nothing of the host has changed but
 is emptied again.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
@@ -52,7 +52,7 @@ from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts, gather
-from entrypoint.preflight.request import Goal, Only
+from entrypoint.preflight.request import Only, Request
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ class Survey:
     adopted: Adoptable | None = None
 
 
-def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = ()) -> Survey:
+def look(host: Host, systemd: Systemd, request: Request) -> Survey:
     """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
     journal = Journal(host)
     require_nobody(systemd, journal)
     with phase(Phase.PREFLIGHT):
         try:
-            probe.sweep(host.path(existing_ancestor(host, host.resolve(goal.target))))
-            facts = gather(host, systemd, goal.target, handover.UNIT, our_containers(), goal.containerd, goal.only)
+            probe.sweep(host.path(existing_ancestor(host, host.resolve(request.target))))
+            facts = gather(host, systemd, request.target, handover.UNIT, our_containers(), request.containerd,
+                           request.only)  # fmt: skip
         except PreflightError:
             raise
         except RelocatorError as error:
@@ -81,10 +82,11 @@ def look(host: Host, systemd: Systemd, goal: Goal, accepted: Collection[str] = (
             return Survey(facts, ())
         facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
         found = adoption.look(host, facts)
-        adopts = adoption.is_meant(found, insisted=adoption.ADOPT in accepted)
-        facts = finishing.look(host, replace(facts, occupant=adoption.occupant(found)), found, accepted)
+        adopts = adoption.is_meant(found, insisted=adoption.ADOPT in request.accepted)
+        facts = finishing.look(host, replace(facts, occupant=adoption.occupant(found)), found, request.accepted)
         facts = facts if adopts else tried(host, facts)
-        findings = preflight.check_adoption(facts, found, accepted) if adopts else preflight.check(facts, accepted)
+        agreed = request.accepted
+        findings = preflight.check_adoption(facts, found, agreed) if adopts else preflight.check(facts, agreed)
         for finding in findings:
             log.warning("finding", **asdict(finding))
         if not preflight.refuses(findings):
@@ -125,24 +127,17 @@ def _tried(host: Host, facts: HostFacts) -> HostFacts:
     return replace(facts, target=replace(facts.target, lacks=lacks))
 
 
-def relocate(
-    host: Host,
-    systemd: Systemd,
-    goal: Goal,
-    bwlimit: str,
-    checksum: bool = False,
-    accepted: Collection[str] = (),
-) -> ExitCode:
+def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
     """Everything up to the hand-over."""
     journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
-    survey = look(host, systemd, goal, accepted)
+    survey = look(host, systemd, request)
     if preflight.is_already_there(survey.facts):
         log.info("already_there", target=str(survey.facts.moved.source.path))
         return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE
     preflight.require(survey.findings)
-    plan = make_plan(survey, bwlimit, checksum, accepted)
+    plan = make_plan(survey, request)
     trace("plan.made")
     seen = [one.target for one in survey.facts.each()]
     claim.require_as_seen(host, *seen)
@@ -152,7 +147,7 @@ def relocate(
         claim.require_as_seen(host, *seen)
         if plan.direction is Direction.ADOPT:
             return hand_over_whole(host, systemd, journal.begin(), plan)
-        finishing.take_over(host, plan, accepted)
+        finishing.take_over(host, plan, request.accepted)
         for one in plan.each():
             claim.require_still_empty(host, one)
         run = journal.begin()
@@ -169,12 +164,12 @@ def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
               **({"gone": list(gone)} if gone else {}))  # fmt: skip
 
 
-def make_plan(survey: Survey, bwlimit: str = "", checksum: bool = False, accepted: Collection[str] = ()) -> Plan:
+def make_plan(survey: Survey, request: Request) -> Plan:
     """The plan, shown whole: `plan` ends here, `run` executes the same."""
     with phase(Phase.PLAN):
-        remove = EPHEMERAL in accepted
-        plan = planning.make(survey.facts, bwlimit, checksum=checksum, remove_ephemeral=remove,
-                             ends_others=containerd_checks.USERS in accepted)  # fmt: skip
+        plan = planning.make(survey.facts, request.bwlimit, checksum=request.checksum,
+                             remove_ephemeral=EPHEMERAL in request.accepted,
+                             ends_others=containerd_checks.USERS in request.accepted)  # fmt: skip
         if survey.adopted:
             plan = planning.adopting(plan, survey.adopted.holdings.engine_id)
         for what, value in outlook.rows(plan, survey.facts).items():

@@ -1,4 +1,4 @@
-"""What the operator wants to be where."""
+"""What the operator asks for: one object, from the command line to the plan."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -21,18 +21,33 @@ class Only(StrEnum):
 
 
 @dataclass(frozen=True)
-class Goal:
-    """The new data root, and that of containerd, if it was named: it is beside the other else.
+class Request:
+    """What the operator asks to be where, and how.
 
-    Where only containerd's is to move, `target` is where it goes.
+    `target` is the new data root, and `containerd` that of containerd, if it was named: it is beside the other else.
+    Where `only` containerd's is to move, `target` is where it goes. `bwlimit` is a rate as it was typed, or empty;
+    `accepted` are the ids of findings that are agreed to, and what is to become of a root in the target.
     """
 
     target: PurePosixPath
     containerd: PurePosixPath | None = None
     only: Only | None = None
+    bwlimit: str = ""
+    checksum: bool = False
+    accepted: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, target: str, containerd: str = "", only: Only | None = None, *, adopts: bool = False) -> "Goal":
+    def of(
+        cls,
+        target: str,
+        containerd: str = "",
+        only: Only | None = None,
+        *,
+        bwlimit: str = "",
+        checksum: bool = False,
+        accepted: frozenset[str] = frozenset(),
+        adopts: bool = False,
+    ) -> "Request":
         """From words of the command line. Raises UsageError."""
         if containerd and only:
             raise UsageError("Either --containerd-root or --only.", resolution="See: relocator --help")
@@ -40,7 +55,8 @@ class Goal:
             raise UsageError("Either --adopt or --only containerd.",
                              resolution="Alone, a root of containerd's is copied. To use one that is there, stop the "
                              "engine and containerd, set its root by hand, and start them.")  # fmt: skip
-        return cls(parse_target(target), parse_target(containerd) if containerd else None, only)
+        beside = parse_target(containerd) if containerd else None
+        return cls(parse_target(target), beside, only, bwlimit, checksum, accepted)
 
 
 def parse_target(text: str) -> PurePosixPath:

@@ -3,88 +3,57 @@
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from entrypoint import __main__ as composition
 from entrypoint import __version__
-from entrypoint.commands import cli
+from entrypoint.commands import cli, verbs
+from entrypoint.commands.cli import Asked
 from entrypoint.console import events as logging
 from entrypoint.console.errors import ExitCode, PreflightError, RelocatorError, UsageError
 from entrypoint.host.machine.standing import Standing
 from entrypoint.journal.journal import Journal
-from entrypoint.preflight.request import Goal
+from entrypoint.preflight.request import Request
 from tests.unit.support.fakes import make_host
 
 
-@dataclass
-class FakeVerbs:
-    """Remembers what was asked of it, and ends as it is told."""
-
-    code: ExitCode = ExitCode.DONE
-    error: RelocatorError | None = None
-    asked: list[tuple[str, ...]] = field(default_factory=list)
-
-    def _end(self, *asked: str) -> ExitCode:
-        self.asked.append(asked)
-        if self.error:
-            raise self.error
-        return self.code
-
-    def run(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str]) -> ExitCode:
-        return self._end("run", *told(goal), bwlimit, *["checksum"] * checksum, *sorted(accepted))
-
-    def plan(self, goal: Goal, bwlimit: str, checksum: bool, accepted: frozenset[str], as_json: bool) -> ExitCode:
-        options = [bwlimit] if bwlimit else []
-        flags = [*["checksum"] * checksum, *sorted(accepted), *["json"] * as_json]
-        return self._end("plan", *told(goal), *options, *flags)
-
-    def check(self, goal: Goal, accepted: frozenset[str]) -> ExitCode:
-        return self._end("check", *told(goal), *sorted(accepted))
-
-    def status(self, wait: bool, as_json: bool, page: str | None) -> ExitCode:
-        return self._end("status", *["wait"] * wait, *["json"] * as_json, *([] if page is None else [page]))
-
-    def rollback(self, agreed: bool) -> ExitCode:
-        return self._end("rollback", *(["yes"] if agreed else []))
-
-    def cleanup(self, agreed: bool) -> ExitCode:
-        return self._end("cleanup", *(["yes"] if agreed else []))
-
-    def script(self) -> ExitCode:
-        return self._end("script")
-
-    def worker(self, run: str) -> ExitCode:
-        return self._end("worker", run)
+def told(words: Sequence[str]) -> tuple[str, ...]:
+    """What is understood of some words, as a row."""
+    asked = cli.parse(words)
+    assert asked is not None
+    row = [asked.verb, *(requested(asked.request) if asked.request else ())]
+    row += ["wait"] * asked.wait + ["json"] * asked.as_json + ["yes"] * asked.agreed
+    return (*row, *([] if asked.page is None else [asked.page]), *([asked.run] if asked.run else []))
 
 
-def told(goal: Goal) -> tuple[str, ...]:
-    return tuple(str(one) for one in (goal.target, goal.containerd, goal.only) if one)
+def requested(request: Request) -> Iterator[str]:
+    yield from (str(one) for one in (request.target, request.containerd, request.only, request.bwlimit) if one)
+    yield from ["checksum"] * request.checksum
+    yield from sorted(request.accepted)
 
 
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        ("/new", ("run", "/new", "")),
-        ("run /new", ("run", "/new", "")),
+        ("/new", ("run", "/new")),
+        ("run /new", ("run", "/new")),
         ("--bwlimit 50m /new", ("run", "/new", "50m")),
         ("--bwlimit=50m /new", ("run", "/new", "50m")),
         ("/new --bwlimit 50m", ("run", "/new", "50m")),
-        ("/new --checksum", ("run", "/new", "", "checksum")),
-        ("/new --adopt", ("run", "/new", "", "adopt")),
-        ("/new --remove-ephemeral", ("run", "/new", "", "ephemeral-containers")),
+        ("/new --checksum", ("run", "/new", "checksum")),
+        ("/new --adopt", ("run", "/new", "adopt")),
+        ("/new --remove-ephemeral", ("run", "/new", "ephemeral-containers")),
         ("plan /new --remove-ephemeral", ("plan", "/new", "ephemeral-containers")),
         ("check --remove-ephemeral /new", ("check", "/new", "ephemeral-containers")),
-        ("run /run", ("run", "/run", "")),
-        ("/new --containerd-root /other", ("run", "/new", "/other", "")),
+        ("run /run", ("run", "/run")),
+        ("/new --containerd-root /other", ("run", "/new", "/other")),
         ("plan /new --only data-root", ("plan", "/new", "data-root")),
-        ("/new --stop-containerd-users", ("run", "/new", "", "containerd-users")),
+        ("/new --stop-containerd-users", ("run", "/new", "containerd-users")),
         ("check --containerd-root=/other /new", ("check", "/new", "/other")),
-        ("-- /new", ("run", "/new", "")),
+        ("-- /new", ("run", "/new")),
         ("plan /new", ("plan", "/new")),
         ("plan /new --json", ("plan", "/new", "json")),
         ("plan --bwlimit=9m --checksum /new", ("plan", "/new", "9m", "checksum")),
@@ -105,9 +74,7 @@ def told(goal: Goal) -> tuple[str, ...]:
     ],
 )
 def test_words_become_a_verb(words: str, asked: tuple[str, ...]) -> None:
-    verbs = FakeVerbs()
-    assert cli.call(cli.build(verbs), words.split()) == 0
-    assert verbs.asked == [asked]
+    assert told(words.split()) == asked
 
 
 @pytest.mark.parametrize(
@@ -120,26 +87,29 @@ def test_words_become_a_verb(words: str, asked: tuple[str, ...]) -> None:
     ],
 )
 def test_what_a_plan_says_to_type_does_what_was_planned(words: str) -> None:
-    class Planner(FakeVerbs):
-        def plan(self, *planned: Any) -> ExitCode:
-            self.words = cli.words(*planned[:-1])
-            return ExitCode.DONE
+    planned = cli.parse(["plan", *shlex.split(words)])
+    assert planned is not None
+    assert planned.request is not None
+    assert told(shlex.split(cli.typed(planned.request))) == told(shlex.split(words))
 
-    planner, verbs, again = Planner(), FakeVerbs(), FakeVerbs()
-    cli.call(cli.build(planner), ["plan", *shlex.split(words)])
-    cli.call(cli.build(verbs), shlex.split(words))
-    cli.call(cli.build(again), shlex.split(planner.words))
-    assert again.asked == verbs.asked
+
+def test_every_verb_that_can_be_typed_can_be_done() -> None:
+    assert set(verbs.VERBS) == {*cli.VERBS, *cli.HIDDEN}
 
 
 @pytest.mark.parametrize("code", [*ExitCode])
-def test_the_code_of_a_verb_is_the_exit_code(code: ExitCode) -> None:
-    assert cli.call(cli.build(FakeVerbs(code)), ["/new"]) == int(code)
+def test_the_code_of_a_verb_is_the_exit_code(code: ExitCode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(verbs.VERBS, "script", lambda _host, _asked: code)
+    assert composition.main(["script"]) == int(code)
 
 
-def test_an_error_of_a_verb_is_passed_on() -> None:
-    with pytest.raises(PreflightError, match="refused"):
-        cli.call(cli.build(FakeVerbs(error=PreflightError("refused"))), ["/new"])
+def test_an_error_of_a_verb_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(_host: object, _asked: object) -> ExitCode:
+        raise PreflightError("refused")
+
+    monkeypatch.setitem(verbs.VERBS, "script", refused)
+    assert composition.main(["script"]) == int(ExitCode.REFUSED)
+    assert "refused" in capsys.readouterr().err
 
 
 WRONG: dict[str, str] = {
@@ -147,13 +117,13 @@ WRONG: dict[str, str] = {
     "/new --unknown": "No such option: --unknown",
     "status --unknown": "No such option: --unknown",
     "-x /new": "No such option: -x",
-    "run": "Missing argument 'TARGET'.",
-    "plan": "Missing argument 'TARGET'.",
-    "/new /other": "Got unexpected extra argument(s) (/other)",
-    "status /new": "Got unexpected extra argument(s) (/new)",
+    "run": "Missing argument: TARGET",
+    "plan": "Missing argument: TARGET",
+    "/new /other": "Got an unexpected extra argument: /other",
+    "status /new": "Got an unexpected extra argument: /new",
     "status --json --html -": "Either --json or --html.",
-    "status --html": "Option '--html' requires an argument.",
-    "/new --bwlimit": "Option '--bwlimit' requires an argument.",
+    "status --html": "Argument --html: expected one argument.",
+    "/new --bwlimit": "Argument --bwlimit: expected one argument.",
     "/new --bwlimit=": "'' is no limit.",
     "/new --bwlimit=fast": "'fast' is no limit.",
     "plan /new --bwlimit=0": "'0' is no limit.",
@@ -170,12 +140,10 @@ WRONG: dict[str, str] = {
 
 @pytest.mark.parametrize(("words", "message"), WRONG.items())
 def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None:
-    verbs = FakeVerbs()
     with pytest.raises(UsageError) as wrong:
-        cli.call(cli.build(verbs), words.split())
+        cli.parse(words.split())
     assert wrong.value.brief == message
     assert wrong.value.resolution
-    assert verbs.asked == []
 
 
 @pytest.mark.parametrize(
@@ -187,21 +155,19 @@ def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None
 )
 def test_a_misspelt_verb_is_not_taken_for_a_target(word: str, meant: str) -> None:
     with pytest.raises(UsageError, match=f"There is no `{word}`") as wrong:
-        cli.call(cli.build(FakeVerbs()), [word])
+        cli.parse([word])
     assert wrong.value.resolution == f"Did you mean `{meant}`?"
 
 
 @pytest.mark.parametrize("target", ["/run", "/script", "/plan"])
 def test_a_path_is_no_misspelt_verb(target: str) -> None:
-    verbs = FakeVerbs()
-    assert cli.call(cli.build(verbs), [target]) == 0
-    assert verbs.asked == [("run", target, "")]
+    assert told([target]) == ("run", target)
 
 
 def test_what_was_typed_has_no_power_over_the_terminal() -> None:
     for words in (["--\x1b[2J"], ["\x1b]0;status"], ["status", "\x1b[31m\n"]):
         with pytest.raises(UsageError) as wrong:
-            cli.call(cli.build(FakeVerbs()), words)
+            cli.parse(words)
         assert wrong.value.brief.isprintable()
 
 
@@ -220,18 +186,17 @@ def _signals() -> Iterator[None]:
 
 def test_a_worker_is_not_started_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It would take a good move back; and a number that is none would name any directory of the host."""
-    application = composition.Application()
-    application.host = make_host(tmp_path)
-    book = Journal(application.host)
+    host = make_host(tmp_path)
+    book = Journal(host)
     book.prepare()
     run = book.begin()
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     with pytest.raises(UsageError, match="by systemd"):
-        application.worker(run.number)
+        verbs.work(host, Asked(cli.WORKER, run=run.number))
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     for number in ("000002", "../../../../etc", "", "1"):
         with pytest.raises(UsageError, match="by systemd"):
-            application.worker(number)
+            verbs.work(host, Asked(cli.WORKER, run=number))
     assert not run.log.exists()
 
 
@@ -256,13 +221,12 @@ def test_help_is_for_one_who_types_it_without_dashes(capsys: pytest.CaptureFixtu
 
 
 def test_the_help_names_the_program_and_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], *([verb] for verb in cli.VERBS[:-1])):
+    for words in ([], *([verb] for verb in cli.VERBS)):
         assert composition.main([*words, "--help"]) == 0
         shown = capsys.readouterr().out
         assert shown.startswith(f"Usage: {' '.join(['relocator', *words])} ")
-        assert "..." not in shown.replace("[ARGS]...", "")
-        assert "<list" not in shown
-        assert "<str>" not in shown.replace("TARGET <str>", "")
+        assert "..." not in shown
+        assert "==SUPPRESS==" not in shown
 
 
 def test_a_verb_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,8 +244,8 @@ def test_no_words_are_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_word_that_is_like_none_is_told_what_there_is() -> None:
     with pytest.raises(UsageError) as wrong:
-        cli.call(cli.build(FakeVerbs()), ["newdisk"])
-    assert all(verb in wrong.value.resolution for verb in cli.VERBS if verb != "worker")
+        cli.parse(["newdisk"])
+    assert all(verb in wrong.value.resolution for verb in cli.VERBS)
     assert "worker" not in wrong.value.resolution
     assert "absolute path" in wrong.value.resolution
 

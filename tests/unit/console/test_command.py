@@ -53,7 +53,7 @@ def test_what_is_no_command_stays(monkeypatch: pytest.MonkeyPatch, text: str) ->
 
 
 def test_every_verb_is_known() -> None:
-    for verb in VERBS[:-1]:
+    for verb in VERBS:
         assert command.told(f"relocator {verb}") == f"{CONTAINER} {verb}"
 
 
@@ -116,7 +116,7 @@ def test_whoever_speaks_for_us_is_told_how_we_are_called(monkeypatch: pytest.Mon
 
 def test_no_text_names_a_verb_that_there_is_not() -> None:
     """One that is none would be told as it is."""
-    known = re.compile(rf"relocator (?:{'|'.join(VERBS[:-1])}|TARGET|\[OPTIONS|--|/|'|{{)")
+    known = re.compile(rf"relocator (?:{'|'.join(VERBS)}|TARGET|\[OPTIONS|--|/|'|{{)")
     for place in Path(wording.__file__).parents[1].rglob("*.py"):
         for found in re.finditer(r"(?:[:(;`]|also|with) relocator [^\s.,]+", place.read_text()):
             assert known.search(found[0]), f"{place.name}: {found[0]}"

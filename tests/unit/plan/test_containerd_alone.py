@@ -24,7 +24,7 @@ from entrypoint.plan.plan import Direction, Plan, make
 from entrypoint.preflight import edits, preflight
 from entrypoint.preflight.adoption import look
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.request import Goal, Only
+from entrypoint.preflight.request import Only, Request
 from tests.unit.support.good_facts import CONTAINERD, DROP_IN, GOOD, INVENTORY, SOURCE, TARGET, TWO, container, mount
 from tests.unit.support.world import make_world_alone
 
@@ -168,13 +168,13 @@ def test_a_disk_of_a_root_that_stays_goes_on_to_wake_the_engine() -> None:
 
 
 def test_the_target_is_containerds() -> None:
-    assert Goal.of("/new", only=Only.CONTAINERD) == Goal(PurePosixPath("/new"), None, Only.CONTAINERD)
+    assert Request.of("/new", only=Only.CONTAINERD) == Request(PurePosixPath("/new"), None, Only.CONTAINERD)
 
 
 @pytest.mark.parametrize("words", [{"containerd": "/a"}, {"adopts": True}])
 def test_what_has_no_meaning_with_it_is_refused(words: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        Goal.of("/new", only=Only.CONTAINERD, **words)  # type: ignore[arg-type]
+        Request.of("/new", only=Only.CONTAINERD, **words)  # type: ignore[arg-type]
 
 
 def test_the_status_says_which_root_has_moved(tmp_path: Path) -> None:

@@ -78,10 +78,13 @@ def test_the_copy_of_a_failed_move_may_be_finished(tmp_path: Path) -> None:
 
 
 def test_it_is_either_finished_or_adopted() -> None:
-    assert cli.accepted(False, False, False, True) == {FINISH}
-    assert cli.accepted(True, False, False, False) == {ADOPT}
-    with pytest.raises(UsageError):
-        cli.accepted(True, False, False, True)
+    for option, what in (("--finish-copy", FINISH), ("--adopt", ADOPT)):
+        asked = cli.parse(["/new", option])
+        assert asked is not None
+        assert asked.request is not None
+        assert asked.request.accepted == {what}
+    with pytest.raises(UsageError, match="Either"):
+        cli.parse(["/new", "--adopt", "--finish-copy"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint import __main__ as composition
+from entrypoint.commands import verbs
 from entrypoint.commands.status import status, text
 from entrypoint.console.errors import ExitCode
 from entrypoint.console.events import Phase
@@ -116,7 +117,7 @@ def test_the_engines_stop_is_no_interrupt_by_a_person(
         signal.pause()
 
     monkeypatch.setattr(status, "wait", waiting)
-    monkeypatch.setattr(composition, "dispatch", lambda _: composition.Application()._await(journal, busy))
+    monkeypatch.setattr(composition, "dispatch", lambda _: verbs.await_outcome(journal, busy))
     assert composition.main(["status", "--wait"]) == code
     assert told in capsys.readouterr().err
 
