@@ -1,10 +1,11 @@
 """Comparing the copy while the engine runs: which directories were seen to be equal, and what has yet to be looked at.
 
 A directory that somebody exchanges with another one, or with a link, is now at its place and now is not: what is in it
-may have been copied half, or compared never, and nothing of it has a new ctime, for only the directory that was
-renamed gets one. So only what was opened here and found equal is noted as known for the last look. Where a directory
-could not be opened, or differs though what differs has not changed, all is looked at anew once nothing changes any
-more: the place is *doubtful*. Who renames his directories all the time makes that longer, and nothing worse.
+may have been copied half, or compared never, and nothing of it has a new ctime, for only the directory that was renamed
+gets one. So only what was opened here and found equal is noted as known for the last look, and what was copied anew is
+opened again: at a place where one directory was equal, the copy may by then be that of another. Where a directory could
+not be opened, or differs though what differs has not changed, all is looked at anew once nothing changes any more: the
+place is *doubtful*. Who renames his directories all the time makes that longer, and nothing worse.
 
 A file of several names is the same: where one of them was compared by itself, or copied anew, the others may have been
 elsewhere just then. They are made names of one file once more at the end, wherever they are by then.
@@ -12,7 +13,7 @@ elsewhere just then. They are made names of one file once more at the end, where
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +23,7 @@ from entrypoint.console.events import log
 from entrypoint.copy.looking.changes import EVERY, Look, Places
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
 from entrypoint.copy.transfer import Transfer
+from entrypoint.host.confined.beneath import join
 from entrypoint.host.confined.confinement import space_of
 from entrypoint.host.confined.entries import TO_LOOK, TO_READ
 from entrypoint.host.confined.tree import Names, Tree
@@ -61,19 +63,35 @@ class Confirmation:
         transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True)
         if numbers:
             transfer.apply_names(map(kept.name, numbers), self.look)
-        again = self._comparison()
-        require_none(self._lasting(_differences(again, map(kept.name, numbers), compared.unseen)))
+        folders = {kept.put(_parent(kept.name(number))) for number in numbers} | {*map(kept.put, transfer.folders)}
+        known = Places.of(_but_for(compared, map(kept.name, folders)))
+        again = self._comparison(notes_all=True)
+        anew = chain(self._anew(again, kept, folders, known), _unseen(again, compared.unseen))
+        require_none(self._lasting(anew))
         for name in again.unseen:
             self._doubt(name)
         linked = transfer.linked | again.of_several_names
         return Confirmed(
-            places=Places.of(chain(compared.seen, again.seen)),
+            places=Places.of(chain(known.marks, again.seen)),
             doubtful=tuple(map(os.fsdecode, sorted(self._doubts))),
             linked=tuple(sorted(linked)) if len(linked) <= MOST_LINKED else (EVERY,),
         )
 
-    def _comparison(self) -> Comparison:
-        return Comparison(self.source, self.target, self.look.excludes, live=True)
+    def _comparison(self, *, notes_all: bool = False) -> Comparison:
+        return Comparison(self.source, self.target, self.look.excludes, live=True, notes_all=notes_all)
+
+    def _anew(self, again: Comparison, kept: Names, folders: Collection[int], known: Places) -> Iterator[Difference]:
+        """Of directories in which something differed, or was copied anew, and of what is in them and is not known: who
+        is known brings along that all in it is, for the last look does not look into what has not changed itself."""
+        tree = Tree(self.source)
+        for folder in map(kept.name, folders):
+            inside: list[bytes] = []
+            yield from again.directory(folder, inside)
+            for name in (join(folder, last) for last in inside):
+                status = tree.found(name)
+                is_known = status is not None and Places.mark(status.st_ino, name) in known
+                if not is_known and kept.put(name) not in folders:
+                    yield from again.below(name)
 
     def _lasting(self, differences: Iterable[Difference]) -> Iterator[Difference]:
         """What differs though neither it nor anything above it has changed: that is not left to the last look."""
@@ -102,11 +120,20 @@ class Confirmation:
             self._doubts = {_above(one, OWNER) for one in self._doubts}
 
 
-def _differences(again: Comparison, names: Iterable[bytes], unseen: Iterable[bytes]) -> Iterator[Difference]:
-    """Of single names, and of directories that were not looked into, with all they hold."""
+def _but_for(compared: Comparison, folders: Iterable[bytes]) -> Iterator[int]:
+    """The directories that were seen to be equal, but for those in which the copy was changed since: whatever was there
+    then, what is in the copy now may be that of another directory, which has been there meanwhile."""
+    changed = {*map(Places.place, folders)}
+    return (mark for mark, place in zip(compared.seen, compared.places, strict=True) if place not in changed)
+
+
+def _parent(name: bytes) -> bytes:
+    return name.rpartition(b"/")[0]
+
+
+def _unseen(again: Comparison, names: Iterable[bytes]) -> Iterator[Difference]:
+    """Of directories that could not be looked into, with all they hold."""
     for name in names:
-        yield from again.entry(name)
-    for name in unseen:
         yield from again.entry(name)
         yield from again.below(name)
 

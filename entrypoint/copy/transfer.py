@@ -99,6 +99,11 @@ class Transfer:
                 self.take(change, look)
             return self.finish()
 
+    @property
+    def folders(self) -> Iterator[bytes]:
+        """The directories of the copy in which anything was changed."""
+        return map(self._names.name, self._folders)
+
     def link_again(self, inodes: Iterable[int], look: Look) -> Sent:
         """Make the names of each of these files names of one file, where they are not. Raises CopyError."""
         files: dict[int, list[Change]] = {}

@@ -64,6 +64,11 @@ class Places:
     def mark(inode: int, name: bytes) -> int:
         return int.from_bytes(blake2b(b"%d %s" % (inode, name), digest_size=8).digest(), "little")
 
+    @staticmethod
+    def place(name: bytes) -> int:
+        """The same of a place alone, whatever is there."""
+        return int.from_bytes(blake2b(name, digest_size=8).digest(), "little")
+
     @classmethod
     def of(cls, marks: Iterable[int]) -> "Places":
         return cls(array("Q", sorted(marks)))

@@ -68,8 +68,9 @@ class Comparison:
     source is in use (`live`), what goes while it is looked at is no difference. Where the target was `linked` to the
     source, a name that stands for the same inode in both is the same file, and no more is asked of it.
 
-    While the source is in use, the directories that were looked into are noted in `seen` by number and place, and in
-    `unseen` those that could not be: they were gone, at least for a moment, or the target has none there.
+    While the source is in use, the directories that were looked into and are equal are noted in `seen`, by number and
+    place, and at the same index in `places` by place alone; with `notes_all` those that differ, too. In `unseen` are
+    those that could not be looked into: they were gone, at least for a moment, or the target has none there.
     """
 
     source: Path
@@ -78,8 +79,10 @@ class Comparison:
     content: bool = False
     live: bool = False
     linked: bool = False
+    notes_all: bool = False
     entries: int = 0
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
+    places: "array[int]" = field(default_factory=lambda: array("Q"))
     unseen: list[bytes] = field(default_factory=list)
     apart: list[bytes] = field(default_factory=list)
     _twins: dict[int, int] = field(default_factory=dict)
@@ -130,12 +133,19 @@ class Comparison:
                 yield Difference(where, " is missing")
                 return
             theirs = stack.enter_context(self._trees[1].folder(where))
-            common = yield from self._common(where, ours, theirs, inside)
-            yield from self._extra(where, ours, theirs, common)
+            count = 0
+            for difference in self._entries(where, ours, theirs, inside):
+                count += 1
+                yield difference
             if os.fstat(ours).st_dev != self._device:
                 yield Difference(where, OWN_FILE_SYSTEM)
-            elif self.live:
+            elif self.live and (self.notes_all or not count):
                 self.seen.append(Places.mark(os.fstat(ours).st_ino, where))
+                self.places.append(Places.place(where))
+
+    def _entries(self, where: bytes, ours: int, theirs: int, inside: list[bytes] | None) -> Iterator[Difference]:
+        common = yield from self._common(where, ours, theirs, inside)
+        yield from self._extra(where, ours, theirs, common)
 
     def _common(
         self, where: bytes, ours: int, theirs: int, inside: list[bytes] | None
