@@ -211,3 +211,22 @@ def test_what_was_equal_before_another_was_copied_to_its_place_is_not_known(
     copied = roots.pre_copy()
     exchange(roots)
     ended(roots, copied)
+
+
+def test_what_is_in_a_directory_that_was_away_while_all_was_compared_is_looked_into(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is back when the copy is mended, and equal itself; what a pass has left out in it has no new ctime."""
+    place, real = roots.source / VOLUME / "left", Transfer.apply_names
+
+    def back(transfer: Transfer, *arguments: object) -> object:
+        place.with_name("aside").rename(place)
+        return real(transfer, *arguments)  # type: ignore[arg-type]
+
+    def away() -> None:
+        (roots.target / VOLUME / "left/inner/left").unlink()
+        place.rename(place.with_name("aside"))
+
+    monkeypatch.setattr(Transfer, "apply_names", back)
+    events.configure(At("pass.finished", away))
+    ended(roots, roots.pre_copy())
