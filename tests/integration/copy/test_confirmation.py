@@ -217,14 +217,17 @@ def test_what_is_in_a_directory_that_was_away_while_all_was_compared_is_looked_i
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is back when the copy is mended, and equal itself; what a pass has left out in it has no new ctime."""
-    place, real = roots.source / VOLUME / "left", Transfer.apply_names
+    place, real = roots.source / VOLUME / "right", Transfer.apply_names
 
     def back(transfer: Transfer, *arguments: object) -> object:
         place.with_name("aside").rename(place)
         return real(transfer, *arguments)  # type: ignore[arg-type]
 
     def away() -> None:
-        (roots.target / VOLUME / "left/inner/left").unlink()
+        inner = roots.target / VOLUME / "right/inner"
+        times = inner.stat()
+        (inner / "right").unlink()
+        os.utime(inner, ns=(times.st_atime_ns, times.st_mtime_ns))
         place.rename(place.with_name("aside"))
 
     monkeypatch.setattr(Transfer, "apply_names", back)
