@@ -9,9 +9,10 @@ from typing import Any
 
 from entrypoint.console.command import CALLED, IMAGE
 from entrypoint.console.errors import ContainerError, EngineError, PreflightError
-from entrypoint.engine import absence, products
+from entrypoint.engine import products
 from entrypoint.engine.docker import Engine
 from entrypoint.engine.products import Product
+from entrypoint.engine.unit import absence
 from entrypoint.host.machine.standing import CALLED_ON, ENGINE_SOCKETS, PARENT, own_container
 
 PASSED_ON = (IMAGE, CALLED, CALLED_ON)

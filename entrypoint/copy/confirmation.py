@@ -21,7 +21,8 @@ from pathlib import Path
 
 from entrypoint.console.events import log
 from entrypoint.copy.looking.changes import EVERY, Look, Places
-from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
+from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
+from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.copy.transfer import Transfer
 from entrypoint.host.confined.beneath import join
 from entrypoint.host.confined.confinement import space_of

@@ -24,8 +24,8 @@ from entrypoint.copy.bulk import Bulk
 from entrypoint.copy.confirmation import Confirmation
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.looking.changes import DIRECTORY, Found, Look, Places
-from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, LeftOut, require_none
-from entrypoint.copy.looking.left_out import covered_now, left_out
+from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
+from entrypoint.copy.looking.left_out import LeftOut, covered_now, left_out
 from entrypoint.copy.looking.shards import cut
 from entrypoint.copy.pace.throttle import throttled
 from entrypoint.copy.pace.warming import warm

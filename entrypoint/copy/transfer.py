@@ -24,7 +24,7 @@ from pathlib import Path
 from entrypoint.console.errors import CopyError
 from entrypoint.copy import cp
 from entrypoint.copy.looking.changes import DIRECTORY, Change, Found, Look
-from entrypoint.copy.looking.comparison import LeftOut
+from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.copy.tree_copier import FULL, TreeCopier
 from entrypoint.host.confined.beneath import CHANGED, join
 from entrypoint.host.confined.entries import dress_folder, link, made, unlink

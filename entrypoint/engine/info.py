@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from entrypoint.engine import versions
 from entrypoint.engine.products import Product, recognise
 from entrypoint.engine.swarm import Swarm
 
@@ -36,8 +37,7 @@ class EngineInfo:
 
     def is_at_least(self, major: int) -> bool:
         """Whether the engine's version is known and not older."""
-        known = self.version.partition(".")[0]
-        return known.isdigit() and int(known) >= major
+        return versions.is_at_least(self.version, major)
 
     @property
     def remaps(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from entrypoint.engine.drivers.layers import DRIVER
 from entrypoint.engine.info import GRAPHDRIVER
-from entrypoint.engine.service import SERVICE
+from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.services.units import RUNNING
 from entrypoint.plan import containerd_move
 from entrypoint.plan.containerd_move import ContainerdMove

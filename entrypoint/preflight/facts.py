@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 
 from entrypoint.console.errors import EngineError, HostCommandError, PreflightError
 from entrypoint.copy import size_limits
-from entrypoint.engine import absence, service
 from entrypoint.engine.containerd import service as containerd
 from entrypoint.engine.containerd.service import Containerd
 from entrypoint.engine.containers import needs, owners
@@ -18,6 +17,8 @@ from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.info import EngineInfo
 from entrypoint.engine.inventory import Inventory
+from entrypoint.engine.unit import absence, service
+from entrypoint.engine.versions import Since, is_older
 from entrypoint.host import selinux
 from entrypoint.host.disks.filesystem import Mount, mount_of, mounts
 from entrypoint.host.disks.host_file import HostFile
@@ -147,7 +148,8 @@ class HostFacts:
 
     def decision(self) -> Decision:
         """Which place sets the data root. Raises PreflightError or ValueError."""
-        return decide(self.config, self.command_line(), self.engine.version)
+        old = is_older(self.engine.version, Since.FLAG_AND_KEY_CONFLICT)
+        return decide(self.config, self.command_line(), file_wins=old)
 
 
 def gather(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from entrypoint.console.errors import HostCommandError, PreflightError
+from entrypoint.engine.versions import Since
 from entrypoint.host.disks.filesystem import atomic_write, make_directories
 from entrypoint.host.host import Host, Result
 from entrypoint.preflight import containerd_edits
@@ -18,7 +19,6 @@ from entrypoint.settings.formats import config_toml
 from entrypoint.settings.setting import Kind
 
 PLACE, CONTAINERD_PLACE = "/run/relocator/validated.json", "/run/relocator/validated.toml"
-SINCE = 23  # moby: cmd/dockerd/options.go
 PROGRAMS = ("dockerd", "dockerd-current", "dockerd-ce", ".dockerd-wrapped")
 
 
@@ -86,7 +86,7 @@ def _asked(host: Host, words: Sequence[str]) -> Result:
 
 
 def can_validate(facts: HostFacts) -> bool:
-    return facts.program.rpartition("/")[2] in PROGRAMS and facts.engine.is_at_least(SINCE)
+    return facts.program.rpartition("/")[2] in PROGRAMS and facts.engine.is_at_least(Since.VALIDATE)
 
 
 def with_root(words: Sequence[str], root: str) -> list[str]:

@@ -130,8 +130,11 @@ def _put_in(match: "re.Match[str]", known: dict[str, Variable]) -> str:
     return text_of(known[match[1]].value) if match[1] in known else ""
 
 
-def decide(config: HostFile, arguments: Sequence[Argument], version: str) -> Decision:
-    """The place that wins for an engine of a version. Raises PreflightError if the configuration cannot be read."""
+def decide(config: HostFile, arguments: Sequence[Argument], *, file_wins: bool) -> Decision:
+    """The place that wins. Some engines merge a flag and a key under two names, and the file wins (`file_wins`).
+
+    Raises PreflightError if the configuration cannot be read.
+    """
     keys = daemon_json.root_keys(config.content, str(config.path))
     given = list(flags.given([one.text for one in arguments], flags.ROOT))
     by_key = [_of_key(config, name, value) for name, value in keys.items()]
@@ -139,7 +142,7 @@ def decide(config: HostFile, arguments: Sequence[Argument], version: str) -> Dec
     if not by_key:
         return Decision(by_flag[-1], tuple(by_flag[:-1])) if by_flag else Decision(_default(config))
     directives = {flag.directive for flag in given}
-    conflict = len(by_key) > 1 or bool(directives & set(keys)) or bool(given and not _lets_file_win(version))
+    conflict = len(by_key) > 1 or bool(directives & set(keys)) or bool(given and not file_wins)
     return Decision(_kept_apart(by_key[0], directives), (*by_key[1:], *by_flag), conflict)
 
 
@@ -150,12 +153,6 @@ def of_flag(arguments: Sequence[Argument], names: Sequence[str]) -> Place | None
         return None
     place = _of_flag(arguments, flag)
     return replace(place, setting=replace(place.setting, flag=flag.name))
-
-
-def _lets_file_win(version: str) -> bool:
-    """Up to 20.10 a flag and a key that mean the same under two names were merged, and the file won."""
-    major = version.partition(".")[0]
-    return major.isdigit() and int(major) < 22
 
 
 def _default(config: HostFile) -> Place:

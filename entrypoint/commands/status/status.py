@@ -14,7 +14,7 @@ from entrypoint.console.errors import ExitCode, JournalError
 from entrypoint.console.events import Phase
 from entrypoint.engine.docker import until
 from entrypoint.engine.inventory import counts, names_in
-from entrypoint.engine.service import SERVICE
+from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
 from entrypoint.host.machine import locality
 from entrypoint.host.services.systemd import Systemd

@@ -7,27 +7,24 @@ only if that is asked for: cp has its own words for a failed read or write, and 
 Memory does not grow with the trees, whatever a directory holds: only files of several names are remembered.
 """
 
-import errno
 import os
-import re
 import stat
 from array import array
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.console.errors import CopyError
 from entrypoint.copy.looking.changes import Places
+from entrypoint.copy.looking.equality import facts, have_same_content, in_words, is_carried
+from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.host.confined.beneath import CHANGED, LONGEST, join, place
-from entrypoint.host.confined.entries import LABEL, attributes, open_file
+from entrypoint.host.confined.entries import attributes
 from entrypoint.host.confined.tree import Tree
 
 SHOWN = 20  # differences that are shown; more say nothing new
-BLOCK = 1 << 20
-NOWHERE = 1 << 63  # beyond every file
 OWN_FILE_SYSTEM = " is a file system of its own, and none of it was copied"
 
 
@@ -39,25 +36,6 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return f"{show(self.name)}{self.what}"
-
-
-class LeftOut:
-    """The names that anchored patterns leave out, in which `*` stands for one name."""
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        named = [os.fsencode(pattern.lstrip("/")) for pattern in patterns]
-        self._names = frozenset(pattern for pattern in named if b"*" not in pattern)
-        stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in named if b"*" in pattern]
-        self._stars = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
-        above = [re.escape(pattern.rpartition(b"/")[0]).replace(rb"\*", rb"[^/]*") for pattern in named]
-        self._above = re.compile(b"|".join(b"(?:%s)" % one for one in above) or rb"(?!)", re.DOTALL)
-
-    def is_in(self, where: bytes) -> bool:
-        """Whether anything directly in a directory can be left out."""
-        return self._above.fullmatch(where) is not None
-
-    def __contains__(self, name: bytes) -> bool:
-        return name in self._names or self._stars.fullmatch(name) is not None
 
 
 @dataclass
@@ -221,10 +199,10 @@ class Comparison:
         self.entries += 1
         if (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev):
             return  # a layer's file on the same file system: it is one
-        equal = _facts(one) == _facts(other)
+        equal = facts(one) == facts(other)
         if not equal:
-            told = _told(other)
-            for what, ours in _told(one).items():
+            told = in_words(other)
+            for what, ours in in_words(one).items():
                 if ours != told[what]:
                     yield Difference(name, f": {what} is {told[what]}, in the source {ours}")
         last = name.rpartition(b"/")[2] or b"."
@@ -236,7 +214,7 @@ class Comparison:
             yield Difference(name, ": extended attributes differ")
         if (one.st_nlink > 1 or other.st_nlink > 1) and not stat.S_ISDIR(one.st_mode):
             yield from self._links(name, one.st_ino, other.st_ino)
-        if self.content and equal and stat.S_ISREG(one.st_mode) and not _same_content(folders, last):
+        if self.content and equal and stat.S_ISREG(one.st_mode) and not have_same_content(folders, last):
             yield Difference(name, ": content differs")
 
     def _links(self, name: bytes, ours: int, theirs: int) -> Iterator[Difference]:
@@ -279,55 +257,6 @@ def _files(folder: int) -> dict[str, int]:
     """The inode of each name in an open directory that is no directory itself."""
     with os.scandir(folder) as listing:
         return {entry.name: entry.inode() for entry in listing if not entry.is_dir(follow_symlinks=False)}
-
-
-def _facts(status: os.stat_result) -> tuple[int, ...]:
-    """What must be equal, quickly: this is asked for every entry of both trees."""
-    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, size, status.st_rdev
-
-
-def _told(status: os.stat_result) -> dict[str, object]:
-    """The same in words."""
-    mode, uid, gid, mtime, size, device = _facts(status)
-    return {
-        "type": stat.S_IFMT(mode),
-        "mode": oct(stat.S_IMODE(mode)),
-        "owner": f"{uid}:{gid}",
-        "time": mtime,
-        "size": size,
-        "device": device,
-    }
-
-
-def _same_content(folders: tuple[int, int], name: bytes) -> bool:
-    """Where one of the two has data: anybody may make a hole that nobody could read to its end."""
-    with ExitStack() as stack:
-        one, other = (stack.enter_context(FileIO(open_file(folder, name))).fileno() for folder in folders)
-        at = 0
-        while (at := min(_next_data(one, at), _next_data(other, at))) < NOWHERE:
-            piece = os.pread(one, BLOCK, at)
-            if os.pread(other, BLOCK, at) != piece:
-                return False
-            at += len(piece) or BLOCK
-        return os.fstat(one).st_size == os.fstat(other).st_size
-
-
-def _next_data(handle: int, at: int) -> int:
-    try:
-        return os.lseek(handle, at, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        return NOWHERE
-
-
-def is_carried(ours: dict[str, bytes], theirs: dict[str, bytes]) -> bool:
-    """Whether the copy has the same attributes. Where SELinux is on, what has no label is given one by being made."""
-    if ours == theirs:
-        return True
-    given = {LABEL} - ours.keys()
-    return ours == {name: value for name, value in theirs.items() if name not in given}
 
 
 def show(name: bytes) -> str:

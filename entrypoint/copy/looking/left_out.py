@@ -1,5 +1,7 @@
 """What a copy of a root leaves out."""
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -36,3 +38,22 @@ def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
     """
     views = (*(f"{driver}/" for driver in MERGING), "rootfs/")
     return [name for name in covered_places(source, table) if not name.startswith(views) and "*" not in name]
+
+
+class LeftOut:
+    """The names that anchored patterns leave out, in which `*` stands for one name."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        named = [os.fsencode(pattern.lstrip("/")) for pattern in patterns]
+        self._names = frozenset(pattern for pattern in named if b"*" not in pattern)
+        stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in named if b"*" in pattern]
+        self._stars = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
+        above = [re.escape(pattern.rpartition(b"/")[0]).replace(rb"\*", rb"[^/]*") for pattern in named]
+        self._above = re.compile(b"|".join(b"(?:%s)" % one for one in above) or rb"(?!)", re.DOTALL)
+
+    def is_in(self, where: bytes) -> bool:
+        """Whether anything directly in a directory can be left out."""
+        return self._above.fullmatch(where) is not None
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._names or self._stars.fullmatch(name) is not None

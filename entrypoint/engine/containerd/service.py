@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from entrypoint.console.errors import PreflightError
-from entrypoint.engine import service
 from entrypoint.engine.containerd import tenants
 from entrypoint.engine.info import CONTAINERD, EngineInfo
+from entrypoint.engine.unit import service
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.host import Host

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
-from entrypoint.engine import service
 from entrypoint.engine.docker import until
+from entrypoint.engine.unit import service
 from entrypoint.host.disks.filesystem import mounts
 from entrypoint.host.host import Host
 from entrypoint.host.machine import processes

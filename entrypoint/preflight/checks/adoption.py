@@ -10,6 +10,7 @@ from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.drivers.choice import OVERLOOKED
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.info import CONTAINERD
+from entrypoint.engine.versions import is_older, major
 from entrypoint.preflight.adoption import Adoptable, Along
 from entrypoint.preflight.checks import target
 from entrypoint.preflight.checks.engine import store
@@ -119,8 +120,8 @@ def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
                     'Set "features": {"containerd-snapshotter": true} in daemon.json; restart the engine.')  # fmt: skip
     if record is None:
         return
-    known = record.engine_version.partition(".")[0]
-    if known.isdigit() and engine.version.partition(".")[0].isdigit() and not engine.is_at_least(int(known)):
+    known = major(record.engine_version)
+    if known is not None and is_older(engine.version, known):
         yield error("root-newer", "The root in the target was used by a newer engine",
                     f"{facts.target.path} was used by {record.engine_version}; this engine is {engine.version}.",
                     "Upgrade the engine first.")  # fmt: skip

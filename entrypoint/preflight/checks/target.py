@@ -7,6 +7,7 @@ from entrypoint.console import wording
 from entrypoint.console.findings import Finding, Severity, error, warning
 from entrypoint.engine.drivers.choice import PLAIN
 from entrypoint.engine.holdings.kinship import Kinship
+from entrypoint.engine.versions import Since
 from entrypoint.host.disks import fstab
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import Left
@@ -39,8 +40,8 @@ LEAST_MARGIN = 256 * 1024 * 1024
 # Overlay's mount options join paths with them, or escape, and dockerd does not: no layer can be mounted there.
 OVERLAY_SEPARATORS = (":", ",", "\\")
 # Older engines take the root for a format, and keep the layers' records outside it, in a place that is new at each
-# start (moby: layer/layer_store.go, MetadataStorePathTemplate). Seen with 20.10 and 26.1; 28.5 does not.
-FORMAT, NO_FORMAT_SINCE = "%", 28
+# start. Seen with 20.10 and 26.1; 28.5 does not.
+FORMAT = "%"
 
 
 def nesting(facts: HostFacts) -> Iterator[Finding]:
@@ -135,12 +136,12 @@ def characters(facts: HostFacts) -> Iterator[Finding]:
             "Choose a path without them.",
         )
     for path in (facts.target.resolved, facts.source.path):
-        if FORMAT in str(path) and not facts.engine.is_at_least(NO_FORMAT_SINCE):
+        if FORMAT in str(path) and not facts.engine.is_at_least(Since.ANY_NAME):
             yield error(
                 "percent-in-name",
                 "This engine cannot keep its data in a directory with `%` in its name",
                 f"Docker {facts.engine.version} takes the name for a format, and records layers outside {path}.",
-                f"Choose a path without it, or use Docker {NO_FORMAT_SINCE} or newer.",
+                f"Choose a path without it, or use Docker {Since.ANY_NAME} or newer.",
             )
 
 

@@ -6,10 +6,10 @@ from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.drivers import choice, layers
 from entrypoint.engine.info import GRAPHDRIVER
 from entrypoint.engine.inventory import ALIVE, doomed
+from entrypoint.engine.versions import Since
 from entrypoint.preflight.facts import HostFacts
 
 EPHEMERAL = "ephemeral-containers"
-OLDEST = 20  # 20.10, with Debian 11
 
 
 def driver(facts: HostFacts) -> Iterator[Finding]:
@@ -21,7 +21,7 @@ def driver(facts: HostFacts) -> Iterator[Finding]:
 
 
 def age(facts: HostFacts) -> Iterator[Finding]:
-    if not facts.engine.is_at_least(OLDEST):
+    if not facts.engine.is_at_least(Since.TRIED):
         yield warning(
             "engine-old",
             f"Docker {facts.engine.version} is older than any this was tried with",

@@ -12,6 +12,7 @@ from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, error
 from entrypoint.engine.drivers.choice import OVERLOOKED
 from entrypoint.engine.info import GRAPHDRIVER
+from entrypoint.engine.versions import Since
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings import flags
 from entrypoint.settings.formats import daemon_json
@@ -19,8 +20,6 @@ from entrypoint.settings.formats import daemon_json
 FEATURE = "containerd-snapshotter"
 FEATURE_FLAGS = ("--feature",)  # from 28 on (moby daemon/command/config.go)
 TRUE = ("1", "t", "true", "")
-FEATURE_SINCE = 23
-CONTAINERD_SINCE = 29  # without a word in the configuration, on a root that no driver has left a trace in
 
 
 def pending(facts: HostFacts) -> Iterator[Finding]:
@@ -68,9 +67,9 @@ def _changes(facts: HostFacts) -> Iterator[tuple[str, str, str]]:
 def configured_store(facts: HostFacts) -> str:
     """Empty if it does not depend on the configuration; what an engine finds in its root a move carries along."""
     wanted = _feature(facts)
-    if facts.engine.remaps or not facts.engine.is_at_least(FEATURE_SINCE):
+    if facts.engine.remaps or not facts.engine.is_at_least(Since.STORE_FEATURE):
         return ""  # then it has the graph driver, whatever the configuration says
-    if wanted is None and facts.engine.is_at_least(CONTAINERD_SINCE):
+    if wanted is None and facts.engine.is_at_least(Since.CONTAINERD):
         return ""
     return "containerd" if wanted else "graphdriver"
 

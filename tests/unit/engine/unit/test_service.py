@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.engine import service
+from entrypoint.engine.unit import service
 from entrypoint.host.host import Host
 
 

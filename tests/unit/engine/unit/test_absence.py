@@ -8,8 +8,8 @@ from docker.errors import DockerException
 
 from entrypoint.commands import sibling
 from entrypoint.console.errors import EngineError, ExitCode, PreflightError
-from entrypoint.engine import absence
 from entrypoint.engine.docker import SOCKET, Engine
+from entrypoint.engine.unit import absence
 from entrypoint.host.host import Host
 from entrypoint.host.services.units import UnitState
 from entrypoint.preflight import facts

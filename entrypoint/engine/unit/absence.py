@@ -6,7 +6,7 @@ from entrypoint.console.errors import EngineError, PreflightError
 from entrypoint.engine import products
 from entrypoint.engine.docker import SOCKET
 from entrypoint.engine.products import Product
-from entrypoint.engine.service import SERVICE
+from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import RUNNING
