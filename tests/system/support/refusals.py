@@ -127,7 +127,7 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "a limit of nothing": ((GOOD, "--bwlimit=0"), "is no limit"),
     "a limit below nothing": ((GOOD, "--bwlimit=-5m"), "is no limit"),
     "a limit twice": ((GOOD, "--bwlimit=1m", "--bwlimit=2m"), "more than once"),
-    "a value for a switch": ((GOOD, "--checksum=yes"), "does not take a value"),
+    "a value for a switch": ((GOOD, "--checksum=yes"), "ignored explicit argument"),
     "two targets": ((f"{DISK}/a", f"{DISK}/b"), "unexpected extra argument"),
     "a name with a space, unquoted": (("/mnt/my", "disk"), "unexpected extra argument"),
     "missing after run": (("run",), "TARGET"),
