@@ -64,7 +64,8 @@ class Confirmation:
         transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True)
         if numbers:
             transfer.apply_names(map(kept.name, numbers), self.look)
-        folders = {kept.put(_parent(kept.name(number))) for number in numbers} | {*map(kept.put, transfer.folders)}
+        dressed = {*map(kept.put, transfer.folders)}
+        folders = dressed | {kept.put(_parent(kept.name(number))) for number in {*numbers, *dressed}}
         known = Places.of(_but_for(compared, map(kept.name, folders)))
         again = self._comparison(notes_all=True)
         anew = chain(self._anew(again, kept, folders, known), _unseen(again, compared.unseen))

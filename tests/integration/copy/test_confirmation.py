@@ -233,3 +233,25 @@ def test_what_is_in_a_directory_that_was_away_while_all_was_compared_is_looked_i
     monkeypatch.setattr(Transfer, "apply_names", back)
     events.configure(At("pass.finished", away))
     ended(roots, roots.pre_copy())
+
+
+def test_a_directory_that_was_dressed_as_another_gets_its_own_times_in_the_end(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something was removed from it while another was at its place: its times are compared by what is above it."""
+    real, inner = Transfer.apply_names, roots.target / VOLUME / "left/inner"
+
+    def between(transfer: Transfer, *arguments: object) -> object:
+        exchange(roots)
+        sent = real(transfer, *arguments)  # type: ignore[arg-type]
+        exchange(roots)
+        return sent
+
+    def add() -> None:
+        times = inner.stat()
+        (inner / "extra").touch()
+        os.utime(inner, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    monkeypatch.setattr(Transfer, "apply_names", between)
+    events.configure(At("pass.finished", add))
+    ended(roots, roots.pre_copy())
