@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from entrypoint.commands.run import hand_over_whole, tell
+from entrypoint.commands.run import hand_over_whole
+from entrypoint.commands.survey import tell
 from entrypoint.console import wording
 from entrypoint.console.errors import ExitCode, PreflightError
 from entrypoint.console.events import Phase, log, phase

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 
-from entrypoint.commands import cleanup, cli, rollback, run, script
+from entrypoint.commands import cleanup, cli, rollback, run, script, survey
 from entrypoint.commands.cli import Asked
 from entrypoint.commands.status import page, text
 from entrypoint.commands.status import status as statuses
@@ -42,14 +42,14 @@ def plan(host: Host, asked: Asked) -> ExitCode:
     if asked.as_json:
         events.configure(sys.stderr, human=sys.stderr.isatty())
     request = requested(asked)
-    survey = look(host, request)
-    document = outlook.head("already-there", survey.findings)
-    if not preflight.is_already_there(survey.facts):
-        if asked.as_json and preflight.refuses(survey.findings):
-            print_json(outlook.head("refused", survey.findings))
-        preflight.require(survey.findings)
-        made = run.make_plan(survey, request)
-        document = outlook.to_json(made, survey.facts, survey.findings)
+    seen = look(host, request)
+    document = outlook.head("already-there", seen.findings)
+    if not preflight.is_already_there(seen.facts):
+        if asked.as_json and preflight.refuses(seen.findings):
+            print_json(outlook.head("refused", seen.findings))
+        preflight.require(seen.findings)
+        made = survey.make_plan(seen, request)
+        document = outlook.to_json(made, seen.facts, seen.findings)
         log.info("plan.ended", words=cli.typed(request))
     if asked.as_json:
         print_json(document)
@@ -57,19 +57,19 @@ def plan(host: Host, asked: Asked) -> ExitCode:
 
 
 def check(host: Host, asked: Asked) -> ExitCode:
-    survey = look(host, requested(asked))
-    if not preflight.is_already_there(survey.facts):
-        preflight.require(survey.findings)
-        log.info("check.passed", target=str(survey.facts.moved.target.resolved))
+    seen = look(host, requested(asked))
+    if not preflight.is_already_there(seen.facts):
+        preflight.require(seen.findings)
+        log.info("check.passed", target=str(seen.facts.moved.target.resolved))
     return ExitCode.DONE
 
 
-def look(host: Host, request: Request) -> run.Survey:
+def look(host: Host, request: Request) -> survey.Survey:
     with closing(Systemd()) as systemd:
-        survey = run.look(host, systemd, request)
-    if preflight.is_already_there(survey.facts):
-        log.info("already_there", target=str(survey.facts.moved.source.path))
-    return survey
+        seen = survey.look(host, systemd, request)
+    if preflight.is_already_there(seen.facts):
+        log.info("already_there", target=str(seen.facts.moved.source.path))
+    return seen
 
 
 def requested(asked: Asked) -> Request:

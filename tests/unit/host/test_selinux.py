@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint.commands import rollback
-from entrypoint.commands import run as relocation
+from entrypoint.commands import rollback, survey
 from entrypoint.console.errors import ExitCode, HostCommandError
 from entrypoint.console.events import Phase
 from entrypoint.console.findings import Severity
@@ -162,7 +161,7 @@ def test_a_label_is_tried_where_the_kernel_says_that_it_can_be_kept(monkeypatch:
 
     monkeypatch.setattr(probe, "lacks", lacks)
     for facts in (enforcing(), enforcing(on=DATA_MOUNT), GOOD):
-        found = relocation.tried(Host(), facts)
+        found = survey.tried(Host(), facts)
         assert "target-file-system" in ids(found)
     assert tried == [LABEL, b"", b""]
 
