@@ -7,19 +7,17 @@ written before it begins, so that one that was cut off is known as such, and goe
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import PurePosixPath
 
 from entrypoint.console import wording
 from entrypoint.console.errors import ExitCode, Interrupted, RollbackError
 from entrypoint.console.events import Phase, log, phase
-from entrypoint.console.findings import Finding, error
 from entrypoint.engine.holdings import written_since
 from entrypoint.engine.holdings.in_use import is_in_use
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.confined.removal import Removal
 from entrypoint.host.disks import obstacles
-from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
 from entrypoint.host.services.systemd import Systemd
@@ -36,11 +34,8 @@ from entrypoint.move.worker import handover
 from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction
 from entrypoint.preflight import preflight
-from entrypoint.preflight.checks import host as host_checks
-from entrypoint.preflight.checks import target as target_checks
-from entrypoint.preflight.checks.roots import parts
-from entrypoint.preflight.checks.roots.users import users
-from entrypoint.preflight.facts import HostFacts, gather
+from entrypoint.preflight.checks.removal import OldRoot
+from entrypoint.preflight.facts import gather
 from entrypoint.preflight.request import Only
 from entrypoint.preflight.roots import Size, measure
 
@@ -99,8 +94,7 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
         asked = along if one.is_of_containerd or last.plan.containerd else None
         facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers(),
                        only=None if asked else Only.DATA_ROOT)  # fmt: skip
-        findings = tuple(check(facts, last, one, asked))
-        findings += tuple(in_use(host, one))
+        findings = preflight.check_removal(facts, old_root(host, last, one, asked))
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "removal")
@@ -155,60 +149,16 @@ def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inve
         log.warning("cleanup.written", place=place.place, files=place.files, size=wording.size(place.size))
 
 
-def in_use(host: Host, one: Remains) -> Iterator[Finding]:
-    if is_in_use(host.path(one.path) / one.plan.within):
-        yield error("old-root-in-use", "An engine works on the old root", f"Its databases in {one.path} are locked.",
-                    "See which: fuser -v " + one.path)  # fmt: skip
-
-
-def check(facts: HostFacts, last: Remains, one: Remains, along: ContainerdMove | None = None) -> Iterator[Finding]:
-    """What speaks against the removal of an old root; `along` is the last move of containerd's."""
-    old = PurePosixPath(one.path)
-    yield from host_checks.unit(facts)
-    if str(facts.source.path) != last.plan.target:
-        yield error("root-differs", "The engine does not run where the last move has put it",
-                    f"It runs on {facts.source.path}; the last move was to {last.plan.target}.",
-                    "Look at both, and remove by hand what is not needed.")  # fmt: skip
-    if facts.configured_root != facts.source.path:
-        yield error("configured-root-differs", "The engine's next start would find another root",
-                     f"It runs on {facts.source.path}; configured is {facts.configured_root}.",
-                    "Put that right, restart the engine, and run again.")  # fmt: skip
-    if facts.engine.engine_id != last.plan.target_engine_id:
-        yield error("another-engine", "This is not the engine that was moved",
-                    f"Its id is {facts.engine.engine_id}, it was {last.plan.target_engine_id}.",
-                    "Find out why; the old root may be the only one that has the old engine's data.")  # fmt: skip
-    yield from parts.missing(facts)  # of what is gone the old root may have the last copy
-    if lost := [one.text for one in last.run.amiss() if one.kind is Kind.HELD]:
-        yield error("only-in-old-root", "The engine lacks what it held before the last move",
-                    "; ".join(lost[:5]), "Bring it back first (`relocator rollback` shows what that gives up), or "
-                    "remove the old root by hand.")  # fmt: skip
-    if along:
-        yield from containerd_apart(facts, along)
-    if facts.containerd and (old in facts.containerd.root.parents or facts.containerd.root in (old, *old.parents)):
-        yield error("roots-nested", "The old root and containerd's are not apart", f"{old}, {facts.containerd.root}.",
-                    "Move containerd's root elsewhere first.")  # fmt: skip
-    for root in facts.each():
-        seen = replace(root, target=facts.target)
-        nested = old in seen.source.path.parents or seen.source.path in (old, *old.parents)
-        if nested or preflight.is_already_there(seen) or any(target_checks.nesting(seen)):
-            yield error("roots-nested", "The old root and the engine's are not apart", f"{old}, {seen.source.path}.",
-                        "Look with findmnt at what is mounted where; remove by hand what is not needed.")  # fmt: skip
-    for mount in mounts_below(old, facts.mounts):
-        yield error("old-root-mounts", "Something is mounted in the old root", f"{mount.point} ({mount.source}).",
-                    f"Unmount it if nobody needs it: umount {mount.point}")  # fmt: skip
-    for name, path in users(facts, old):
-        yield error("old-root-bound", "Something uses a path in the old root", f"{name}: {path}.",
-                    "Make it anew with a path in the new root, or with a volume's name.")  # fmt: skip
-
-
-def containerd_apart(facts: HostFacts, along: ContainerdMove) -> Iterator[Finding]:
-    """containerd must work where the last move has put it, and its next start must find the same."""
-    found = facts.containerd
-    if found is None or not found.is_open or str(found.root) != along.target:
-        where = f"It works on {found.root}" if found else "The engine keeps its images elsewhere"
-        yield error("root-differs", "containerd does not work where the last move has put it",
-                    f"{where}; the move has put it on {along.target}.",
-                    "Look at both, and remove by hand what is not needed.")  # fmt: skip
+def old_root(host: Host, last: Remains, one: Remains, along: ContainerdMove | None = None) -> OldRoot:
+    """An old root as the journal tells of it; `along` is the last move of containerd's, if that is asked for."""
+    return OldRoot(
+        path=PurePosixPath(one.path),
+        target=last.plan.target,
+        engine_id=last.plan.target_engine_id,
+        images=along.target if along else "",
+        lost=tuple(amiss.text for amiss in last.run.amiss() if amiss.kind is Kind.HELD),
+        in_use=is_in_use(host.path(one.path) / one.plan.within),
+    )
 
 
 def remove(host: Host, one: Remains, size: Size) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from enum import Flag, auto
 
 from entrypoint.console.findings import Finding
-from entrypoint.preflight.checks import host, selinux, settings, size_limits, target
+from entrypoint.preflight.checks import host, removal, selinux, settings, size_limits, target
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.engine import engine, restart, store, swarm
+from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.checks.roots import parts, users
 from entrypoint.preflight.facts import HostFacts
 
@@ -19,7 +20,7 @@ Check = Callable[[HostFacts], Iterator[Finding]]
 
 class Asked(Flag):
     """MOVE is by check, plan and run; ALONE if only containerd's root moves, and NOTHING if there is none; ADOPT is
-    with `--adopt`; RETURN is by rollback, and RETURN_ALONE by one of containerd's root."""
+    with `--adopt`; RETURN is by rollback, and RETURN_ALONE by one of containerd's root; REMOVAL is by cleanup."""
 
     MOVE = auto()
     ALONE = auto()
@@ -27,6 +28,7 @@ class Asked(Flag):
     ADOPT = auto()
     RETURN = auto()
     RETURN_ALONE = auto()
+    REMOVAL = auto()
 
 
 COPY = Asked.MOVE | Asked.ALONE
@@ -59,7 +61,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (swarm.to_return, Asked.ADOPT | Asked.RETURN),
     (engine.age, COPY),
     (engine.live_restore, STOP),
-    (host.unit, STOP),
+    (host.unit, STOP | Asked.REMOVAL),
     (host.unsettled, COPY),
     (settings.understood, STOP),
     (settings.readable, STOP),
@@ -73,7 +75,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (host.packages, STOP),
     (parts.sub_mounts, SWITCH),
     (parts.subvolumes, Asked.MOVE),
-    (parts.missing, COPY),
+    (parts.missing, COPY | Asked.REMOVAL),  # of what is gone an old root may have the last copy
     (host.clock, COPY),
     (engine.ephemeral, STOP),
     (engine.unattended, COPY),
@@ -81,6 +83,18 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (restart.owned, STOP),
     (users.bound, Asked.MOVE),
     (size_limits.check, Asked.MOVE),
+)
+
+# What cleanup asks of the root itself.
+OF_OLD_ROOT: tuple[Callable[[HostFacts, OldRoot], Iterator[Finding]], ...] = (
+    removal.where,
+    removal.whose,
+    removal.lost,
+    removal.images,
+    removal.apart,
+    removal.mounts,
+    removal.bound,
+    removal.in_use,
 )
 
 

@@ -11,9 +11,11 @@ from entrypoint.console.findings import Finding, Severity, agreed
 from entrypoint.engine import products
 from entrypoint.engine.products import Product
 from entrypoint.preflight.adoption import ADOPT, Adoptable
-from entrypoint.preflight.asked import Asked, asked
+from entrypoint.preflight.asked import OF_OLD_ROOT, Asked, asked
 from entrypoint.preflight.checks import adoption
+from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import is_same
 
 
 def check(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -32,6 +34,14 @@ def check_adoption(facts: HostFacts, there: Adoptable | None, accepted: Collecti
 def check_return(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
     """Every finding where the engine goes back to a root that it has left, but for those of that root itself."""
     return found(facts, Asked.RETURN_ALONE if facts.alone else Asked.RETURN, accepted)
+
+
+def check_removal(facts: HostFacts, old: OldRoot) -> tuple[Finding, ...]:
+    """Every finding where a root that a move has left is to be removed."""
+    of_host = found(facts, Asked.REMOVAL, ())
+    if facts.engine.product is not Product.ENGINE:
+        return of_host
+    return (*of_host, *(finding for check in OF_OLD_ROOT for finding in check(facts, old)))
 
 
 def occasion(facts: HostFacts) -> Asked:
@@ -69,5 +79,4 @@ def is_already_there(facts: HostFacts) -> bool:
     """Whether the root that is to move is the target, by its name or by being the same directory."""
     if facts.alone and facts.containerd_source is None:
         return False  # there is none
-    source, target = facts.moved.source, facts.moved.target
-    return source.path == target.resolved or (target.exists and target.identities[0] == source.identity)
+    return is_same(facts.moved.source, facts.moved.target)

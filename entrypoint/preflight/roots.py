@@ -169,6 +169,21 @@ def target_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Targ
     )
 
 
+def is_same(source: Source, target: Target) -> bool:
+    """By name, or by being the same directory: a bind mount shows it under another name."""
+    return source.path == target.resolved or (target.exists and target.identities[0] == source.identity)
+
+
+def is_inside(source: Source, target: Target) -> bool:
+    """Whether the target lies in the root."""
+    return source.path in target.resolved.parents or source.identity in target.identities
+
+
+def is_around(source: Source, target: Target) -> bool:
+    """Whether the root lies in the target."""
+    return target.resolved in source.path.parents or (target.exists and target.identities[0] in source.ancestors)
+
+
 def _closed(host: Host, path: PurePosixPath) -> tuple[str, ...]:
     """A directory and those above it, as far as not everybody may pass through them."""
     steps = (path, *path.parents)

@@ -10,7 +10,7 @@ from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.versions import Since
 from entrypoint.host.disks import fstab
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import Left
+from entrypoint.preflight.roots import Left, is_around, is_inside
 
 # What needs no try, or must not be tried: the rest is found out by doing there what an engine does (probe.py). A
 # network file system may pass every try and still lose its server, or give one root to two engines (for-linux 775).
@@ -47,16 +47,14 @@ FORMAT = "%"
 def nesting(facts: HostFacts) -> Iterator[Finding]:
     """By names, and by what is really there: a bind mount shows the same directory under another name."""
     source, target = facts.source, facts.target
-    inside = source.path in target.resolved.parents or source.identity in target.identities
-    around = target.resolved in source.path.parents or (target.exists and target.identities[0] in source.ancestors)
-    if inside:
+    if is_inside(source, target):
         yield error(
             "target-inside-source",
             "The target lies inside the data root",
             f"{target.path} is in {source.path}, which is what is to be moved.",
             "Choose a directory outside it.",
         )
-    elif around:
+    elif is_around(source, target):
         yield error(
             "target-around-source",
             "The target contains the data root",

@@ -24,7 +24,9 @@ from entrypoint.move.roots import old_roots as remains
 from entrypoint.move.roots.old_roots import Remains, how_left, old_roots
 from entrypoint.plan.plan import Direction
 from entrypoint.preflight import facts
+from entrypoint.preflight.checks.removal import in_use
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.preflight import check_removal
 from entrypoint.preflight.roots import Left, Size
 from tests.unit.support.fakes import make_host
 from tests.unit.support.good_facts import CONTAINERD, GOOD, mount, unit
@@ -176,12 +178,12 @@ def test_a_root_whose_databases_are_locked_is_in_use(host: Host) -> None:
 def test_an_old_root_that_an_engine_works_on_is_not_removed(host: Host, journal: Journal) -> None:
     moved(journal, host, "/a", "/b")
     (one,) = old_roots(host, journal)
-    assert list(cleanup.in_use(host, one)) == []
+    assert not cleanup.old_root(host, one, one).in_use
     database = host.path("/a/network/files/local-kv.db")
     database.parent.mkdir(parents=True)
     with database.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert [finding.id for finding in cleanup.in_use(host, one)] == ["old-root-in-use"]
+        assert [finding.id for finding in in_use(GOOD, cleanup.old_root(host, one, one))] == ["old-root-in-use"]
 
 
 def test_a_path_that_leads_through_a_link_is_seen_as_what_it_leads_to(host: Host) -> None:
@@ -198,8 +200,9 @@ def left(host: Host, journal: Journal) -> Remains:
     return remains.moves(journal)[-1]
 
 
-def against(one: Remains, seen: HostFacts = GOOD, **binds: tuple[str, ...]) -> list[str]:
-    return [finding.id for finding in cleanup.check(replace(seen, binds=binds), one, one)]
+def against(host: Host, one: Remains, seen: HostFacts = GOOD, **binds: tuple[str, ...]) -> list[str]:
+    found = check_removal(replace(seen, binds=binds), cleanup.old_root(host, one, one))
+    return [finding.id for finding in found]
 
 
 SOURCE = GOOD.source.path
@@ -226,15 +229,15 @@ SOURCE = GOOD.source.path
 def test_the_new_root_is_proven_and_the_old_one_needed_by_nobody(
     host: Host, journal: Journal, facts: dict[str, object], finding: list[str]
 ) -> None:
-    assert against(left(host, journal), replace(GOOD, **facts)) == finding  # type: ignore[arg-type]
+    assert against(host, left(host, journal), replace(GOOD, **facts)) == finding  # type: ignore[arg-type]
 
 
 def test_an_old_root_is_kept_while_the_engine_lacks_what_only_it_holds(host: Host, journal: Journal) -> None:
     one = left(host, journal)
     one.run.note([Amiss(Kind.CONTAINER, "app was running and is exited", "a")])
-    assert against(one) == []
+    assert against(host, one) == []
     one.run.note([Amiss(Kind.HELD, "image sha256:1 (app:1) is missing", "sha256:1")])
-    assert against(one) == ["only-in-old-root"]
+    assert against(host, one) == ["only-in-old-root"]
 
 
 @pytest.mark.parametrize(
@@ -250,26 +253,26 @@ def test_an_old_root_is_kept_while_the_engine_lacks_what_only_it_holds(host: Hos
 def test_a_container_that_uses_a_path_in_the_old_root_is_named(
     host: Host, journal: Journal, path: str, finding: list[str]
 ) -> None:
-    assert against(left(host, journal), portainer=(path,)) == finding
+    assert against(host, left(host, journal), portainer=(path,)) == finding
 
 
 def test_a_bind_mount_of_a_directory_in_the_old_root_is_named(host: Host, journal: Journal) -> None:
     bound = replace(mount("/srv/web", "8:1"), root=PurePosixPath("/srv/old/volumes/web/_data"))
-    assert against(left(host, journal), replace(GOOD, mounts=(*GOOD.mounts, bound))) == ["old-root-bound"]
+    assert against(host, left(host, journal), replace(GOOD, mounts=(*GOOD.mounts, bound))) == ["old-root-bound"]
 
 
 def test_roots_within_each_other_are_refused(host: Host, journal: Journal) -> None:
     one = left(host, journal)
     outer = replace(one, plan=replace(one.plan, source=str(SOURCE.parent)))
-    assert against(outer) == ["roots-nested"]
+    assert against(host, outer) == ["roots-nested"]
     inner = replace(one, plan=replace(one.plan, source=str(SOURCE / "x")))
-    assert against(inner) == ["roots-nested"]
+    assert against(host, inner) == ["roots-nested"]
 
 
 def test_the_engines_own_root_under_another_name_is_refused(host: Host, journal: Journal) -> None:
     """A bind mount at the old place, for scripts that know no other."""
     same = replace(GOOD, target=replace(GOOD.target, identities=(GOOD.source.identity, *GOOD.target.identities[1:])))
-    assert against(left(host, journal), same) == ["roots-nested"]
+    assert against(host, left(host, journal), same) == ["roots-nested"]
 
 
 def test_rollback_leads_back_to_what_the_last_move_has_left(host: Host, journal: Journal) -> None:
