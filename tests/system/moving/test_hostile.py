@@ -25,12 +25,14 @@ from tests.system.support.moving import (
     outcome,
     relocator,
 )
+from tests.system.support.two_roots import STORE_EMPTIED, written_at_start
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 BESIDE = f"{DISK}/beside"
 RECORD = "/var/lib/relocator"
 SAME_DISK = "/var/other/docker"  # on the file system of /var/lib/docker, as deep
+MATRIX = pytest.mark.matrix
 WATCHED = ("/etc", "/root", RECORD, DISK)
 PLANTED = ("/etc", "/root", RECORD, BESIDE)
 OF_VICTIM = "what only the victim may know"
@@ -39,9 +41,12 @@ ITS_OWN = re.compile(
     rb"etc/docker/daemon\.json|etc/systemd/system/docker\.service\.d(/50-relocator\.conf|/10-gate\.conf)?"
     rb"|etc/systemd/system/relocator-mounted\.service|etc/systemd/system/[^/]+\.mount\.d(/.*)?"
     rb"|var/lib/relocator/runs/\d+(/.*)?|var/lib/relocator/[a-z]+"
+    rb"|etc/containerd/config\.toml|etc/systemd/system/containerd\.service\.d(/50-relocator\.conf)?"
     rb"|mnt/big/docker(/.*)?|mnt/big/containerd(/.*)?"
 )
-HOLDS_ITS_OWN = re.compile(rb"etc/docker|etc/systemd/system(/docker\.service\.d)?|var/lib/relocator(/runs)?|mnt/big")
+HOLDS_ITS_OWN = re.compile(
+    rb"etc/docker|etc/containerd|etc/systemd/system(/(docker|containerd)\.service\.d)?|var/lib/relocator(/runs)?|mnt/big"
+)
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,16 @@ class Besieged:
         """To a good end; the copy is looked at before an engine starts on it."""
         with start_paused(self.host, target):
             assert_exact_copy(self.host, source, target)
-            assert_no_secret(self.host, target)
+            self.nothing_came_in(source, target)
         self.ended()
+
+    def nothing_came_in(self, source: str, target: str) -> None:
+        """containerd is up by now, and has written what it writes at a start."""
+        assert_no_secret(self.host, target)
+        if self.host.path(store_of(target)).exists():
+            before, after = (survey(self.host.path(store_of(root)), skip=emptied) for root in (source, target))
+            assert not (found := compare(before, after, ignore=written_at_start)), str(found)
+            assert_no_secret(self.host, store_of(target))
 
     def back(self) -> None:
         told = relocator(self.host, "rollback", "--yes")
@@ -140,6 +153,7 @@ class Besieged:
         told = relocator(self.host, "cleanup", "--yes")
         assert told.returncode == 0, told.stdout + told.stderr
         assert not self.host.path(root).exists()
+        assert not self.host.path(store_of(root)).exists()
         self.untouched()
 
     def untouched(self) -> None:
@@ -147,9 +161,18 @@ class Besieged:
         assert_untouched(self.host, self.was)
 
 
-@pytest.fixture
-def besieged() -> Iterator[Besieged]:
-    with Disk("8G", "ext4") as disk, boot(name="hostile", disks={DISK: disk}) as host:
+def store_of(root: str) -> str:
+    """Where containerd's root is, or goes, if images are in it."""
+    return str(Path(root).with_name("containerd"))
+
+
+def emptied(path: bytes) -> bool:
+    return STORE_EMPTIED.fullmatch(path) is not None
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=MATRIX)], ids=["overlay2", "containerd"])
+def besieged(request: pytest.FixtureRequest) -> Iterator[Besieged]:
+    with Disk("8G", "ext4") as disk, boot(name="hostile", disks={DISK: disk}, containerd_store=request.param) as host:
         yield besiege(host)
 
 
@@ -163,11 +186,24 @@ def besiege(host: Host) -> Besieged:
     return Besieged(host, was)
 
 
-@pytest.mark.matrix
-def test_nothing_is_touched_by_moves_back_and_forth_and_by_what_is_given_up(besieged: Besieged) -> None:
-    besieged.given_up(TARGET)
+def test_nothing_is_touched_there_and_back(besieged: Besieged) -> None:
     besieged.move(SOURCE, TARGET)
     besieged.back()
     besieged.cleaned_up(TARGET)
-    besieged.move(SOURCE, SAME_DISK)
-    besieged.cleaned_up(SOURCE)
+
+
+@MATRIX
+def test_nothing_is_touched_by_ten_moves_and_by_what_is_given_up(besieged: Besieged) -> None:
+    """On the same file system and to another one, there and back, with copies that are given up between them."""
+    besieged.given_up(TARGET)
+    for _again in range(2):
+        besieged.move(SOURCE, TARGET)
+        besieged.back()
+        besieged.cleaned_up(TARGET)
+        besieged.move(SOURCE, SAME_DISK)
+        besieged.cleaned_up(SOURCE)
+        besieged.given_up(TARGET)
+        besieged.move(SAME_DISK, TARGET)
+        besieged.cleaned_up(SAME_DISK)
+        besieged.move(TARGET, SOURCE)
+        besieged.cleaned_up(TARGET)
