@@ -39,7 +39,7 @@ from entrypoint.preflight.checks.containerd.root import of_setting
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Only
-from entrypoint.settings import edits, setting
+from entrypoint.settings import edits, formats
 from entrypoint.settings.file_edit import FileEdit
 
 
@@ -254,7 +254,7 @@ def taken_back(edit: FileEdit, now: bytes | None) -> bytes | None:
     """What a file holds once an edit alone is taken back; whatever others have written into it since stays."""
     if now == edit.after or now is None:
         return edit.before
-    return setting.with_old_root(now, edit.before, edit.setting, edit.path)
+    return formats.with_old_root(now, edit.before, edit.setting, edit.path)
 
 
 def say_loss(host: Host, run: Run, now: Inventory) -> None:

@@ -8,7 +8,7 @@ from entrypoint.host.host import Host
 from entrypoint.host.services.units import RUNNING
 from entrypoint.move.context import Move
 from entrypoint.move.switch import paired_switch
-from entrypoint.settings import edits, setting
+from entrypoint.settings import edits, formats
 
 UNREADABLE = ""  # no root is called so
 
@@ -36,7 +36,7 @@ def configured(move: Move) -> str | None:
     """
     edit = move.plan.switch
     with suppress(PreflightError, OSError):
-        return setting.root_in(edits.content(move.host.path(edit.path)), edit.setting, edit.path)
+        return formats.root_in(edits.content(move.host.path(edit.path)), edit.setting, edit.path)
     return UNREADABLE
 
 

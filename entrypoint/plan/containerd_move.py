@@ -9,8 +9,7 @@ from entrypoint.host.services.units import RUNNING
 from entrypoint.preflight.containerd_edits import naming, ordering_edit, switch_edit
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings.file_edit import FileEdit, edit, missing_directories
-from entrypoint.settings.formats.config_toml import KEY
-from entrypoint.settings.setting import Kind, Setting
+from entrypoint.settings.formats.config_toml import SETTING
 
 
 @dataclass(frozen=True)
@@ -70,5 +69,5 @@ def make(facts: HostFacts, can_link: Callable[[HostFacts], bool], ends_others: b
         ordering=ordering_edit(own, facts),
         state=found.state,
         ends_others=ends_others,
-        names=tuple(replace(edit(file, after), setting=Setting(Kind.TOML, KEY)) for file, after in naming(facts)),
+        names=tuple(replace(edit(file, after), setting=SETTING) for file, after in naming(facts)),
     )

@@ -14,7 +14,7 @@ from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.preflight import edits as configuration
 from entrypoint.preflight.checks.target import can_link
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.settings import setting
+from entrypoint.settings import formats
 from entrypoint.settings.file_edit import FileEdit, missing_directories
 
 
@@ -135,7 +135,7 @@ class Plan:
         """Whether a configured root leads to the target. Going back, there may be none: the target is the default."""
         if self.direction is not Direction.BACK:
             return configured == self.target
-        return configured == setting.root_in(self.switch.after, self.switch.setting, self.switch.path)
+        return configured == formats.root_in(self.switch.after, self.switch.setting, self.switch.path)
 
     def to_json(self) -> dict[str, Any]:
         edits = {"ordering": self.ordering.to_json(), "switch": self.switch.to_json()}

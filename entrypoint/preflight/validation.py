@@ -14,8 +14,7 @@ from entrypoint.host.host import Host, Result
 from entrypoint.preflight import containerd_edits
 from entrypoint.preflight.edits import switch_edit
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.settings import flags, masked
-from entrypoint.settings.formats import config_toml
+from entrypoint.settings import flags, formats, masked
 from entrypoint.settings.setting import Kind
 
 PLACE, CONTAINERD_PLACE = "/run/relocator/validated.json", "/run/relocator/validated.toml"
@@ -54,7 +53,7 @@ def require_valid_containerd(host: Host, facts: HostFacts) -> None:
     with _put(host.path(CONTAINERD_PLACE), edit.after):
         result = host.run([facts.containerd.program, "--config", CONTAINERD_PLACE, "config", "dump"], check=False)
     target = str(facts.containerd_target.resolved)
-    if result.code or config_toml.root_in(result.stdout.encode(), "what it says") != target:
+    if result.code or formats.root_in(result.stdout.encode(), edit.setting, "what it says") != target:
         raise PreflightError(
             "containerd would not start with the new configuration. Nothing was changed.",
             details=f"`containerd config dump` of {edit.path} with the root {target} ended with code {result.code}: "

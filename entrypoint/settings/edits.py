@@ -7,7 +7,7 @@ from entrypoint.console.errors import MoveError, PreflightError, RollbackError
 from entrypoint.console.events import log
 from entrypoint.host.disks.filesystem import atomic_write, make_directories, remove_durably
 from entrypoint.host.host import Host
-from entrypoint.settings import setting
+from entrypoint.settings import formats
 from entrypoint.settings.file_edit import FileEdit
 
 
@@ -67,8 +67,8 @@ def put(place: Path, wanted: bytes | None) -> None:
 def _put_setting_back(place: Path, now: bytes, edit: FileEdit, is_target: Callable[[str | None], bool]) -> None:
     log.warning("edit.foreign", path=edit.path)
     try:
-        if is_target(setting.root_in(now, edit.setting, edit.path)):
-            atomic_write(place, setting.with_old_root(now, edit.before, edit.setting, edit.path))
+        if is_target(formats.root_in(now, edit.setting, edit.path)):
+            atomic_write(place, formats.with_old_root(now, edit.before, edit.setting, edit.path))
     except PreflightError as error:
         raise RollbackError(
             f"{edit.path} was changed by somebody else and cannot be put back.", details=error.text()

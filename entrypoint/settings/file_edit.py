@@ -10,8 +10,7 @@ from typing import Any
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.host.disks.host_file import HostFile
-from entrypoint.settings import masked
-from entrypoint.settings import setting as settings
+from entrypoint.settings import formats, masked
 from entrypoint.settings.formats import daemon_json
 from entrypoint.settings.setting import Kind, Setting
 
@@ -43,7 +42,7 @@ class FileEdit:
         roots = {self.setting.was}
         for one in (self.before, self.after):
             with suppress(PreflightError):
-                roots.add(settings.root_in(one, self.setting, self.path) or "")
+                roots.add(formats.root_in(one, self.setting, self.path) or "")
         return masked.lines(content, self._kind(content), self.setting.name, roots - {""})
 
     def _kind(self, content: bytes | None) -> Kind | None:

@@ -19,8 +19,9 @@ from entrypoint.settings import flags
 from entrypoint.settings.flags import Flag
 from entrypoint.settings.formats import daemon_json, unit
 from entrypoint.settings.formats import environment as environment_files
+from entrypoint.settings.formats.text import text_of_file
 from entrypoint.settings.formats.words import Traced, Word, split, text_of
-from entrypoint.settings.setting import Form, Kind, Setting, text_of_file
+from entrypoint.settings.setting import Form, Kind, Setting
 
 DEFAULT_ROOT = "/var/lib/docker"
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from entrypoint.host.disks.host_file import HostFile
-from entrypoint.settings import setting as settings
+from entrypoint.settings import formats
 from entrypoint.settings.formats import unit
+from entrypoint.settings.formats.text import text_of_file
 from entrypoint.settings.formats.words import text_of
 from entrypoint.settings.places import Place
-from entrypoint.settings.setting import Kind, Setting, text_of_file, with_root
+from entrypoint.settings.setting import Kind, Setting
 
 NAME = "relocator.conf"
 
@@ -29,13 +30,13 @@ class Change:
 def change(place: Place, override: HostFile, root: str) -> Change:
     """Raises PreflightError where no edit would mean exactly that."""
     file, setting = place.file, place.setting
-    content = with_root(file.content, root, setting, str(file.path))
+    content = formats.with_root(file.content, root, setting, str(file.path))
     if not is_overridden(place):
         return Change(file, content, setting)
     text = text_of_file(content)
     lines = _command(text) if setting.kind is Kind.COMMAND else _variable(text, setting.name)
     made = unit.overriding(lines, f"as in {file.path}, but for the root")
-    if settings.root_in(made, setting, str(override.path)) != root:
+    if formats.root_in(made, setting, str(override.path)) != root:
         raise AssertionError(made)
     return Change(override, made, replace(setting))
 

@@ -11,7 +11,7 @@ the engine; with which root it works is seen by the database that it holds open.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from entrypoint.console.errors import PreflightError
@@ -27,7 +27,6 @@ from entrypoint.settings import flags, places
 from entrypoint.settings.formats import config_toml
 from entrypoint.settings.formats import unit as unit_files
 from entrypoint.settings.places import Argument, Place, command_line
-from entrypoint.settings.setting import Kind, Setting
 from entrypoint.settings.switch import override_path
 
 SERVICE = "containerd.service"
@@ -86,7 +85,7 @@ class Containerd:
         file = setting[-1] if setting else self.config
         named = _root_in(file)
         said = f'root = "{named}"' if named else ""
-        was = Setting(Kind.TOML, config_toml.KEY, was=named)
+        was = replace(config_toml.SETTING, was=named)
         return Place(file, was, named or config_toml.DEFAULT_ROOT, said)
 
     def snapshots_of(self, snapshotter: str) -> str:
@@ -196,7 +195,7 @@ def _root(arguments: Sequence[str], config: HostFile, imported: Sequence[HostFil
 def _root_in(file: HostFile) -> str:
     """What is no TOML sets nothing here; a check tells of it."""
     with suppress(PreflightError):
-        return config_toml.root_in(file.content, str(file.path)) or ""
+        return config_toml.root_in(file.content, config_toml.SETTING, str(file.path)) or ""
     return ""
 
 

@@ -23,7 +23,7 @@ from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction
-from entrypoint.settings import edits, setting
+from entrypoint.settings import edits, formats
 
 SETTLING = 10.0  # seconds; systemd has already said "started", so the database is open
 
@@ -57,7 +57,7 @@ def take_back(move: Move, along: ContainerdMove) -> None:
 
 
 def _root_after(along: ContainerdMove) -> str | None:
-    return setting.root_in(along.switch.after, along.switch.setting, along.switch.path)
+    return formats.root_in(along.switch.after, along.switch.setting, along.switch.path)
 
 
 def require_as_planned(move: Move, along: ContainerdMove) -> None:

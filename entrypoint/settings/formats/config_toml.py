@@ -15,10 +15,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from entrypoint.console.errors import PreflightError
+from entrypoint.settings.setting import Kind, Setting
 
 DEFAULT_ROOT = "/var/lib/containerd"
 SNAPSHOTTERS = ("overlayfs", "native")  # the plugins of those that are moved
 KEY = "root"
+SETTING = Setting(Kind.TOML, KEY)
 # Without a version a file counts as one of an older kind; in this one all else means what it means without a file.
 NEW = "version = 2\n"
 TABLE = re.compile(r"^[ \t]*\[")
@@ -39,14 +41,14 @@ def parse(content: bytes | None, place: str) -> dict[str, Any]:
         ) from error
 
 
-def root_in(content: bytes | None, place: str) -> str | None:
-    """The root that the file sets, if it sets one; containerd takes an empty one for none."""
-    value = parse(content, place).get(KEY)
+def root_in(content: bytes | None, setting: Setting, place: str) -> str | None:
+    """containerd takes an empty one for none."""
+    value = parse(content, place).get(setting.name)
     return str(value) if value else None
 
 
-def with_root(content: bytes | None, root: str, place: str) -> bytes:
-    """The file with another root, and what it names below the old root below the new one. Raises PreflightError."""
+def with_root(content: bytes | None, root: str, setting: Setting, place: str) -> bytes:
+    """What the file names below the old root is named below the new one."""
     before = parse(content, place)
     old = str(before.get(KEY) or DEFAULT_ROOT)
     text = (content or NEW.encode()).decode("utf-8")
@@ -55,11 +57,10 @@ def with_root(content: bytes | None, root: str, place: str) -> bytes:
     return _checked(edited, expected, place, root)
 
 
-def with_root_of(content: bytes, model: bytes | None, place: str) -> bytes:
-    """The file with the root as in `model`, or without one if none is set there; what others have written stays."""
-    wanted, now = root_in(model, place), root_in(content, place) or DEFAULT_ROOT
+def with_old_root(content: bytes, before: bytes | None, setting: Setting, place: str) -> bytes:
+    wanted, now = root_in(before, setting, place), root_in(content, setting, place) or DEFAULT_ROOT
     if wanted:
-        return with_root(content, wanted, place)
+        return with_root(content, wanted, setting, place)
     text = _renamed(content.decode("utf-8"), now, DEFAULT_ROOT)
     lines = text.splitlines(keepends=True)
     kept = [line for number, line in enumerate(lines) if not (number < _top(lines) and ROOT_LINE.match(line))]

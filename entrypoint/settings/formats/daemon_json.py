@@ -11,6 +11,7 @@ from json.decoder import JSONDecodeError
 from typing import Any
 
 from entrypoint.console.errors import PreflightError
+from entrypoint.settings.setting import Setting
 
 KEY = "data-root"
 OLD_KEY = "graph"  # the same until 20.10, deprecated since 17.05, an error since 23.0
@@ -48,26 +49,27 @@ def parse(content: bytes | None, place: str) -> dict[str, Any]:
     return value
 
 
-def with_data_root(content: bytes | None, data_root: str, place: str, key: str = KEY) -> bytes:
-    """The file's new content with `data-root` set, everything else byte for byte as it was.
+def root_in(content: bytes | None, setting: Setting, place: str) -> str | None:
+    value = parse(content, place).get(setting.name)
+    return None if value is None else str(value)
 
-    Where a flag of the other name would be in conflict with it, the key stays the old one.
-    """
+
+def with_root(content: bytes | None, root: str, setting: Setting, place: str) -> bytes:
+    """Where a flag of the other name would be in conflict with `data-root`, the setting's key is the old one."""
     text = _text(content, place)
-    setting = f'"{key}"', json.dumps(data_root, ensure_ascii=False)
-    expected = others(parse(content, place)) | {key: data_root}
+    key, value = f'"{setting.name}"', json.dumps(root, ensure_ascii=False)
+    expected = others(parse(content, place)) | {setting.name: root}
     if not text.strip():
         mark = BOM if _has_bom(content) else ""
-        return f"{mark}{{\n{DEFAULT_INDENT}{': '.join(setting)}\n}}\n".encode()
-    return _checked(content, _edit(text, *setting), expected, place)
+        return f"{mark}{{\n{DEFAULT_INDENT}{key}: {value}\n}}\n".encode()
+    return _checked(content, _edit(text, key, value), expected, place)
 
 
-def with_setting_of(content: bytes, model: bytes | None, place: str, key: str = KEY) -> bytes:
-    """The file's content with the data root set as in `model`, or not set if it is not set there."""
-    before = parse(model, place)
-    value = next((before[name] for name in (KEY, OLD_KEY) if name in before), None)
+def with_old_root(content: bytes, before: bytes | None, setting: Setting, place: str) -> bytes:
+    was = parse(before, place)
+    value = next((was[name] for name in (KEY, OLD_KEY) if name in was), None)
     if value is not None:
-        return with_data_root(content, str(value), place, key)
+        return with_root(content, str(value), setting, place)
     return _checked(content, _remove(_text(content, place)), others(parse(content, place)), place)
 
 

@@ -12,7 +12,8 @@ from entrypoint.console.discretion import discreet, told
 from entrypoint.preflight import validation
 from entrypoint.settings import masked
 from entrypoint.settings.file_edit import FileEdit
-from entrypoint.settings.setting import Form, Kind, Setting, with_root
+from entrypoint.settings.formats import with_root
+from entrypoint.settings.setting import Form, Kind, Setting
 
 SECRET = "Zq7secret"
 ROOT, TARGET = "/var/lib/docker", "/mnt/data/docker"

@@ -6,8 +6,10 @@ import pytest
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.settings import flags
+from entrypoint.settings.formats import root_in, with_old_root, with_root
+from entrypoint.settings.formats.text import text_of_file
 from entrypoint.settings.places import command_line
-from entrypoint.settings.setting import Form, Kind, Setting, root_in, text_of_file, with_old_root, with_root
+from entrypoint.settings.setting import Form, Kind, Setting
 from tests.unit.support.good_facts import CONFIG
 
 COMMAND = Setting(Kind.COMMAND, "ExecStart", Form.FLAG, "/mnt")

@@ -32,7 +32,7 @@ from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.move.switch import guard
 from entrypoint.plan.plan import Plan
-from entrypoint.settings.formats.config_toml import root_in
+from entrypoint.settings.formats.config_toml import SETTING, root_in
 
 SERVICE = "docker.service"
 CONTAINERD, CONTAINERD_CONFIG, CONTAINERD_ROOT = "containerd.service", "/etc/containerd/config.toml", "/srv/containerd"
@@ -184,7 +184,9 @@ class FakeContainerd:
 
     def start(self) -> None:
         place = self.host.path(CONTAINERD_CONFIG)
-        self.root = self.root or root_in(place.read_bytes() if place.exists() else None, "file") or CONTAINERD_ROOT
+        self.root = (
+            self.root or root_in(place.read_bytes() if place.exists() else None, SETTING, "file") or CONTAINERD_ROOT
+        )
 
     def works_on(self, _host: Host, _pid: int, root: PurePosixPath) -> bool:
         return self.root == str(root)

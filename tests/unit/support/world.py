@@ -65,7 +65,7 @@ OTHER_RULE, RULE = b"/srv/www /var/www\n", f"{TARGET} /var/lib/docker\n".encode(
 
 
 def make_plan(content: bytes | None = CONTENT) -> Plan:
-    after = daemon_json.with_data_root(content, TARGET, CONFIG)
+    after = daemon_json.with_root(content, TARGET, Setting(), CONFIG)
     folder = f"/etc/systemd/system/{SERVICE}.d"
     made = ("/etc/systemd", "/etc/systemd/system", folder)
     return Plan(
@@ -106,7 +106,7 @@ def along() -> ContainerdMove:
         switch=FileEdit(
             CONTAINERD_CONFIG,
             CONTAINERD_CONTENT,
-            config_toml.with_root(CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTAINERD_CONFIG),
+            config_toml.with_root(CONTAINERD_CONTENT, CONTAINERD_TARGET, config_toml.SETTING, CONTAINERD_CONFIG),
             setting=Setting(Kind.TOML, "root", was=CONTAINERD_ROOT),
         ),
         ordering=FileEdit(place, None, ordering_drop_in(PurePosixPath(CONTAINERD_TARGET)), (folder,)),

@@ -15,7 +15,7 @@ from entrypoint.console.errors import ExitCode, RelocatorError
 from entrypoint.console.events import Phase
 from entrypoint.host.services import hold
 from entrypoint.move import safety_net as nets
-from entrypoint.settings import setting
+from entrypoint.settings import formats
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.formats.unit import overriding
 from entrypoint.settings.setting import Form, Kind, Setting
@@ -39,7 +39,7 @@ class UnitDaemon(Daemon):
     def load(self) -> None:
         file = self.host.path(self.place)
         content = file.read_bytes() if file.exists() else None
-        self.loaded = setting.root_in(content, SETTING, self.place) or DEFAULT_ROOT
+        self.loaded = formats.root_in(content, SETTING, self.place) or DEFAULT_ROOT
 
     def configured_root(self) -> str:
         return self.loaded
@@ -56,7 +56,7 @@ def make_unit_world(root: Path, patch: pytest.MonkeyPatch, place: str = UNIT) ->
     """The usual world, but for the place where the root is set."""
     world = make_world(root, patch, None)
     before = OLD if place == UNIT else None
-    after = setting.with_root(OLD, TARGET, SETTING, place)
+    after = formats.with_root(OLD, TARGET, SETTING, place)
     switch = FileEdit(place, before, after if before else overriding(["ExecStart=/d --data-root=" + TARGET], "x"),
                       world.move.plan.ordering.created, SETTING)  # fmt: skip
     daemon = UnitDaemon(**{**vars(world.daemon), "place": place})

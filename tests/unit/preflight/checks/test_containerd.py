@@ -19,7 +19,7 @@ from entrypoint.preflight.containerd_edits import switch_edit
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check
 from entrypoint.settings.file_edit import FileEdit
-from entrypoint.settings.setting import root_in
+from entrypoint.settings.formats import root_in
 from tests.unit.support.good_facts import CONTAINERD, DATA_MOUNT, GIB, GOOD, SOURCE, TARGET, TWO, mount, two, unit
 
 CONFIG = CONTAINERD.config

@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrypoint.console.errors import PreflightError
-from entrypoint.settings import setting
+from entrypoint.settings import formats
 from entrypoint.settings.formats import config_toml
-from entrypoint.settings.setting import Kind, Setting
 
 PLACE, NEW = "/etc/containerd/config.toml", "/mnt/big/containerd"
-SETTING = Setting(Kind.TOML, "root")
+SETTING = config_toml.SETTING
 # As Debian ships it, and as Docker's own packages do.
 DEBIAN = b"""\
 version = 2
@@ -44,40 +43,40 @@ FILES = (DEBIAN, DOCKER, ELSEWHERE, b"", b"version = 2", b'state = "/run/c"\n')
 
 @pytest.mark.parametrize("content", FILES)
 def test_the_root_is_set_and_taken_back_byte_for_byte(content: bytes) -> None:
-    edited = setting.with_root(content, NEW, SETTING, PLACE)
-    assert setting.root_in(edited, SETTING, PLACE) == NEW
-    back = setting.with_old_root(edited, content, SETTING, PLACE)
+    edited = formats.with_root(content, NEW, SETTING, PLACE)
+    assert formats.root_in(edited, SETTING, PLACE) == NEW
+    back = formats.with_old_root(edited, content, SETTING, PLACE)
     if content in (DEBIAN, DOCKER, ELSEWHERE.replace(b"'/srv/ctd'", b'"/srv/ctd"')):
         assert back == content
     assert tomllib.loads(back.decode()) == tomllib.loads(content.decode()) or content == b""
 
 
 def test_a_line_is_put_where_a_person_would_look_for_it() -> None:
-    assert setting.with_root(DEBIAN, NEW, SETTING, PLACE).startswith(b'version = 2\nroot = "/mnt/big/containerd"\n\n')
-    edited = setting.with_root(DOCKER, NEW, SETTING, PLACE)
+    assert formats.with_root(DEBIAN, NEW, SETTING, PLACE).startswith(b'version = 2\nroot = "/mnt/big/containerd"\n\n')
+    edited = formats.with_root(DOCKER, NEW, SETTING, PLACE)
     assert b'#root = "/var/lib/containerd"\nroot = "/mnt/big/containerd"\n' in edited
-    assert setting.with_root(None, NEW, SETTING, PLACE) == b'version = 2\nroot = "/mnt/big/containerd"\n'
+    assert formats.with_root(None, NEW, SETTING, PLACE) == b'version = 2\nroot = "/mnt/big/containerd"\n'
 
 
 def test_what_is_named_below_the_old_root_is_named_below_the_new_one() -> None:
-    edited = setting.with_root(DEBIAN, NEW, SETTING, PLACE)
+    edited = formats.with_root(DEBIAN, NEW, SETTING, PLACE)
     assert b'    path = "/mnt/big/containerd/opt"\n' in edited
-    edited = setting.with_root(ELSEWHERE, NEW, SETTING, PLACE)
+    edited = formats.with_root(ELSEWHERE, NEW, SETTING, PLACE)
     assert edited.splitlines()[0] == b"""root = "/mnt/big/containerd" # was: "/var/lib/containerd\""""
     assert tomllib.loads(edited.decode())["proxy_plugins"] == {"a": {"root": "/srv/ctd"}}  # no path below the root
     assert b'root_path = "/mnt/big/containerd/o"' in edited
 
 
 def test_what_others_have_written_since_stays_when_the_root_goes_back() -> None:
-    edited = setting.with_root(DEBIAN, NEW, SETTING, PLACE) + b'  [plugins.more]\n    x = "/mnt/big/containerd/y"\n'
-    back = setting.with_old_root(edited, DEBIAN, SETTING, PLACE)
+    edited = formats.with_root(DEBIAN, NEW, SETTING, PLACE) + b'  [plugins.more]\n    x = "/mnt/big/containerd/y"\n'
+    back = formats.with_old_root(edited, DEBIAN, SETTING, PLACE)
     assert back == DEBIAN + b'  [plugins.more]\n    x = "/var/lib/containerd/y"\n'
 
 
 @pytest.mark.parametrize("content", [b"root = ", b"\xff", b"[a]\n[a]\n"])
 def test_what_is_no_toml_is_refused(content: bytes) -> None:
     with pytest.raises(PreflightError, match="not valid TOML"):
-        setting.root_in(content, SETTING, PLACE)
+        formats.root_in(content, SETTING, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -85,15 +84,15 @@ def test_what_is_no_toml_is_refused(content: bytes) -> None:
 )
 def test_what_cannot_be_edited_safely_is_left_to_a_person(content: bytes) -> None:
     with pytest.raises(PreflightError, match="cannot be edited safely"):
-        config_toml.with_root(content, NEW, PLACE)
+        config_toml.with_root(content, NEW, SETTING, PLACE)
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/"), min_size=1, max_size=30))
 def test_any_name_that_can_be_a_target_can_be_written(name: str) -> None:
     root = f"/mnt/{name}"
-    assert setting.root_in(setting.with_root(DEBIAN, root, SETTING, PLACE), SETTING, PLACE) == root
+    assert formats.root_in(formats.with_root(DEBIAN, root, SETTING, PLACE), SETTING, PLACE) == root
 
 
 def test_the_files_are_read_by_what_they_mean(tmp_path: Path) -> None:
-    assert setting.root_in(DOCKER, SETTING, PLACE) is None
-    assert setting.root_in(b'root = ""\n', SETTING, PLACE) is None
+    assert formats.root_in(DOCKER, SETTING, PLACE) is None
+    assert formats.root_in(b'root = ""\n', SETTING, PLACE) is None

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from entrypoint.console.errors import PreflightError
-from entrypoint.settings.formats.daemon_json import parse, with_data_root, with_setting_of
+from entrypoint.settings.formats.daemon_json import parse, with_old_root, with_root
+from entrypoint.settings.setting import Setting
 
-PLACE = "/etc/docker/daemon.json"
+PLACE, SETTING = "/etc/docker/daemon.json", Setting()
 BOM = b"\xef\xbb\xbf"
 FRESH = b'{\n    "data-root": "/new"\n}\n'
 
@@ -62,7 +63,7 @@ EDITS: dict[str, tuple[bytes | None, bytes]] = {
 
 @pytest.mark.parametrize(("before", "after"), EDITS.values(), ids=EDITS.keys())
 def test_the_edit_is_minimal(before: bytes | None, after: bytes) -> None:
-    assert with_data_root(before, "/new", PLACE) == after
+    assert with_root(before, "/new", SETTING, PLACE) == after
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_the_edit_is_minimal(before: bytes | None, after: bytes) -> None:
     ],
 )
 def test_any_path_becomes_a_json_string(path: str, value: bytes) -> None:
-    assert with_data_root(b'{"data-root": "/old"}', path, PLACE) == b'{"data-root": ' + value + b"}"
+    assert with_root(b'{"data-root": "/old"}', path, SETTING, PLACE) == b'{"data-root": ' + value + b"}"
 
 
 # Content, the model whose setting it is to have, and what comes of it.
@@ -110,13 +111,13 @@ RESTORED: dict[str, tuple[bytes, bytes | None, bytes]] = {
 
 @pytest.mark.parametrize(("content", "model", "restored"), RESTORED.values(), ids=RESTORED.keys())
 def test_the_setting_alone_is_taken_from_the_model(content: bytes, model: bytes | None, restored: bytes) -> None:
-    assert with_setting_of(content, model, PLACE) == restored
+    assert with_old_root(content, model, SETTING, PLACE) == restored
 
 
 @pytest.mark.parametrize("content", [b'{"data-root": "/a", "graph": "/b"}', b'{"data-root": "/a", "data-root": "/b"}'])
 def test_a_root_that_is_set_twice_is_not_taken_away(content: bytes) -> None:
     with pytest.raises(PreflightError, match="cannot be edited safely"):
-        with_setting_of(content, None, PLACE)
+        with_old_root(content, None, SETTING, PLACE)
 
 
 REFUSED: dict[str, bytes] = {
@@ -145,7 +146,7 @@ def test_what_the_engine_would_refuse_is_refused(content: bytes) -> None:
 )
 def test_a_root_that_is_set_twice_is_refused(content: bytes) -> None:
     with pytest.raises(PreflightError, match="cannot be edited safely"):
-        with_data_root(content, "/new", PLACE)
+        with_root(content, "/new", SETTING, PLACE)
 
 
 def test_invalid_json_is_located() -> None:
@@ -208,19 +209,19 @@ def objects(number: int) -> Iterator[tuple[dict[str, Any], bytes]]:
 def test_the_edit_of_any_object_means_the_object_with_the_root_set() -> None:
     for data, content in objects(2000):
         expected = {key: one for key, one in data.items() if key != "graph"} | {"data-root": "/new"}
-        assert expected == parse(with_data_root(content, "/new", PLACE), PLACE), content
+        assert expected == parse(with_root(content, "/new", SETTING, PLACE), PLACE), content
 
 
 def test_the_edit_is_done_once() -> None:
     for _data, content in objects(500):
-        once = with_data_root(content, "/new", PLACE)
-        assert once == with_data_root(once, "/new", PLACE)
+        once = with_root(content, "/new", SETTING, PLACE)
+        assert once == with_root(once, "/new", SETTING, PLACE)
 
 
 def test_what_was_set_by_the_edit_is_taken_away_to_the_byte() -> None:
     for data, content in objects(1000):
         if data and not {"data-root", "graph"} & data.keys():
-            assert with_setting_of(with_data_root(content, "/new", PLACE), content, PLACE) == content
+            assert with_old_root(with_root(content, "/new", SETTING, PLACE), content, SETTING, PLACE) == content
 
 
 def test_the_setting_of_any_model_is_taken_and_nothing_else() -> None:
@@ -228,4 +229,4 @@ def test_the_setting_of_any_model_is_taken_and_nothing_else() -> None:
     for (data, content), model in zip(objects(1500), models * 500, strict=True):
         others = {key: one for key, one in data.items() if key not in ("data-root", "graph")}
         kept = {"data-root": "/old"} if model == models[2] else {}
-        assert others | kept == parse(with_setting_of(content, model, PLACE), PLACE), content
+        assert others | kept == parse(with_old_root(content, model, SETTING, PLACE), PLACE), content
