@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo bench test unit system crash-matrix engine-matrix settings-matrix boot-matrix input-matrix cloud-init soak \
-	lint format lock shell clean test-browser test-fleets test-vm test-bench sbom reproducible
+	lint format docs lock shell clean test-browser test-fleets test-vm test-bench sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
 # One environment per lock file: a changed lock makes a new one, an unchanged one costs nothing.
@@ -93,6 +93,9 @@ lint: $(READY) ## Check style, types, who imports whom, and shell scripts
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --cache-dir=$(CACHE)/mypy
 	$(VENV)/bin/lint-imports --no-cache --no-logo
+
+docs: $(READY) ## Write docs/findings.md from its words and from the code
+	$(PYTHON) -m tests.docs
 
 format: $(READY) ## Put the code into its form
 	$(PYTHON) -m ruff check --fix .

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from entrypoint.console import wording
 from entrypoint.console.errors import PreflightError
-from entrypoint.console.findings import Finding, error, warning
+from entrypoint.console.findings import Finding, agreed, error, warning
 from entrypoint.engine.drivers.choice import OVERLOOKED
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.info import CONTAINERD
@@ -31,7 +31,8 @@ def check(facts: HostFacts, found: Adoptable | None, insisted: bool) -> Iterator
         return
     yield from whole(facts, found)
     yield from fitting(facts, found)
-    yield from (agreeable(one, insisted) for one in doubtful(facts, found))
+    doubts = tuple(doubtful(facts, found))
+    yield from (agreed(doubt, [one.id for one in doubts] if insisted else ()) for doubt in doubts)
     for kind, name in found.lacks:
         if kind not in ("container", "volume"):
             yield warning("adopted-lacks", f"The root that is adopted has no {kind} {name}",
@@ -142,35 +143,28 @@ def is_named(facts: HostFacts) -> bool:
     return True
 
 
-def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[tuple[str, str, str]]:
-    """What a person may know better, as an id, a title and a detail."""
+def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
+    """What a person may know better, and insist."""
     path, record = facts.target.path, found.record
     if record is None:
-        yield (
-            "root-unknown",
-            "The root in the target has no record of relocator",
-            (f"{path} looks like a data root. {compared(facts, found)}"),
-        )
+        yield error("root-unknown", "The root in the target has no record of relocator",
+                    f"{path} looks like a data root. {compared(facts, found)}", INSIST)  # fmt: skip
     elif not record.is_of_host(found.host):
-        yield ("root-of-another-host", "The root in the target was used by another host",
-               f"{path} was used on {record.machine}, this is {found.host[0]}. "
-               "No other host may use it now.")  # fmt: skip
+        yield error("root-of-another-host", "The root in the target was used by another host",
+                    f"{path} was used on {record.machine}, this is {found.host[0]}. "
+                    "No other host may use it now.", INSIST)  # fmt: skip
     elif record.engine_id != found.holdings.engine_id and found.holdings.engine_id:
-        yield ("root-of-another-engine", "The root in the target is another engine's by now",
-               f"Its record names {record.engine_id}, it says {found.holdings.engine_id}.")  # fmt: skip
+        yield error("root-of-another-engine", "The root in the target is another engine's by now",
+                    f"Its record names {record.engine_id}, it says {found.holdings.engine_id}.", INSIST)  # fmt: skip
     along = found.along
     if along and along.is_adopted and (along.record is None or (record and along.record != record)):
-        yield ("root-unmarked", "containerd's root has no record that it belongs to the root in the target",
-               f"{along.path} {'has that of another move' if along.record else 'has none'}.")  # fmt: skip
+        yield error("root-unmarked", "containerd's root has no record that it belongs to the root in the target",
+                    f"{along.path} {'has that of another move' if along.record else 'has none'}.", INSIST)  # fmt: skip
     missed = [f"{kind} {name}" for kind, name in found.lacks if kind in ("container", "volume")]
     if missed:
-        yield ("adopted-lacks", "The engine holds what the root in the target does not",
-               f"{', '.join(missed[:5])}. {KEPT.format(source=facts.source.path)}")  # fmt: skip
+        yield error("adopted-lacks", "The engine holds what the root in the target does not",
+                    f"{', '.join(missed[:5])}. {KEPT.format(source=facts.source.path)}", INSIST)  # fmt: skip
     if found.written:
         places = ", ".join(one.place for one in found.written[:5])
-        yield ("written-elsewhere", "Data was written to the engine's root since it had been moved to the target",
-               f"{places}. {KEPT.format(source=facts.source.path)}")  # fmt: skip
-
-
-def agreeable(doubt: tuple[str, str, str], insisted: bool) -> Finding:
-    return warning(*doubt) if insisted else error(*doubt, INSIST)
+        yield error("written-elsewhere", "Data was written to the engine's root since it had been moved to the target",
+                    f"{places}. {KEPT.format(source=facts.source.path)}", INSIST)  # fmt: skip

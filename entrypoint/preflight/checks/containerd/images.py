@@ -15,6 +15,7 @@ from entrypoint.preflight.checks.roots.users import bound
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings.formats import config_toml
 
+Check = Callable[[HostFacts, Containerd], Iterator[Finding]]
 USERS = "containerd-users"
 BY_HAND = "stop {units}, copy {source} there (cp -a), set the root, start them again."
 
@@ -186,17 +187,6 @@ def old_paths(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
                       "Scripts that use the link see the old root; point them to the new one.")  # fmt: skip
 
 
-OF_ROOT: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...] = (
-    of_root,
-    of_setting,
-    users,
-    place,
-    sub_mounts,
-    of_target,
-    old_paths,
-)
-
-
 # Of a root that is adopted nothing is asked that only a copy needs.
 ADOPTED = (target_checks.nesting, target_checks.characters, target_checks.file_system, target_checks.at_boot,
            target_checks.traverse, selinux.labels, selinux.name)  # fmt: skip
@@ -208,21 +198,24 @@ def of_adopted(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
         yield from (of_containerd(finding) for finding in check(own))
 
 
+OF_ROOT = (of_root, of_setting, users, place, sub_mounts)
+COPIED: tuple[Check, ...] = (*OF_ROOT, of_target, old_paths)
+ADOPTED_ALONG: tuple[Check, ...] = (*OF_ROOT, of_adopted, old_paths)
+
+
 def check(facts: HostFacts) -> Iterator[Finding]:
     """Every finding; of a containerd that the engine manages, or that stays, only whether it can be moved at all."""
     yield from snapshotter(facts)
-    yield from _each(facts, OF_ROOT)
+    yield from _each(facts, COPIED)
 
 
 def check_adoption(facts: HostFacts) -> Iterator[Finding]:
     """The same where its root is adopted with the data root."""
     yield from snapshotter(facts)
-    yield from _each(facts, tuple(of_adopted if one is of_target else one for one in OF_ROOT))
+    yield from _each(facts, ADOPTED_ALONG)
 
 
-def _each(
-    facts: HostFacts, checks: tuple[Callable[[HostFacts, Containerd], Iterator[Finding]], ...]
-) -> Iterator[Finding]:
+def _each(facts: HostFacts, checks: tuple[Check, ...]) -> Iterator[Finding]:
     found = facts.containerd
     if found is None or found.is_managed:
         return
