@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from entrypoint.console import wording
 from entrypoint.console.errors import ExitCode, Interrupted, RollbackError
 from entrypoint.console.events import Phase, log, phase
+from entrypoint.engine.drivers import STORAGE_DRIVERS
 from entrypoint.engine.holdings import written_since
 from entrypoint.engine.holdings.in_use import is_in_use
 from entrypoint.engine.inventory import Inventory
@@ -42,8 +43,8 @@ from entrypoint.preflight.roots import Size, measure
 # What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
 ENGINES_OWN = frozenset({
     "buildkit", "builder", "containerd", "containers", "engine-id", "image", "network", "nri", "plugins", "policy",
-    "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", "overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs",
-    "btrfs", "devicemapper", "zfs", NAME, finished.NAME,
+    "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", NAME, finished.NAME,
+    *(driver.name for driver in STORAGE_DRIVERS),
 })  # fmt: skip
 # And containerd in its own: a directory a plugin, named for it (containerd docs/ops.md); `opt` is Debian's.
 CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME, finished.NAME})

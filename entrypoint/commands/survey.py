@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from entrypoint.console.errors import PreflightError, RelocatorError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.console.findings import Finding
-from entrypoint.engine.drivers import choice
 from entrypoint.engine.inventory import Container
 from entrypoint.host.disks.filesystem import existing_ancestor
 from entrypoint.host.host import Host
@@ -99,7 +98,7 @@ def _tried(host: Host, facts: HostFacts) -> HostFacts:
         return facts
     try:
         lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
-                            overlay=facts.engine.driver in choice.OVERLAY)  # fmt: skip
+                            overlay=facts.engine.layers.is_overlay)  # fmt: skip
     except OSError as error:
         return replace(facts, target=replace(facts.target, full=error.strerror or str(error)))
     return replace(facts, target=replace(facts.target, lacks=lacks))

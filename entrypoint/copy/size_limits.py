@@ -16,12 +16,14 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from entrypoint.console.errors import MoveError
 from entrypoint.console.events import log
 from entrypoint.copy import cp
-from entrypoint.engine.drivers.layers import DRIVER, immutable_layers, mounts
+from entrypoint.engine.drivers import MOVED
+from entrypoint.engine.drivers.driver import Driver
+from entrypoint.engine.drivers.layers import immutable_layers
 from entrypoint.engine.inventory import Container
 from entrypoint.host.confined.tree import Tree
 from entrypoint.host.disks.project_quota import Quota, give, project_of, quota_of, take
@@ -29,9 +31,9 @@ from entrypoint.host.host import QUICK, run
 
 # Below what the engine gives ids to directories, and to which; where it maps users, in a directory with their numbers.
 # Volumes come last, and so get the highest: every engine looks at those when it asks itself which id comes next.
-GIVEN = {"overlay2": "", "vfs/dir": "", "volumes": "/_data"}
+LIMITING = tuple(driver.limit for driver in MOVED if driver.limit)
+GIVEN = {**{limit.home: "" for limit in LIMITING}, "volumes": "/_data"}
 REMAPPED, NUMBERS = "[0-9]*.[0-9]*", r"^[0-9.]+/"
-ONLY_ON = {"overlay2": "xfs"}  # moby daemon/graphdriver/overlay2/overlay.go, Init
 # 512 bytes; xfs sets aside what a directory could take at most, before it makes one (xfs_trans_space.h).
 ROOM = 2048
 # An engine begins with the second id above that of its root, and takes the limit off the first, to try whether it can.
@@ -94,14 +96,15 @@ class Limits:
         """The source's ids by directory; not of layers, which nobody writes to and which may be linked to the copy."""
         if not self.here or not self.there:
             return {}
-        layers = {layer.place for layer in immutable_layers(self.source)}
+        layers = [PurePosixPath(layer.place) for layer in immutable_layers(self.source)]
+        untouched = {str(place) for layer in layers for place in (layer, layer.parent)}
         kind = run(["stat", "--file-system", "--format=%T", "--", str(self.target)], timeout=QUICK).stdout.strip()
-        unfit = tuple(f"{home}/" for home, only in ONLY_ON.items() if only != kind)
+        unfit = tuple(f"{limit.home}/" for limit in LIMITING if limit.only_on and kind not in limit.only_on)
         found = own_projects(self.source, self.covered).items()
         return {
             place: project
             for place, project in found
-            if not layers & {place, f"{place}/diff"} and not re.sub(NUMBERS, "", place).startswith(unfit)
+            if place not in untouched and not re.sub(NUMBERS, "", place).startswith(unfit)
         }
 
     @cached_property
@@ -134,17 +137,20 @@ class Limits:
 
 
 def without_room(root: Path, containers: Iterable[Container]) -> tuple[str, ...]:
-    """Those that run and could not be started again: the engine makes a directory in a container's own (moby
-    daemon/graphdriver/overlay2/overlay.go, Get), and their limit leaves no room for one."""
+    """Those that run and could not be started again: their limit leaves no room for what a start makes."""
+    needing = [driver for driver in MOVED if driver.limit and driver.limit.needs_room]
     with quota_of(root) as quota:
         lasting = [one for one in containers if one.is_alive and not one.is_fleeting] if quota else []
-        return tuple(one.name for one in lasting if quota and _is_full(root, one, quota))
+        return tuple(
+            one.name for one in lasting if quota and any(_is_full(root, driver, one, quota) for driver in needing)
+        )
 
 
-def _is_full(root: Path, container: Container, quota: Quota) -> bool:
+def _is_full(root: Path, driver: Driver, container: Container, quota: Quota) -> bool:
+    assert driver.limit
     with suppress(OSError):  # not of this driver
-        own = (root / mounts(DRIVER) / container.id / "mount-id").read_text().strip()
-        with Tree(root).folder(os.fsencode(f"{DRIVER}/{own}")) as folder:
+        own = (root / driver.mounts / container.id / "mount-id").read_text().strip()
+        with Tree(root).folder(os.fsencode(f"{driver.limit.home}/{own}")) as folder:
             project = project_of(folder)
         if project:
             left = quota.left(project)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from entrypoint.engine import versions
+from entrypoint.engine import drivers, versions
+from entrypoint.engine.drivers.driver import Driver
 from entrypoint.engine.products import Product, recognise
 from entrypoint.engine.swarm import Swarm
 
@@ -38,6 +39,11 @@ class EngineInfo:
     def is_at_least(self, major: int) -> bool:
         """Whether the engine's version is known and not older."""
         return versions.is_at_least(self.version, major)
+
+    @property
+    def layers(self) -> Driver:
+        """How it keeps what images and containers are made of."""
+        return drivers.of(self.driver, is_snapshotter=self.store == CONTAINERD)
 
     @property
     def remaps(self) -> bool:

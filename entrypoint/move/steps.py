@@ -20,7 +20,7 @@ from entrypoint.console.errors import MoveError, RollbackError, SystemdError
 from entrypoint.console.events import Phase, log
 from entrypoint.copy import size_limits
 from entrypoint.engine.docker import Engine, socket_of
-from entrypoint.engine.drivers import choice
+from entrypoint.engine.drivers import OVERLOOKED, choice
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.machine.persistence import persistently
@@ -245,7 +245,7 @@ def require_same_driver(move: Move) -> None:
     if move.plan.is_of_containerd:  # by the configuration, or because no driver has left anything
         after_all = before == after
     else:
-        after_all = before == after and move.plan.driver in {*after - {choice.OVERLOOKED}, move.plan.driver_named}
+        after_all = before == after and move.plan.driver in {*after - OVERLOOKED, move.plan.driver_named}
     if not after_all:
         raise MoveError(
             f"The engine would not choose {move.plan.driver} again on {target}.",

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from entrypoint.engine.drivers.layers import DRIVER
+from entrypoint.engine.drivers.overlay import OVERLAY2
 from entrypoint.engine.info import GRAPHDRIVER
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.services.units import RUNNING
@@ -71,7 +71,7 @@ class Plan:
     adopts: str = ""
     waking: tuple[FileEdit, ...] = ()
     remove_ephemeral: bool = False
-    driver: str = DRIVER
+    driver: str = OVERLAY2.name
     driver_named: str = ""
     awaited: tuple[str, ...] = ()
     rules: tuple[FileEdit, ...] = ()

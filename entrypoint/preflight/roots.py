@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from entrypoint.copy.looking.changes import DIRECTORY, Change, changed_command, listed
 from entrypoint.copy.looking.clock import Ahead, ahead
 from entrypoint.copy.looking.left_out import covered_now, left_out
-from entrypoint.engine.drivers import layers
-from entrypoint.host.disks import fstab
+from entrypoint.engine.drivers import WITH_VIEWS, layers
+from entrypoint.host.disks import fstab, kinds
 from entrypoint.host.disks.filesystem import Mount, Space, birth, existing_ancestor, mount_of
 from entrypoint.host.host import Host, run
 from entrypoint.journal.unfinished import Unfinished
@@ -98,9 +98,9 @@ def measure(path: Path, covered: Iterable[str] = ()) -> Size:
     bring about. What is mounted on places that are `covered` is not the root's own, though it may be of the same file
     system.
     """
-    merged = (f"/{driver}/*/merged" for driver in layers.MERGING)
+    views = (f"/{driver.views}" for driver in WITH_VIEWS)
     allocated, entries, linked = 512 * path.stat().st_blocks, 1, set[int]()
-    for record in listed(path, changed_command(None, (*merged, *(f"/{one}" for one in covered))), live=True):
+    for record in listed(path, changed_command(None, (*views, *(f"/{one}" for one in covered))), live=True):
         change = Change.parse(record)
         if change.links > 1 and change.kind != DIRECTORY:
             if change.inode in linked:
@@ -136,7 +136,7 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Sour
         born=birth(place),
         space=Space.at(place),
         ahead=ahead(place, left_out(layer.place for layer in immutable)),
-        subvolumes=subvolumes(place) if mount_of(path, table).kind == "btrfs" else (),
+        subvolumes=subvolumes(place) if kinds.of(mount_of(path, table).kind).has_subvolumes else (),
     )
 
 

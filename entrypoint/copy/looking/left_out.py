@@ -5,19 +5,19 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from entrypoint.engine.drivers.layers import DRIVERS, MERGING
+from entrypoint.engine.drivers import MOVED, WITH_VIEWS
 from entrypoint.host.disks.filesystem import Mount, covered_places
 from entrypoint.journal import finished, unfinished
 from entrypoint.journal.unfinished import PLACES
 
 # Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
-# mounted at `merged`, or in `rootfs`, is the containers' view of the layers, not data.
+# mounted at a driver's views, or in `rootfs`, shows containers their layers and is no data.
 NEVER_COPIED = (
     "/tmp",  # noqa: S108 - a name in the data root
     "/runtimes",
-    *(f"/{driver}/*/merged" for driver in MERGING),
+    *(f"/{driver.views}" for driver in WITH_VIEWS),
     "/rootfs/*/*",
-    *(f"/{driver}/backingFsBlockDev" for driver in DRIVERS),
+    *(f"/{driver.name}/backingFsBlockDev" for driver in MOVED),
     "/volumes/backingFsBlockDev",
     "/lost+found",
     f"/{unfinished.NAME}",  # the copy's own records, until an engine starts on it
@@ -32,11 +32,11 @@ def left_out(layers: Iterable[str], covered: Iterable[str] = ()) -> tuple[str, .
 
 
 def covered_now(source: PurePosixPath, table: tuple[Mount, ...]) -> list[str]:
-    """Where something is mounted over what a data root holds, but for `merged` and `rootfs`, which are never copied.
+    """Where something is mounted over what a data root holds, but for the views, which are never copied.
 
     Not where a name has a star: as a pattern it would leave out others with it.
     """
-    views = (*(f"{driver}/" for driver in MERGING), "rootfs/")
+    views = (*(f"{driver.name}/" for driver in WITH_VIEWS), "rootfs/")
     return [name for name in covered_places(source, table) if not name.startswith(views) and "*" not in name]
 
 

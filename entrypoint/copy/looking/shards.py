@@ -13,15 +13,17 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from entrypoint.copy.looking.changes import DIRECTORY, Change, Places, changed_command, listed
-from entrypoint.engine.drivers.layers import MERGING, WHOLE
+from entrypoint.engine.drivers import MOVED
 
 # A directory above one of these is cut. As many files are copied in a second or two, as many bytes in about one.
 LARGE_COUNT, LARGE_SIZE = 10_000, 256 << 20
 # Smaller ones are put together until they are as large as this.
 SMALL_COUNT, SMALL_SIZE = 2_000, 32 << 20
 DEEPEST = 6  # names below the root; what is deeper is not cut, so that memory does not grow with the tree
-MERGED = tuple(map(str.encode, MERGING))
-ALWAYS_CUT = (b"", *MERGED, WHOLE.encode(), f"{WHOLE}/dir".encode(), b"volumes")
+EACH = b"/*"
+DRIVERS_CUT = tuple(place.encode() for driver in MOVED for place in driver.cut)
+ALWAYS_CUT = (b"", *(place for place in DRIVERS_CUT if not place.endswith(EACH)), b"volumes")
+EACH_CUT = tuple(place.removesuffix(EACH) for place in DRIVERS_CUT if place.endswith(EACH))
 
 
 @dataclass
@@ -125,7 +127,7 @@ def totals(own: dict[bytes, Weight]) -> dict[bytes, Weight]:
 
 def is_cut(place: bytes, below: dict[bytes, Weight]) -> bool:
     """Where single entries are left out, and where there is too much for one; if what is above it is cut too."""
-    if place in ALWAYS_CUT or parent(place) in MERGED:
+    if place in ALWAYS_CUT or parent(place) in EACH_CUT:
         return True
     return can_be_cut(place) and below[place].is_large and is_cut(parent(place), below)
 

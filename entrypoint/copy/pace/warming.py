@@ -4,10 +4,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from entrypoint.engine.drivers.layers import DRIVERS
+from entrypoint.engine.drivers import MOVED
 
 # What dockerd reads at each start (moby daemon.go: restore; image/store.go; libnetwork), and so much of each file.
-READ_FIRST = ("containers", *(f"image/{driver}" for driver in DRIVERS), "network", "buildkit")
+READ_FIRST = ("containers", *(f"image/{driver.name}" for driver in MOVED), "network", "buildkit")
 WARM = 1 << 20  # bytes
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from entrypoint.engine.containerd import bolt
 from entrypoint.engine.containerd.bolt import Tree, below, value
-from entrypoint.engine.containerd.service import BLOBS, DATABASE, NATIVE, OVERLAYFS, snapshots
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
 from entrypoint.engine.containerd.tenants import ENGINES
+from entrypoint.engine.drivers import SNAPSHOTTERS
 from entrypoint.engine.inventory import Inventory
 
 SNAPSHOTS = "metadata.db"
@@ -106,7 +107,7 @@ def _blobs_missing(root: Path, known: Tree) -> Iterator[str]:
 def _snapshots_missing(root: Path, known: Tree) -> Iterator[str]:
     """Of the snapshotters whose directories are known; one that was never used has no database."""
     for namespace in _namespaces(known):
-        for snapshotter in (OVERLAYFS, NATIVE):
+        for snapshotter in (row.name for row in SNAPSHOTTERS):
             if wanted := below(namespace, b"snapshots", snapshotter.encode()):
                 yield from _directories_missing(root, snapshotter, wanted)
 

@@ -41,7 +41,6 @@ ADDRESS_FLAGS = ("--containerd",)
 ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root", "-root"), ("--config", "-config", "-c"), ("--state", "-state")
 STATE = "/run/containerd"
 DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
-OVERLAYFS, NATIVE = "overlayfs", "native"  # snapshotters that keep files
 BLOBS = "io.containerd.content.v1.content/blobs"
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from entrypoint.engine.containerd import bolt
 from entrypoint.engine.containerd.bolt import Tree, below, value
-from entrypoint.engine.containerd.service import BLOBS, DATABASE, NATIVE, OVERLAYFS, snapshots
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
+from entrypoint.engine.drivers import SNAPSHOTTERS
 
 NAMESPACE = b"moby"  # of the engine's, unless it was given another (`--containerd-namespace`)
 SNAPSHOTS = "metadata.db"
-KNOWN = (OVERLAYFS, NATIVE)
+KNOWN = tuple(snapshotter.name for snapshotter in SNAPSHOTTERS)
 CONTENT_LABEL, SNAPSHOT_LABEL = b"containerd.io/gc.ref.content.", b"containerd.io/gc.ref.snapshot."
 
 

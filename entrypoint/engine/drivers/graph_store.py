@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint.engine.drivers.layers import CONTENT, content, database, mounts
+from entrypoint.engine import drivers
+from entrypoint.engine.drivers.driver import Driver
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,12 @@ class Store:
     driver: str
     found: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> Driver:
+        return drivers.of(self.driver)
+
     def lacks_of_container(self, container: str) -> Iterator[str]:
-        own = self.root / mounts(self.driver) / container
+        own = self.root / self.kept.mounts / container
         if not (mount := _word(own / "mount-id")):
             yield "layer of its own"
             return
@@ -50,7 +55,7 @@ class Store:
         return self.found.get(chain, ())
 
     def _lacks_of_layer(self, chain: str) -> Iterator[str]:
-        entry = self.root / database(self.driver) / chain.partition(":")[2]
+        entry = self.root / self.kept.database / chain.partition(":")[2]
         if not (name := _word(entry / "cache-id")):
             yield f"layer {chain}"
             return
@@ -59,8 +64,8 @@ class Store:
 
     def _directory_missing(self, name: str) -> Iterator[str]:
         """How drivers keep theirs that are not moved is not known."""
-        if self.driver in CONTENT and not (self.root / content(self.driver, name)).is_dir():
-            yield f"layer ({content(self.driver, name)})"
+        if self.kept.is_moved and not (self.root / self.kept.content(name)).is_dir():
+            yield f"layer ({self.kept.content(name)})"
 
 
 def topmost(diff_ids: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrypoint.engine.drivers.layers import DRIVERS, content, database, mounts
+from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.info import GRAPHDRIVER
 from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Inventory
 
@@ -58,10 +58,10 @@ def layer_directories(root: Path, containers: Collection[str]) -> Iterator[str]:
 
     Not of every container: the removal of one with `--rm`, this program's own, may have been cut off by the stop.
     """
-    for driver in DRIVERS:
-        own = [root / mounts(driver) / one / "mount-id" for one in containers]
-        for name in sorted([*(root / database(driver)).glob("*/cache-id"), *(one for one in own if one.exists())]):
-            yield content(driver, name.read_text().strip())
+    for driver in MOVED:
+        own = [root / driver.mounts / one / "mount-id" for one in containers]
+        for name in sorted([*(root / driver.database).glob("*/cache-id"), *(one for one in own if one.exists())]):
+            yield driver.content(name.read_text().strip())
 
 
 def lacking(root: Path, inventory: Inventory) -> Iterator[tuple[str, str]]:
@@ -125,6 +125,7 @@ def _incomplete(root: Path) -> Iterator[str]:
     """What images and containers are made of, where the layers are in the data root."""
     if not (root / IMAGES).is_dir():
         yield IMAGES
-    if not any((root / driver).is_dir() for driver in DRIVERS):
-        yield f"layers ({', '.join(DRIVERS)})"
+    known = [driver.name for driver in MOVED]
+    if not any((root / name).is_dir() for name in known):
+        yield f"layers ({', '.join(known)})"
     yield from (name for name in layer_directories(root, dict(_containers(root))) if not (root / name).is_dir())

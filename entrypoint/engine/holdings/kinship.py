@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from entrypoint.engine.drivers import layers
-from entrypoint.engine.drivers.layers import DRIVERS, database, mounts
+from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.holdings.holdings import Holdings
 from entrypoint.engine.holdings.written_since import MEASURING, Written
 from entrypoint.host.host import run
@@ -94,14 +93,14 @@ def _number(text: str) -> float:
 
 
 def _layers(root: Path) -> Iterator[str]:
-    for driver in DRIVERS:
-        for place in (root / database(driver)).glob("*/cache-id"):
+    for driver in MOVED:
+        for place in (root / driver.database).glob("*/cache-id"):
             with suppress(OSError, ValueError):
                 yield place.read_text().strip()
 
 
 def _of_containers(root: Path) -> Iterator[Path]:
-    for driver in DRIVERS:
-        for place in (root / mounts(driver)).glob("*/mount-id"):
+    for driver in MOVED:
+        for place in (root / driver.mounts).glob("*/mount-id"):
             with suppress(OSError, ValueError):
-                yield root / layers.content(driver, place.read_text().strip())
+                yield root / driver.content(place.read_text().strip())

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrypoint.engine import drivers
 from entrypoint.engine.containerd import holdings
-from entrypoint.engine.containerd.service import NATIVE, snapshots
-from entrypoint.engine.drivers import layers
-from entrypoint.engine.drivers.layers import DRIVERS, MERGING, mounts
+from entrypoint.engine.containerd.service import snapshots
+from entrypoint.engine.drivers import MOVED, WITH_VIEWS
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.host import run
 
@@ -88,8 +88,8 @@ def _owners(root: Path, names: Mapping[str, str]) -> dict[str, str]:
     """Whose the writable layers are: mount id → container."""
     found = {}
     for container, name in names.items():
-        for driver in DRIVERS:
-            mount = root / mounts(driver) / container / "mount-id"
+        for driver in MOVED:
+            mount = root / driver.mounts / container / "mount-id"
             if mount.is_file():
                 found[mount.read_text().strip()] = name
     return {**found, **names}
@@ -97,12 +97,13 @@ def _owners(root: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
     """The files below the root that users write to and whose inode changed after an instant: their names, and sizes."""
-    places = [str(root / name) for name in ("volumes", "containers", *DRIVERS) if (root / name).is_dir()]
+    homes = ("volumes", "containers", *(driver.name for driver in MOVED))
+    places = [str(root / name) for name in homes if (root / name).is_dir()]
     if not places:
         return
     search = ["find", *places, "-xdev"]
-    for driver in MERGING:
-        search += ["-path", f"{root}/{driver}/*/merged", "-prune", "-o"]
+    for driver in WITH_VIEWS:
+        search += ["-path", f"{root}/{driver.views}", "-prune", "-o"]
     search += ["-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%s %H/%P\\0"]
     for entry in filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")):
         size, _, name = entry.partition(" ")
@@ -112,13 +113,14 @@ def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...],
 def snapshots_since(root: Path, snapshotter: str, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
     """The same of containerd's snapshots: what containers write outside volumes, and what images are made of."""
     place = root / snapshots(snapshotter) / "snapshots"
-    files = f"{place}/*/*" if snapshotter == NATIVE else f"{place}/*/fs/*"
+    layer = drivers.of(snapshotter, is_snapshotter=True).layer
+    files = f"{place}/{layer.format('*')}/*"
     search = ["find", str(place), "-xdev", "-path", files, "-type", "f", "-newerct", f"@{instant:.6f}"]
     found = run([*search, "-printf", "%s %P\\0"], timeout=MEASURING, check=False).stdout if place.is_dir() else ""
     for entry in filter(None, found.split("\0")):
         size, _, name = entry.partition(" ")
         number, *rest = Path(name).parts
-        yield ("snapshots", number, *(rest if snapshotter == NATIVE else rest[1:])), int(size)
+        yield ("snapshots", number, *rest[layer.count("/") :]), int(size)
 
 
 def _sums(written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str]) -> Iterator[Written]:
@@ -141,7 +143,6 @@ def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:
         case ("snapshots", number, *rest) if "/".join(rest) not in MADE_BY_ENGINE:
             owner = owners.get(number, f"unknown (snapshot {number})")
             return f"container {owner}" if owner != NOBODYS else None
-        case (_, layer, "diff", *_) | (layers.WHOLE, "dir", layer, *_) if layer in owners:
-            return f"container {owners[layer]}"
         case _:
-            return None
+            found = next(filter(None, (driver.owner(parts) for driver in MOVED)), "")
+            return f"container {owners[found]}" if found in owners else None

@@ -3,12 +3,12 @@
 import os
 from pathlib import PurePosixPath
 
+from entrypoint.host.disks import kinds
 from entrypoint.host.disks.filesystem import TOP, Mount, unescape
 from entrypoint.host.host import Host
 
 BY_UUID = PurePosixPath("/dev/disk/by-uuid")
 QUOTAS = ("prjquota", "usrquota", "grpquota")  # of xfs: an engine's limits of size need the first
-CHECKED = ("ext2", "ext3", "ext4")  # the others' fsck does nothing
 ESCAPES = {"\\": "\\134", " ": "\\040", "\t": "\\011", "\n": "\\012", "#": "\\043"}
 
 
@@ -24,7 +24,8 @@ def line(mount: Mount, uuid: str = "") -> str:
         return ""
     options = ["defaults", "nofail", *(quota for quota in QUOTAS if quota in mount.options)]
     what = f"UUID={uuid}" if uuid else escaped(mount.source)
-    return f"{what} {escaped(str(mount.point))} {mount.kind} {','.join(options)} 0 {2 if mount.kind in CHECKED else 0}"
+    number = 2 if kinds.of(mount.kind).is_checked else 0
+    return f"{what} {escaped(str(mount.point))} {mount.kind} {','.join(options)} 0 {number}"
 
 
 def escaped(text: str) -> str:

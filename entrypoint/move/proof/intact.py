@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from entrypoint.console.events import Phase
 from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.containerd.service import MANAGED_ROOT
-from entrypoint.engine.drivers.layers import DRIVERS
+from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.holdings.whole import Lack, Roots
 from entrypoint.engine.holdings.written_since import MEASURING
@@ -83,8 +83,8 @@ def changed_since(root: Path, instant: float) -> tuple[str, ...]:
     """What has changed in a root that nobody should use, but for files in layers: those may have other names elsewhere,
     and removing these changes them too."""
     search = ["find", str(root), "-xdev", "-mindepth", "1"]
-    for driver in DRIVERS:
-        search += ["-path", f"{root}/{driver}/*", "-not", "-type", "d", "-o"]
+    for driver in MOVED:
+        search += ["-path", f"{root}/{driver.name}/*", "-not", "-type", "d", "-o"]
     search += ["-newerct", f"@{instant:.6f}", "-printf", "%P\\0"]
     return tuple(filter(None, run_program(search, timeout=MEASURING, check=False).stdout.split("\0")))
 

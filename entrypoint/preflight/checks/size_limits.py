@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, error, warning
+from entrypoint.engine.drivers.driver import Limit
 from entrypoint.host.disks.filesystem import Mount
+from entrypoint.host.disks.kinds import COUNTING
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings import flags
 from entrypoint.settings.formats import daemon_json
 
 ENABLED = frozenset({"pquota", "prjquota"})
-# What limits every container, by driver: the option, and the file systems that the driver can do it on.
-OF_ALL = {"overlay2": ("overlay2.size=", ("xfs",)), "vfs": ("size=", ("xfs", "ext4"))}
 KEY = "storage-opts"
 FLAGS = ("--storage-opt",)
 
@@ -34,10 +34,10 @@ class Wish:
 def check(facts: HostFacts) -> Iterator[Finding]:
     lasting = [one for one in facts.inventory.containers if not one.is_fleeting]
     lost = [one.name for one in lasting if one.size_limit]
-    wishes = [Wish(f"volume {name}", ("xfs", "ext4")) for name in facts.sized_volumes]
-    if limits_all(facts):
-        option, kinds = OF_ALL[facts.engine.driver]
-        wishes.append(Wish(f"every container ({option.rstrip('=')})", kinds))
+    wishes = [Wish(f"volume {name}", COUNTING) for name in facts.sized_volumes]
+    limit = facts.engine.layers.limit
+    if limit and limits_all(facts, limit):
+        wishes.append(Wish(f"every container ({limit.option.rstrip('=')})", limit.only_on or COUNTING))
         lost = [one.name for one in lasting]
     mount = facts.target.mount
     if unmet := [wish.who for wish in wishes if not can_limit(mount, wish.kinds)]:
@@ -55,7 +55,7 @@ def check(facts: HostFacts) -> Iterator[Finding]:
             f"They run, and no engine would start them again: {', '.join(facts.without_room)}.",
             "Remove files in them; a megabyte is enough.",
         )
-    if lost and facts.engine.driver in OF_ALL and not can_limit(mount, OF_ALL[facts.engine.driver][1]):
+    if lost and limit and not can_limit(mount, limit.only_on or COUNTING):
         yield warning(
             "quota-lost",
             "Containers have a limit of size, which the target's file system cannot keep",
@@ -69,11 +69,9 @@ def can_limit(mount: Mount, kinds: Collection[str]) -> bool:
     return mount.kind in kinds and bool(ENABLED & mount.options)
 
 
-def limits_all(facts: HostFacts) -> bool:
+def limits_all(facts: HostFacts, limit: Limit) -> bool:
     """Whether the engine limits what containers write, each."""
-    if facts.engine.driver not in OF_ALL:
-        return False
     options = [flag.value for flag in flags.given(facts.arguments[1:], FLAGS)]
     with suppress(PreflightError):  # a file that cannot be read is a finding of its own
         options += daemon_json.parse(facts.config.content, str(facts.config.path)).get(KEY) or ()
-    return any(str(option).startswith(OF_ALL[facts.engine.driver][0]) for option in options)
+    return any(str(option).startswith(limit.option) for option in options)

@@ -5,40 +5,16 @@ from pathlib import PurePosixPath
 
 from entrypoint.console import wording
 from entrypoint.console.findings import Finding, Severity, error, warning
-from entrypoint.engine.drivers.choice import PLAIN
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.versions import Since
-from entrypoint.host.disks import fstab
+from entrypoint.host.disks import fstab, kinds
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import Left, is_around, is_inside
 
-# What needs no try, or must not be tried: the rest is found out by doing there what an engine does (probe.py). A
-# network file system may pass every try and still lose its server, or give one root to two engines (for-linux 775).
-FORGETS = "it is memory and empty after a reboot"
-NETWORK = "it is a network file system; the engine would lose its root with its server"
-KERNEL = "it shows the kernel's own state and holds no files"
-UNSUITABLE = {
-    **dict.fromkeys(["tmpfs", "ramfs"], FORGETS),
-    **dict.fromkeys(
-        ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "afs", "beegfs", "fuse.sshfs", "fuse.glusterfs",
-         "fuse.s3fs", "fuse.rclone", "fuse.ceph"],
-        NETWORK,
-    ),
-    **dict.fromkeys(["squashfs", "iso9660", "erofs", "cramfs"], "it cannot be written"),
-    **dict.fromkeys(
-        [
-            *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs"),
-            *("pstore", "bpf", "configfs", "hugetlbfs", "efivarfs", "binfmt_misc", "nsfs"),
-        ],
-        KERNEL,
-    ),
-}  # fmt: skip
 FINISH = "add: --finish-copy"
 SYSTEM = (PurePosixPath("/"), PurePosixPath("/usr"))
 MARGIN = 0.10  # of the source, for growth while the copy runs and for file systems that need more for the same files
 LEAST_MARGIN = 256 * 1024 * 1024
-# Overlay's mount options join paths with them, or escape, and dockerd does not: no layer can be mounted there.
-OVERLAY_SEPARATORS = (":", ",", "\\")
 # Older engines take the root for a format, and keep the layers' records outside it, in a place that is new at each
 # start. Seen with 20.10 and 26.1; 28.5 does not.
 FORMAT = "%"
@@ -125,8 +101,7 @@ def left(facts: HostFacts) -> Iterator[Finding]:
 
 
 def characters(facts: HostFacts) -> Iterator[Finding]:
-    found = [char for char in OVERLAY_SEPARATORS if char in str(facts.target.resolved)]
-    if found and facts.engine.driver not in PLAIN:
+    if found := [char for char in facts.engine.layers.separators if char in str(facts.target.resolved)]:
         yield error(
             "target-characters",
             "The target's name cannot be used for overlay mounts",
@@ -146,7 +121,7 @@ def characters(facts: HostFacts) -> Iterator[Finding]:
 def file_system(facts: HostFacts) -> Iterator[Finding]:
     """Where there is no room to try it, nothing is known of it, and `space` says so."""
     mount, lacks = facts.target.mount, ", ".join(facts.target.lacks)
-    if reason := UNSUITABLE.get(mount.kind) or (lacks and f"it was tried there, and it cannot do {lacks}"):
+    if reason := kinds.of(mount.kind).unfit or (lacks and f"it was tried there, and it cannot do {lacks}"):
         yield error(
             "target-file-system",
             f"Docker cannot keep its data on {mount.kind}",

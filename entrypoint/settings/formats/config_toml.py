@@ -18,7 +18,6 @@ from entrypoint.console.errors import PreflightError
 from entrypoint.settings.setting import Kind, Setting
 
 DEFAULT_ROOT = "/var/lib/containerd"
-SNAPSHOTTERS = ("overlayfs", "native")  # the plugins of those that are moved
 KEY = "root"
 SETTING = Setting(Kind.TOML, KEY)
 # Without a version a file counts as one of an older kind; in this one all else means what it means without a file.
@@ -78,7 +77,7 @@ def renamed(content: bytes | None, old: str, new: str, place: str) -> bytes | No
     return _checked(_renamed(content.decode("utf-8"), old, new), expected, place, new)
 
 
-def snapshots_in(content: bytes | None, place: str, snapshotters: Collection[str] = SNAPSHOTTERS) -> str:
+def snapshots_in(content: bytes | None, place: str, snapshotters: Collection[str]) -> str:
     """The place that a file gives to a snapshotter; empty if it gives none. Raises PreflightError."""
     for name, one in _tables(parse(content, place).get("plugins")):
         if name.rpartition(".")[2] in snapshotters and (path := one.get("root_path")):

@@ -24,8 +24,8 @@ from entrypoint.copy import copier as copying
 from entrypoint.copy.copier import Copier
 from entrypoint.copy.looking import changes
 from entrypoint.copy.looking.comparison import Comparison
-from entrypoint.engine.drivers.layers import DRIVERS
-from entrypoint.engine.drivers.layers import content as content_of
+from entrypoint.engine.drivers import MOVED
+from entrypoint.engine.drivers.driver import Driver
 from entrypoint.host.disks import filesystem
 from entrypoint.journal import unfinished
 from tests.hosts.survey import compare
@@ -117,38 +117,38 @@ def interrupt(_bulk: bulk.Bulk) -> unfinished.Unfinished:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_layers_are_copied_once_and_containers_to_the_end_whatever_the_driver(tmp_path: Path, driver: str) -> None:
-    roots = make_roots(tmp_path, driver)
+@pytest.mark.parametrize("driver", MOVED, ids=lambda driver: driver.name)
+def test_layers_are_copied_once_and_containers_to_the_end_whatever_the_driver(tmp_path: Path, driver: Driver) -> None:
+    roots = make_roots(tmp_path, driver.name)
     copied = roots.pre_copy()
-    assert copied.layers == {content_of(driver, name) for name in ("layer1", "layer2")}
-    unseen_write(roots.source / content_of(driver, "container") / "first")
+    assert copied.layers == {driver.content(name) for name in ("layer1", "layer2")}
+    unseen_write(roots.source / driver.content("container") / "first")
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
-    unseen_write(roots.source / content_of(driver, "container") / "first")
+    unseen_write(roots.source / driver.content("container") / "first")
     with pytest.raises(CopyError, match="does not hold"):
         roots.copier.check(copied, content=True)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", MOVED, ids=lambda driver: driver.name)
 def test_layers_are_linked_on_the_same_file_system_and_what_containers_write_is_not(
-    tmp_path: Path, driver: str
+    tmp_path: Path, driver: Driver
 ) -> None:
-    roots = make_roots(tmp_path, driver)
+    roots = make_roots(tmp_path, driver.name)
     linked = replace(roots, same_file_system=True)
     copied = linked.pre_copy()
     linked.copier.final_sync(copied)
     linked.copier.check(copied)
     for name, is_one in (("layer1", True), ("container", False)):
-        ours, theirs = (root / content_of(driver, name) / "first" for root in (roots.source, roots.target))
+        ours, theirs = (root / driver.content(name) / "first" for root in (roots.source, roots.target))
         assert ours.samefile(theirs) is is_one, name
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_a_layer_that_is_lost_from_the_copy_is_missed(tmp_path: Path, driver: str) -> None:
-    roots = make_roots(tmp_path, driver)
+@pytest.mark.parametrize("driver", MOVED, ids=lambda driver: driver.name)
+def test_a_layer_that_is_lost_from_the_copy_is_missed(tmp_path: Path, driver: Driver) -> None:
+    roots = make_roots(tmp_path, driver.name)
     copied = roots.pre_copy()
-    shutil.rmtree(roots.target / content_of(driver, "layer2"))
+    shutil.rmtree(roots.target / driver.content("layer2"))
     with pytest.raises(CopyError, match="missing"):
         roots.copier.require_target(copied)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.engine.drivers.layers import DRIVERS, content, mounts
+from entrypoint.engine.drivers import MOVED
+from entrypoint.engine.drivers.driver import Driver
 from entrypoint.engine.holdings import written_since
 from entrypoint.engine.holdings.written_since import Loss, Written
 from entrypoint.engine.inventory import Container, Inventory, Status
@@ -67,11 +68,11 @@ def test_what_was_written_is_summed_by_whom_it_belongs_to(tmp_path: Path) -> Non
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_what_a_container_wrote_is_told_whatever_the_driver(tmp_path: Path, driver: str) -> None:
-    write(tmp_path, f"{content(driver, 'm1')}/etc/x", 3)
-    write(tmp_path, f"{content(driver, 'layer')}/x", 1000)
-    mark = tmp_path / mounts(driver) / "id-web/mount-id"
+@pytest.mark.parametrize("driver", MOVED, ids=lambda driver: driver.name)
+def test_what_a_container_wrote_is_told_whatever_the_driver(tmp_path: Path, driver: Driver) -> None:
+    write(tmp_path, f"{driver.content('m1')}/etc/x", 3)
+    write(tmp_path, f"{driver.content('layer')}/x", 1000)
+    mark = tmp_path / driver.mounts / "id-web/mount-id"
     mark.parent.mkdir(parents=True)
     mark.write_text("m1")
     assert written_since.between(BEFORE, NOW, tmp_path, LONG_AGO).written == (Written("container web", 1, 3),)

@@ -15,12 +15,13 @@ from entrypoint.engine.inventory import Status
 from entrypoint.engine.products import Product
 from entrypoint.engine.swarm import Swarm
 from entrypoint.host.disks.filesystem import Space
+from entrypoint.host.disks.kinds import FILE_SYSTEMS
 from entrypoint.host.services.units import UnitState
 from entrypoint.plan.plan import make
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.engine.swarm import to_return
-from entrypoint.preflight.checks.target import UNSUITABLE, may_be_tried
+from entrypoint.preflight.checks.target import may_be_tried
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, is_already_there, refuses, require
 from entrypoint.preflight.request import parse_target
@@ -98,6 +99,9 @@ def mounted(point: str, device: str, root: str) -> HostFacts:
     return replace(GOOD, mounts=(*GOOD.mounts, replace(mount(point, device), root=PurePosixPath(root))))
 
 
+UNFIT = [row.kind for row in FILE_SYSTEMS if row.unfit]
+
+
 def managers(count: int, reachable: int, *, autolock: bool = False) -> Swarm:
     return Swarm("active", "N", is_manager=True, managers=count, nodes=9, reachable=reachable, autolock=autolock)
 
@@ -120,7 +124,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("target-characters", named("/mnt/data/a:b")),
     ("target-characters", named("/mnt/data/a,b")),
     ("target-characters", named("/mnt/data/a\\b")),
-    *(("target-file-system", target_on(kind)) for kind in sorted(UNSUITABLE)),
+    *(("target-file-system", target_on(kind)) for kind in UNFIT),
     ("target-file-system", target(lacks=("hard links (Operation not permitted)",))),
     ("target-exposed", target(exposed=("/mnt/data",))),
     ("percent-in-name", replace(named("/mnt/data/100%"), engine=engine(version="26.1.5+dfsg1").engine)),
@@ -285,7 +289,7 @@ def test_what_is_read_only_on_purpose_is_not_to_be_remounted(option: str, point:
         (target(content=("a",)), False),
         (target(exists=False, is_directory=False, ancestor_is_directory=False), False),
         (target_on("ext4", "ro"), False),
-        *((target_on(kind), False) for kind in sorted(UNSUITABLE)),
+        *((target_on(kind), False) for kind in UNFIT),
     ],
 )
 def test_nothing_is_tried_in_a_data_root_nor_where_it_is_futile(facts: HostFacts, may: bool) -> None:

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from entrypoint.engine.containerd import bolt
 from entrypoint.engine.containerd.holdings import SNAPSHOTS
-from entrypoint.engine.containerd.service import BLOBS, DATABASE, OVERLAYFS, snapshots
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
+from entrypoint.engine.drivers.snapshotters import OVERLAYFS
 
 Branches: TypeAlias = "Mapping[str, Branches | bytes]"
 PAGE, ELEMENTS = 4096, 16
@@ -58,7 +59,7 @@ def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
     moby: Branches = {
         "content": {"blob": {digest: {"size": bytes([2 * len(b"blob")]), "labels": unpacked}}},
         "images": {"docker.io/library/app:1": {"target": {"digest": digest.encode()}}},
-        "snapshots": {OVERLAYFS: {
+        "snapshots": {OVERLAYFS.name: {
             key: {"name": name.encode(), "parent": b"sha256:layer" if key in containers else b""}
             for key, name in names.items()
         }},
@@ -67,7 +68,7 @@ def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
     own: Branches = {
         name: {"id": bytes([number]), "kind": kinds[number - 1]} for number, name in enumerate(names.values(), 1)
     }
-    place = root / snapshots(OVERLAYFS)
+    place = root / snapshots(OVERLAYFS.name)
     for number in range(1, len(keys) + 1):
         (place / f"snapshots/{number}/fs").mkdir(parents=True)
     for file, content in (

@@ -16,7 +16,8 @@ from entrypoint.copy.copier import Copier
 from entrypoint.copy.looking.changes import Places
 from entrypoint.copy.looking.comparison import Comparison, require_equal
 from entrypoint.copy.transfer import Sent
-from entrypoint.engine.drivers.layers import DRIVERS, MERGING, content
+from entrypoint.engine import drivers
+from entrypoint.engine.drivers import MOVED
 from entrypoint.journal.unfinished import NAME, PLACES, Unfinished
 from tests.hosts.survey import Survey, compare, survey
 
@@ -24,7 +25,7 @@ SECOND = 1_000_000_000
 MIB = 1024 * 1024
 ODD = (b"new\nline", b"\xff\xfe", b"sp ace", b"*?[a]", b"back\\slash", b"-rf", b"#hash", b";semi", "ü\u2028".encode())
 NOT_DATA = {b"tmp", b"runtimes", b"lost+found", b"volumes/backingFsBlockDev"} | {
-    os.fsencode(f"{driver}/{name}") for driver in DRIVERS for name in ("backingFsBlockDev", "container/merged")
+    os.fsencode(f"{driver.name}/{name}") for driver in MOVED for name in ("backingFsBlockDev", "container/merged")
 }
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service=ep
 VOLUME, CONTAINER, LAYER = "volumes/data/_data", "overlay2/container/diff", "overlay2/layer1/diff"
@@ -87,8 +88,8 @@ def add_layer(root: Path, cache_id: str, driver: str = "overlay2") -> Path:
     entry = root / f"image/{driver}/layerdb/sha256" / cache_id.ljust(64, "0")
     write(entry / "cache-id", cache_id.encode())
     write(entry / "size", b"3145728")
-    diff = root / content(driver, cache_id)
-    if driver in MERGING:
+    diff = root / drivers.of(driver).content(cache_id)
+    if drivers.of(driver).view:
         write(diff.with_name("link"), b"ABC")
     diff.parent.mkdir(parents=True, exist_ok=True)
     diff.mkdir(mode=0o755)
@@ -98,13 +99,13 @@ def add_layer(root: Path, cache_id: str, driver: str = "overlay2") -> Path:
 def make_root(root: Path, driver: str = "overlay2") -> Path:
     for cache_id in ("layer1", "layer2"):
         fill(add_layer(root, cache_id, driver))
-    for place in (VOLUME, content(driver, "container")):
+    for place in (VOLUME, drivers.of(driver).content("container")):
         (root / place).mkdir(parents=True)
         fill(root / place)
     write(root / "containers/abc/config.v2.json")
     write(root / "tmp/GetImageBlob1")
     write(root / "runtimes/runc")
-    if driver in MERGING:
+    if drivers.of(driver).view:
         (root / driver / "container/merged").mkdir()
     for place in (driver, "volumes"):
         os.mknod(root / place / "backingFsBlockDev", stat.S_IFBLK, os.makedev(7, 98))

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error, warning
-from entrypoint.engine.containerd.service import NATIVE, OVERLAYFS, Containerd
+from entrypoint.engine.containerd.service import Containerd
+from entrypoint.engine.drivers.snapshotters import OVERLAYFS
 from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.host.services.units import RUNNING
 from entrypoint.preflight.checks import selinux
@@ -24,12 +25,12 @@ def snapshotter(facts: HostFacts) -> Iterator[Finding]:
     """Where the images are: a snapshotter's data must be files that can be copied."""
     if facts.containerd is None:
         return
-    if facts.engine.driver not in (OVERLAYFS, NATIVE):
+    if not facts.engine.layers.is_moved:
         yield error(
             "containerd-snapshotter",
             f"containerd's snapshotter {facts.engine.driver} cannot be moved",
-            "Nothing is known of how it keeps what images and containers are made of.",
-            f"Use {OVERLAYFS}, or move the roots by hand.",
+            facts.engine.layers.reason,
+            f"Use {OVERLAYFS.name}, or move the roots by hand.",
         )
 
 

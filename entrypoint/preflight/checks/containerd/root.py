@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, error
 from entrypoint.engine.containerd.service import CONFIG_FLAGS, ROOT_FLAGS, Containerd
+from entrypoint.engine.drivers import SNAPSHOTTERS
 from entrypoint.preflight.containerd_edits import naming
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings import flags, masked
@@ -80,7 +81,7 @@ def of_setting(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
 def _divided(found: Containerd, place: Place) -> Iterator[Finding]:
     """A snapshotter that is elsewhere would be used by both roots; one in the root follows in the same rename."""
     for file in (found.config, *found.imported):
-        path = config_toml.snapshots_in(file.content, str(file.path))
+        path = config_toml.snapshots_in(file.content, str(file.path), [row.name for row in SNAPSHOTTERS])
         if path and not PurePosixPath(path).is_relative_to(found.root):
             yield error("containerd-snapshots-elsewhere", "containerd keeps snapshots outside its root",
                         f"{file.path} has the snapshotter in {path}. The new root and the old would share it, and "

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from entrypoint.console.findings import Finding, error, warning
-from entrypoint.engine.drivers import choice, layers
 from entrypoint.engine.info import GRAPHDRIVER
 from entrypoint.engine.inventory import ALIVE, doomed
 from entrypoint.engine.versions import Since
@@ -13,11 +12,9 @@ EPHEMERAL = "ephemeral-containers"
 
 
 def driver(facts: HostFacts) -> Iterator[Finding]:
-    engine = facts.engine
-    if engine.store == GRAPHDRIVER and engine.driver not in layers.DRIVERS:
-        unknown = "Nothing is known of how it keeps its layers.", ""
-        reason, way = choice.REFUSED.get(engine.driver, unknown)
-        yield error("storage-driver", f"The storage driver {engine.driver} cannot be moved", reason, way)
+    kept = facts.engine.layers
+    if facts.engine.store == GRAPHDRIVER and not kept.is_moved:
+        yield error("storage-driver", f"The storage driver {kept.name} cannot be moved", kept.reason, kept.way)
 
 
 def age(facts: HostFacts) -> Iterator[Finding]:

@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, error
-from entrypoint.engine.drivers.choice import OVERLOOKED
 from entrypoint.engine.info import GRAPHDRIVER
 from entrypoint.engine.versions import Since
 from entrypoint.preflight.facts import HostFacts
@@ -40,16 +39,17 @@ def pending(facts: HostFacts) -> Iterator[Finding]:
 
 def unnamed(facts: HostFacts) -> Iterator[Finding]:
     """What leads an engine to a driver by itself is another file system's, or nothing."""
-    if (facts.engine.store, facts.engine.driver) != (GRAPHDRIVER, OVERLOOKED):
+    if not facts.engine.layers.is_overlooked:
         return
+    name = facts.engine.driver
     with suppress(PreflightError):  # what cannot be read is told by another check
         if not facts.storage_driver():
             yield error(
                 "driver-unnamed",
-                f"The engine would not choose {OVERLOOKED} by itself",
+                f"The engine would not choose {name} by itself",
                 "Nothing names its storage driver. It took this one because no other works where its root is now; on "
                 "the target another may, and it would see none of its images and containers.",
-                f'Set "storage-driver": "{OVERLOOKED}" in {facts.config.path}, restart the engine, see that everything '
+                f'Set "storage-driver": "{name}" in {facts.config.path}, restart the engine, see that everything '
                 "is there; then run again.",
             )
 

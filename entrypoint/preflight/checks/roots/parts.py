@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from entrypoint.console.findings import Finding, error
-from entrypoint.engine.drivers import layers
+from entrypoint.engine.drivers import WITH_VIEWS
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.info import REMAPPED
 from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.preflight.facts import HostFacts
+
+VIEWS = tuple((driver.name, driver.view) for driver in WITH_VIEWS)
 
 
 def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
@@ -50,8 +52,8 @@ def _is_the_engines(parts: tuple[str, ...]) -> bool:
     if REMAPPED.fullmatch(parts[0]):
         parts = parts[1:]
     match parts:
-        case (driver, _, "merged", *_):
-            return driver in layers.MERGING
+        case (driver, _, view, *_) if (driver, view) in VIEWS:
+            return True
         case ("containers", _, "mounts" | "secrets", *_):
             return True
         case ("volumes", _, "_data", *_):

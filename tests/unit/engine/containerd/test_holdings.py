@@ -8,24 +8,25 @@ import pytest
 
 from entrypoint.engine.containerd import bolt, holdings
 from entrypoint.engine.containerd.holdings import SNAPSHOTS, ContainerdHoldings
-from entrypoint.engine.containerd.service import BLOBS, DATABASE, OVERLAYFS, snapshots
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
+from entrypoint.engine.drivers.snapshotters import OVERLAYFS
 from tests.unit.support.bolt_file import database, make_store
 from tests.unit.support.good_facts import INVENTORY
 
-BLOB, PLACE = f"{BLOBS}/sha256/1", snapshots(OVERLAYFS)
+BLOB, PLACE = f"{BLOBS}/sha256/1", snapshots(OVERLAYFS.name)
 
 
 def test_a_whole_root_says_what_it_holds(tmp_path: Path) -> None:
     held = ContainerdHoldings.of(make_store(tmp_path, "web"))
     assert held == ContainerdHoldings(frozenset({"sha256:1"}), frozenset({"sha256:layer", "web"}), ())
-    assert holdings.writers(tmp_path, OVERLAYFS) == {"1": "", "2": "web"}
+    assert holdings.writers(tmp_path, OVERLAYFS.name) == {"1": "", "2": "web"}
 
 
 def test_who_writes_is_told_of_others_too(tmp_path: Path) -> None:
     make_store(tmp_path)
     held = {"k8s.io/1/pod": {"id": b"\1", "kind": b"\2"}, "k8s.io/2/layer": {"id": b"\2", "kind": b"\3"}}
     (tmp_path / PLACE / SNAPSHOTS).write_bytes(database({"v1": {"snapshots": held}}))
-    assert holdings.writers(tmp_path, OVERLAYFS) == {"1": "pod of namespace k8s.io", "2": ""}
+    assert holdings.writers(tmp_path, OVERLAYFS.name) == {"1": "pod of namespace k8s.io", "2": ""}
 
 
 @pytest.mark.parametrize("options", [{"live": True}, {"elsewhere": True}])
@@ -70,7 +71,7 @@ def test_a_database_that_is_none_is_missing_and_names_no_owners(tmp_path: Path) 
     for name in (DATABASE, f"{PLACE}/{SNAPSHOTS}"):
         (tmp_path / name).write_bytes(b"")
     assert ContainerdHoldings.of(tmp_path).incomplete == (DATABASE,)
-    assert holdings.writers(tmp_path, OVERLAYFS) == {}
+    assert holdings.writers(tmp_path, OVERLAYFS.name) == {}
 
 
 def test_images_that_it_does_not_hold_are_named_once_by_a_tag(tmp_path: Path) -> None:

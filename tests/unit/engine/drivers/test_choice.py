@@ -7,8 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from entrypoint.console.findings import Finding, Severity
-from entrypoint.engine.drivers import choice
-from entrypoint.engine.drivers.layers import DRIVERS
+from entrypoint.engine.drivers import MOVED, choice, refused
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, check_adoption
 from tests.unit.support.good_facts import CONFIG, GOOD, engine
@@ -38,7 +37,7 @@ def test_only_what_a_driver_has_left_is_a_trace(tmp_path: Path) -> None:
     assert choice.traces(tmp_path) == {"overlay2", "vfs"}
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", [driver.name for driver in MOVED])
 def test_a_driver_that_keeps_files_can_be_moved(driver: str) -> None:
     named = replace(CONFIG, content=json.dumps({"storage-driver": driver}).encode())
     assert check(replace(engine(driver=driver), config=named)) == ()
@@ -64,7 +63,7 @@ def test_only_what_is_named_in_a_mounts_options_must_do_without_their_separators
     assert [one.id for one in check(facts)] == found
 
 
-@pytest.mark.parametrize("driver", sorted(choice.REFUSED))
+@pytest.mark.parametrize("driver", [driver.name for driver in refused.ROWS])
 def test_a_driver_that_cannot_be_moved_is_refused_with_the_reason_and_the_way(driver: str) -> None:
     [finding] = check(engine(driver=driver))
     assert (finding.id, finding.severity) == ("storage-driver", Severity.ERROR)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from entrypoint.engine.containerd.holdings import SNAPSHOTS
-from entrypoint.engine.containerd.service import BLOBS, DATABASE, OVERLAYFS, snapshots
+from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
 from entrypoint.engine.drivers.graph_store import topmost
+from entrypoint.engine.drivers.snapshotters import OVERLAYFS
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.holdings.whole import Lack, Roots
 from entrypoint.engine.inventory import Inventory, Status
@@ -21,7 +22,7 @@ DIFF_IDS = ("sha256:aa", "sha256:bb")
 BOTTOM, TOP = topmost(DIFF_IDS[:1]), topmost(DIFF_IDS)
 LAYERS, MOUNTS = "image/overlay2/layerdb/sha256", "image/overlay2/layerdb/mounts/web"
 HELD = replace(INVENTORY, volumes={"data": "local", "far": "nfs"})
-PLACE = snapshots(OVERLAYFS)
+PLACE = snapshots(OVERLAYFS.name)
 
 
 def make_graph(root: Path) -> Path:
@@ -86,7 +87,7 @@ def test_what_no_restart_brings_back_is_not_looked_for(tmp_path: Path) -> None:
     assert names(held, Roots(make_graph(tmp_path))) == []
 
 
-IN_STORE = replace(HELD, driver=OVERLAYFS, store="containerd", containers=(container("web"), container("stopped")))
+IN_STORE = replace(HELD, driver=OVERLAYFS.name, store="containerd", containers=(container("web"), container("stopped")))
 
 
 def two(tmp_path: Path, *containers: str) -> Roots:
