@@ -11,7 +11,6 @@ from entrypoint.console.command import CALLED, IMAGE
 from entrypoint.console.errors import ContainerError, EngineError, PreflightError
 from entrypoint.engine import products
 from entrypoint.engine.docker import Engine
-from entrypoint.engine.products import Product
 from entrypoint.engine.unit import absence
 from entrypoint.host.machine.standing import CALLED_ON, ENGINE_SOCKETS, PARENT, own_container
 
@@ -37,7 +36,7 @@ def run_sibling(arguments: Sequence[str]) -> int:
 def require_engine(place: Path) -> None:
     """Raises PreflightError where the socket that was given leads to no engine."""
     if absence.IN_PODMAN.exists():
-        raise products.refused(Product.PODMAN)
+        raise products.refused(products.PODMAN)
     try:
         with Engine.opened(place) as engine:
             engine.info()

@@ -23,7 +23,7 @@ from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
 from entrypoint.engine.info import EngineInfo
 from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, names_in
-from entrypoint.engine.products import Product, recognise, refused
+from entrypoint.engine.products import PODMAN, recognise, refused
 from entrypoint.engine.swarm import SCOPE, replicas
 from entrypoint.host.host import Host
 
@@ -62,8 +62,8 @@ class Engine:
 
     def info(self) -> EngineInfo:
         answer, version = self._client.info(), self._client.version()
-        if recognise(answer, version) is Product.PODMAN:
-            raise refused(Product.PODMAN)  # what else it answers is not an engine's
+        if recognise(answer, version) is PODMAN:
+            raise refused(PODMAN)  # what else it answers is not an engine's
         found = EngineInfo.from_api(answer, version)
         if not found.swarm.is_one_of_managers:
             return found

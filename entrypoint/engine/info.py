@@ -7,7 +7,7 @@ from typing import Any
 
 from entrypoint.engine import drivers, versions
 from entrypoint.engine.drivers.driver import Driver
-from entrypoint.engine.products import Product, recognise
+from entrypoint.engine.products import ENGINE, Product, recognise
 from entrypoint.engine.swarm import Swarm
 
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
@@ -32,7 +32,7 @@ class EngineInfo:
     live_restore: bool
     swarm: Swarm
     security: tuple[str, ...]
-    product: Product = Product.ENGINE
+    product: Product = ENGINE
     within: str = ""
     containerd: str = ""
 

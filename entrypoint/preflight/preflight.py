@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable
 from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, Severity, agreed
 from entrypoint.engine import products
-from entrypoint.engine.products import Product
 from entrypoint.preflight.adoption import ADOPT, Adoptable
 from entrypoint.preflight.asked import OF_OLD_ROOT, Asked, asked
 from entrypoint.preflight.checks import adoption
@@ -26,7 +25,7 @@ def check(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ..
 def check_adoption(facts: HostFacts, there: Adoptable | None, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
     """Every finding where a root is adopted; what only a copy needs is not asked."""
     of_host = found(facts, Asked.ADOPT, accepted)
-    if facts.engine.product is not Product.ENGINE:
+    if facts.engine.product is not products.ENGINE:
         return of_host
     return errors_first([*of_host, *adoption.check(facts, there, insisted=ADOPT in accepted)])
 
@@ -39,7 +38,7 @@ def check_return(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Find
 def check_removal(facts: HostFacts, old: OldRoot) -> tuple[Finding, ...]:
     """Every finding where a root that a move has left is to be removed."""
     of_host = found(facts, Asked.REMOVAL, ())
-    if facts.engine.product is not Product.ENGINE:
+    if facts.engine.product is not products.ENGINE:
         return of_host
     return (*of_host, *(finding for check in OF_OLD_ROOT for finding in check(facts, old)))
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from entrypoint.console.errors import EngineError, PreflightError
 from entrypoint.engine import products
 from entrypoint.engine.docker import SOCKET
-from entrypoint.engine.products import Product
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
 from entrypoint.host.services.systemd import Systemd
@@ -18,7 +17,7 @@ NOTHING = "Nothing was changed."
 def of_engine(host: Host, systemd: Systemd, failure: EngineError) -> PreflightError:
     """Why no engine has answered where one was looked for, as far as it can be seen."""
     if is_podmans(host):
-        return products.refused(Product.PODMAN)
+        return products.refused(products.PODMAN)
     unit = systemd.unit(SERVICE)
     if not unit.exists:
         return PreflightError(

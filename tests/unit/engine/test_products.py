@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from entrypoint.console.errors import ExitCode, PreflightError
+from entrypoint.engine import products
 from entrypoint.engine.info import EngineInfo
 from entrypoint.engine.products import Product, recognise
 from entrypoint.host.machine import by_hand
@@ -30,16 +31,20 @@ ENGINE_INFO: dict[str, Any] = {
 ENGINE_VERSION: dict[str, Any] = {"Platform": {"Name": ""}, "Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
 
 ANSWERS: list[tuple[Product, dict[str, Any], dict[str, Any], str]] = [
-    (Product.DESKTOP, {"OperatingSystem": "Docker Desktop"}, {},
+    (products.DESKTOP, {"OperatingSystem": "Docker Desktop"}, {},
      "Settings → Resources → Advanced → Disk image location"),
-    (Product.DESKTOP, {}, {"Platform": {"Name": "Docker Desktop 4.40.0 (187762)"}}, "Disk image location"),
-    (Product.WINDOWS, {"OSType": "windows", "DockerRootDir": "C:\\ProgramData\\docker"}, {}, "Restart-Service docker"),
-    (Product.ROOTLESS, {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+    (products.DESKTOP, {}, {"Platform": {"Name": "Docker Desktop 4.40.0 (187762)"}}, "Disk image location"),
+    (products.WINDOWS, {"OSType": "windows", "DockerRootDir": "C:\\ProgramData\\docker"}, {}, "Restart-Service docker"),
+    (products.ROOTLESS, {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
                         "DockerRootDir": "/home/u/.local/share/docker"}, {}, "systemctl --user start docker"),
-    (Product.SNAP, {"DockerRootDir": "/var/snap/docker/common/var-lib-docker"}, {}, "snap set docker data-root="),
-    (Product.PODMAN, {"Driver": "overlay", "BuildahVersion": "1.39.4"}, {}, "graphroot"),
-    (Product.PODMAN, {}, {"Components": [{"Name": "Podman Engine"}]}, "/etc/containers/storage.conf"),
+    (products.SNAP, {"DockerRootDir": "/var/snap/docker/common/var-lib-docker"}, {}, "snap set docker data-root="),
+    (products.PODMAN, {"Driver": "overlay", "BuildahVersion": "1.39.4"}, {}, "graphroot"),
+    (products.PODMAN, {}, {"Components": [{"Name": "Podman Engine"}]}, "/etc/containers/storage.conf"),
 ]  # fmt: skip
+
+
+def test_every_product_of_the_table_is_shown() -> None:
+    assert {product for product, *_ in ANSWERS} | {products.ENGINE} == {*products.PRODUCTS}
 
 
 @pytest.mark.parametrize(("product", "info", "version", "way"), ANSWERS)
@@ -50,12 +55,13 @@ def test_another_product_is_refused_with_its_own_way_and_nothing_else(
     assert engine.product is product
     found = check(replace(GOOD, engine=engine))
     assert [finding.id for finding in found] == ["other-product"]
+    assert product.name in found[0].title
     assert way in found[0].remedy
 
 
 def test_the_engine_itself_is_none_of_them() -> None:
-    assert recognise(ENGINE_INFO, ENGINE_VERSION) is Product.ENGINE
-    assert check(replace(GOOD, engine=replace(ENGINE, product=Product.ENGINE))) == ()
+    assert recognise(ENGINE_INFO, ENGINE_VERSION) is products.ENGINE
+    assert check(replace(GOOD, engine=replace(ENGINE, product=products.ENGINE))) == ()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from entrypoint.console.errors import PreflightError, UsageError
 from entrypoint.console.findings import Severity
 from entrypoint.copy.looking.clock import Ahead
+from entrypoint.engine import products
 from entrypoint.engine.containers.needs import Obstacle
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.inventory import Status
-from entrypoint.engine.products import Product
 from entrypoint.engine.swarm import Swarm
 from entrypoint.host.disks.filesystem import Space
 from entrypoint.host.disks.kinds import FILE_SYSTEMS
@@ -130,7 +130,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("percent-in-name", replace(named("/mnt/data/100%"), engine=engine(version="26.1.5+dfsg1").engine)),
     ("percent-in-name", replace(named("/mnt/data/100%"), engine=engine(version="20.10.24").engine)),
     ("target-not-traversable", replace(target(closed=("/mnt/data",)), engine=engine(security=("name=userns",)).engine)),
-    *(("other-product", engine(product=product)) for product in Product if product is not Product.ENGINE),
+    *(("other-product", engine(product=product)) for product in products.PRODUCTS if product is not products.ENGINE),
     ("target-ro", target_on("ext4", "ro")),
     ("target-noexec", target_on("ext4", "noexec")),
     ("target-nosuid", target_on("ext4", "nosuid")),
