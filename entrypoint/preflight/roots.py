@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -209,3 +209,23 @@ def _identities(host: Host, path: PurePosixPath) -> tuple[tuple[int, int], ...]:
 def _identity(place: Path) -> tuple[int, int]:
     info = place.stat()
     return info.st_dev, info.st_ino
+
+
+def users(
+    root: PurePosixPath, binds: Mapping[str, Collection[str]], table: tuple[Mount, ...]
+) -> Iterator[tuple[str, PurePosixPath]]:
+    """Who uses paths inside a root, and which: what binds some of the host's, by name, and mounts of the host."""
+    for name, paths in binds.items():
+        yield from ((name, path) for path in map(PurePosixPath, paths) if path.is_relative_to(root))
+    around = mount_of(root, table)
+    for mount in table:
+        inside = _within(mount, around)
+        if inside and inside.is_relative_to(root) and not mount.point.is_relative_to(root):
+            yield f"the mount {mount.point}", inside
+
+
+def _within(mount: Mount, around: Mount) -> PurePosixPath | None:
+    """The directory that is mounted, as it is named below another mount of the same file system."""
+    if mount.device != around.device or not mount.root.is_relative_to(around.root):
+        return None
+    return around.point / mount.root.relative_to(around.root)

@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error
 from entrypoint.host.disks.filesystem import mounts_below
-from entrypoint.preflight.checks.roots.users import users
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import is_around, is_inside, is_same
+from entrypoint.preflight.roots import is_around, is_inside, is_same, users
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def mounts(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
 
 
 def bound(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
-    for name, path in users(facts, old.path):
+    for name, path in users(old.path, facts.binds, facts.mounts):
         yield error("old-root-bound", "Something uses a path in the old root", f"{name}: {path}.",
                     "Make it anew with a path in the new root, or with a volume's name.")  # fmt: skip
 
