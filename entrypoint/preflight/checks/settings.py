@@ -111,8 +111,9 @@ def editable(facts: HostFacts) -> Iterator[Finding]:
             "config-generated",
             "NixOS makes the engine's configuration",
             f"{path} is made anew from the system's configuration.",
-            f"In configuration.nix: {NIX.format(target=facts.target.resolved)} Stop docker.socket and docker.service, "
-            f"copy {facts.source.path} there (cp -a), then: nixos-rebuild switch.",
+            f"In configuration.nix: {NIX.format(target=facts.target.resolved)} Stop "
+            f"{' and '.join(unit.name for unit in facts.units)}, copy {facts.source.path} there (cp -a), then: "
+            "nixos-rebuild switch.",
         )
         return
     if path.startswith(UNTIL_REBOOT):

@@ -41,7 +41,8 @@ def live_restore(facts: HostFacts) -> Iterator[Finding]:
             "live-restore-plugins",
             "live-restore would keep plugins running on the old root",
             f"The engine does not stop them when it stops: {', '.join(enabled)}.",
-            "Disable them, or live-restore: set it to false, and reload the engine (systemctl reload docker).",
+            "Disable them, or live-restore: set it to false, and reload the engine (systemctl reload "
+            f"{facts.service.name}).",
         )
 
 
