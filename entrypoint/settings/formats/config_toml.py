@@ -1,8 +1,9 @@
 """containerd's configuration file: where its root is, and the smallest edit that sets it anew.
 
-The file is TOML, which Python reads and does not write. So it is edited as text: the value of the top `root` changes,
-or a line is added, and what else is named below the old root (Debian's file names `opt`, a snapshotter may have a
-`root_path`) is named below the new one; everything else stays byte for byte. The edit is checked by what it means.
+The file is TOML, which Python reads and does not write, and tomlkit writes a line here and there that nobody asked for
+(test_config_toml.py). So it is edited as text: the value of the top `root` changes, or a line is added, and what else
+is named below the old root (Debian's file names `opt`, a snapshotter may have a `root_path`) is named below the new
+one; everything else stays byte for byte. The edit is checked by what it means.
 
 A flag `--root` wins over the file, and a file that it imports does too (containerd cmd/containerd/server/config).
 """

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,23 @@ ELSEWHERE = b"""root = '/srv/ctd' # was: "/var/lib/containerd"\nimports = ["/etc
 [proxy_plugins.a]\n  root = "/srv/ctd"
 [plugins."io.containerd.snapshotter.v1.overlayfs"]\n root_path = "/srv/ctd/o"\n"""
 FILES = (DEBIAN, DOCKER, ELSEWHERE, b"", b"version = 2", b'state = "/run/c"\n')
+# Valid: tables that are set in below one that nobody has written, and one of an array between two others.
+SET_IN = b"""\
+version = 2
+
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes]
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "/etc/containerd/certs.d"
+"""
+BETWEEN = b"""\
+version = 2
+[plugins."io.containerd.internal.v1.opt"]
+path = "/var/lib/containerd/opt"
+[[stream_processors]]
+path = "ctd-decoder"
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "/etc/containerd/certs.d"
+"""
 
 
 @pytest.mark.parametrize("content", FILES)
@@ -71,6 +89,17 @@ def test_what_others_have_written_since_stays_when_the_root_goes_back() -> None:
     edited = formats.with_root(DEBIAN, NEW, SETTING, PLACE) + b'  [plugins.more]\n    x = "/mnt/big/containerd/y"\n'
     back = formats.with_old_root(edited, DEBIAN, SETTING, PLACE)
     assert back == DEBIAN + b'  [plugins.more]\n    x = "/var/lib/containerd/y"\n'
+
+
+@pytest.mark.parametrize("content", [SET_IN, BETWEEN])
+def test_lines_stay_where_tomlkit_would_write_them_otherwise(content: bytes) -> None:
+    """Why the file is edited as text: tomlkit 0.15 sets a table in anew, or moves it. Once it does not, it may edit."""
+    added = b'version = 2\nroot = "/mnt/big/containerd"\n'
+    expected = content.replace(b"version = 2\n", added).replace(b"/var/lib/containerd/", b"/mnt/big/containerd/")
+    edited = formats.with_root(content, NEW, SETTING, PLACE)
+    assert edited == expected
+    assert formats.with_old_root(edited, content, SETTING, PLACE) == content
+    assert tomlkit.parse(content).as_string().encode() != content
 
 
 @pytest.mark.parametrize("content", [b"root = ", b"\xff", b"[a]\n[a]\n"])
