@@ -33,7 +33,6 @@ from entrypoint.preflight.request import Only
 from entrypoint.preflight.roots import Left, Source, Target, source_at, target_at
 from entrypoint.settings import flags
 from entrypoint.settings.formats import unit as unit_files
-from entrypoint.settings.formats.words import text_of
 from entrypoint.settings.places import Argument, Decision, command_line, decide, variables
 from entrypoint.settings.switch import override_path
 
@@ -143,7 +142,7 @@ class HostFacts:
         """The storage driver that the configuration names. Raises PreflightError or ValueError."""
         variable = variables(self.unit_files, self.environment_files).get(choice.VARIABLE)
         words = [one.text for one in self.command_line()]
-        return choice.named(text_of(variable.value) if variable else "", words, self.config.content,
+        return choice.named(variable.value if variable else "", words, self.config.content,
                              str(self.config.path))  # fmt: skip
 
     def decision(self) -> Decision:

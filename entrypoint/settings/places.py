@@ -20,7 +20,7 @@ from entrypoint.settings.flags import Flag
 from entrypoint.settings.formats import daemon_json, unit
 from entrypoint.settings.formats import environment as environment_files
 from entrypoint.settings.formats.text import text_of_file
-from entrypoint.settings.formats.words import Traced, Word, split, text_of
+from entrypoint.settings.formats.words import split
 from entrypoint.settings.setting import Form, Kind, Setting
 
 DEFAULT_ROOT = "/var/lib/docker"
@@ -35,7 +35,7 @@ WITHIN = re.compile(rf"\$\$|\$\{{({NAME})\}}")
 class Variable:
     """A variable of the unit's environment, and the file that has the last word on it."""
 
-    value: Traced
+    value: str
     kind: Kind
     file: HostFile
 
@@ -79,7 +79,7 @@ def command_line(units: Sequence[HostFile], environment: Sequence[HostFile]) -> 
     return tuple(one for file, word in command_words(units) for one in _arguments(word, file, known))
 
 
-def command_words(units: Sequence[HostFile]) -> tuple[tuple[HostFile, Word], ...]:
+def command_words(units: Sequence[HostFile]) -> tuple[tuple[HostFile, str], ...]:
     """The words behind the program's name as they are written, and their file. Raises ValueError."""
     commands = unit.effective([text_of_file(file.content) for file in units], "ExecStart")
     if not commands:
@@ -92,7 +92,7 @@ def command_words(units: Sequence[HostFile]) -> tuple[tuple[HostFile, Word], ...
 
 def is_as_loaded(units: Sequence[HostFile], loaded: Sequence[str]) -> bool:
     """Whether the words are those that systemd has, but for its specifiers. Raises ValueError."""
-    words = [word.text for _file, word in command_words(units)]
+    words = [word for _file, word in command_words(units)]
     return len(words) == len(loaded) and all(
         one == other or SPECIFIER.search(one) for one, other in zip(words, loaded, strict=True)
     )
@@ -103,32 +103,31 @@ def variables(units: Sequence[HostFile], environment: Sequence[HostFile]) -> dic
     texts = [text_of_file(file.content) for file in units]
     found: dict[str, Variable] = {}
     for number, one in unit.effective(texts, "Environment"):
-        for name, word in unit.variables(one.value):
-            found[name] = Variable(word.chars, Kind.VARIABLE, units[number])
+        for name, value in unit.variables(one.value):
+            found[name] = Variable(value, Kind.VARIABLE, units[number])
     for file in environment:
         for name, value in environment_files.values(text_of_file(file.content)):
             found[name] = Variable(value, Kind.ENVIRONMENT, file)
     return found
 
 
-def _arguments(word: Word, file: HostFile, known: dict[str, Variable]) -> Iterator[Argument]:
-    text = word.text
-    if match := WORDS_OF.fullmatch(text):
+def _arguments(word: str, file: HostFile, known: dict[str, Variable]) -> Iterator[Argument]:
+    if match := WORDS_OF.fullmatch(word):
         if variable := known.get(match[1]):
             for one in split(variable.value, c_escapes=False):
-                yield Argument(one.text, variable.kind, variable.file, match[1], Form.WORD)
+                yield Argument(one, variable.kind, variable.file, match[1], Form.WORD)
         return
-    if (match := VALUE_OF.fullmatch(text)) and (variable := known.get(match[2])):
-        written = (match[1] or "") + text_of(variable.value)
+    if (match := VALUE_OF.fullmatch(word)) and (variable := known.get(match[2])):
+        written = (match[1] or "") + variable.value
         yield Argument(written, variable.kind, variable.file, match[2], Form.VERBATIM)
         return
-    yield Argument(WITHIN.sub(lambda match: _put_in(match, known), text), Kind.COMMAND, file)
+    yield Argument(WITHIN.sub(lambda match: _put_in(match, known), word), Kind.COMMAND, file)
 
 
 def _put_in(match: "re.Match[str]", known: dict[str, Variable]) -> str:
     if not match[1]:
         return "$"
-    return text_of(known[match[1]].value) if match[1] in known else ""
+    return known[match[1]].value if match[1] in known else ""
 
 
 def decide(config: HostFile, arguments: Sequence[Argument], *, file_wins: bool) -> Decision:

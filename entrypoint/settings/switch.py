@@ -11,7 +11,6 @@ from entrypoint.host.disks.host_file import HostFile
 from entrypoint.settings import formats
 from entrypoint.settings.formats import unit
 from entrypoint.settings.formats.text import text_of_file
-from entrypoint.settings.formats.words import text_of
 from entrypoint.settings.places import Place
 from entrypoint.settings.setting import Kind, Setting
 
@@ -48,15 +47,15 @@ def is_overridden(place: Place) -> bool:
 def _command(text: str) -> list[str]:
     """The command anew: an empty assignment forgets the one that is overridden."""
     _, command = unit.effective([text], "ExecStart")[-1]
-    return ["ExecStart=", f"ExecStart={text[command.value[0].start : command.value[-1].end]}"]
+    return ["ExecStart=", f"ExecStart={command.written}"]
 
 
 def _variable(text: str, name: str) -> list[str]:
     """The variable anew: the later assignment counts."""
     assigned = [
-        text_of(word.chars)
+        value
         for _, one in unit.effective([text], "Environment")
-        for key, word in unit.variables(one.value)
+        for key, value in unit.variables(one.value)
         if key == name
     ]
     quoted = unit.in_environment(f"{name}={assigned[-1]}", '"')

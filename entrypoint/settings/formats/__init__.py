@@ -8,7 +8,7 @@ more format is a module with the same functions, a word in `setting.Kind`, and a
 from collections.abc import Mapping
 from typing import Protocol
 
-from entrypoint.settings.formats import config_toml, daemon_json, text
+from entrypoint.settings.formats import config_toml, daemon_json, environment, unit
 from entrypoint.settings.setting import Kind, Setting
 
 
@@ -28,9 +28,9 @@ class Format(Protocol):
 FORMATS: Mapping[Kind, Format] = {
     Kind.JSON: daemon_json,
     Kind.TOML: config_toml,
-    Kind.COMMAND: text.Text(text.in_command),
-    Kind.VARIABLE: text.Text(text.in_variable),
-    Kind.ENVIRONMENT: text.Text(text.in_environment),
+    Kind.COMMAND: unit.COMMAND,
+    Kind.VARIABLE: unit.VARIABLE,
+    Kind.ENVIRONMENT: environment.FORMAT,
 }
 
 

@@ -7,14 +7,16 @@ the end of a line continues it, inside double quotes too.
 import re
 from collections.abc import Iterator
 
-from entrypoint.settings.formats.words import Char, Traced
+from entrypoint.settings.formats.text import Found, Text, in_value
+from entrypoint.settings.setting import Setting
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 BLANK = " \t\r"
 ESCAPED = '"\\`$'  # what a backslash escapes inside double quotes
+QUOTE = re.compile("[\"']")
 
 
-def values(text: str) -> Iterator[tuple[str, Traced]]:
+def values(text: str) -> Iterator[tuple[str, str]]:
     """Every name and its value, in the order of the file; later ones win."""
     position = 0
     while position < len(text):
@@ -39,57 +41,66 @@ def _line_end(text: str, position: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _value(text: str, position: int) -> tuple[Traced, int]:
-    chars: list[Char] = []
+def _value(text: str, position: int) -> tuple[str, int]:
+    """The value that begins at a position, and where the text goes on."""
+    value = ""
     while position < len(text) and text[position] != "\n":
         mark = text[position]
         if mark in BLANK:
             position += 1
-        elif mark in "\"'":
-            position = _quoted(text, position, mark, chars)
-        else:
-            position = _bare(text, position, chars)
-    return tuple(chars), position
+            continue
+        part, position = _quoted(text, position, mark) if mark in "\"'" else _bare(text, position)
+        value += part
+    return value, position
 
 
-def _quoted(text: str, position: int, quote: str, chars: list[Char]) -> int:
-    position += 1
+def _quoted(text: str, position: int, quote: str) -> tuple[str, int]:
+    part, position = "", position + 1
     while position < len(text) and text[position] != quote:
         char, length = text[position], 1
         following = text[position + 1 : position + 2]
         if quote == '"' and char == "\\" and following:
             if following == "\n":
-                position += 2
-                continue
-            if following in ESCAPED:
+                char, length = "", 2
+            elif following in ESCAPED:
                 char, length = following, 2
-        chars.append(Char(char, position, position + length, quote))
+        part += char
         position += length
-    return position + 1
+    return part, position + 1
 
 
-def _bare(text: str, position: int, chars: list[Char]) -> int:
-    begun = len(chars)
-    kept = begun  # up to here no blank ends the value
+def _bare(text: str, position: int) -> tuple[str, int]:
+    part, kept = "", 0  # up to here no blank ends the value
     while position < len(text) and text[position] != "\n":
         char, length = text[position], 1
         if char == "\\":
             following = text[position + 1 : position + 2]
-            if following in ("", "\n"):
-                position += 1 + len(following)
-                continue
-            char, length = following, 2
-        chars.append(Char(char, position, position + length))
+            char, length = ("" if following == "\n" else following), 1 + len(following)
+        part += char
         position += length
-        if char not in BLANK or length == 2:
-            kept = len(chars)
-    del chars[kept:]
-    return position
+        if char and (char not in BLANK or length == 2):
+            kept = len(part)
+    return part[:kept], position
 
 
-def written(text: str, quote: str) -> str:
-    """A text as it is written in such a file, inside a quote or outside any; a shell reads the same."""
-    if quote == "'":
-        return text.replace("'", "'\"'\"'")
-    special = ESCAPED if quote else "\\$`"
-    return "".join(f"\\{char}" if char in special else char for char in text)
+def find(text: str, setting: Setting) -> Found | None:
+    """The root in the variable's last value."""
+    found = None
+    pairs = list(values(text))
+    for number, (name, value) in enumerate(pairs):
+        if name == setting.name and value:
+            others = (f"{key}={other}" for key, other in (*pairs[:number], *pairs[number + 1 :]))
+            found = in_value(value, setting, others)
+    return found
+
+
+def ways(text: str) -> Iterator[str]:
+    """The ways to write a text in such a file; a shell reads the same."""
+    bare = "".join(f"\\{char}" if char in "\\$`" else char for char in text)
+    yield bare
+    yield QUOTE.sub(r"\\\g<0>", bare)  # a quote at the beginning of an assignment would be the file's own
+    yield "".join(f"\\{char}" if char in ESCAPED else char for char in text)
+    yield text.replace("'", "'\"'\"'")
+
+
+FORMAT = Text(find, ways)

@@ -1,38 +1,41 @@
 """A setting in a text of words: a flag among the words of a command line, or a variable that holds one.
 
-What differs between files is how the value is found and how a text is written there; `Text` is made of that. An edit is
-checked by what it means: the file is read again, must name the new root, and say nothing else new.
+What differs between files is how the value is found and how a text is written there; `Text` is made of that. Nobody
+knows where in the file a value stands: wherever the old root is written, the new one is put in its place, in each way
+in which it can be written. The first edit that is read again as the new root, with everything else that the file says
+unchanged, is the one.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.settings import flags
-from entrypoint.settings.formats import environment, unit
-from entrypoint.settings.formats.words import Char, Traced, Word, escaped, quotings, split, text_of
+from entrypoint.settings.formats.words import QUOTES, escaped, quotings, split
 from entrypoint.settings.setting import Form, Setting
 
-QUOTE = re.compile("[\"']")
+BETWEEN = r"""(?:["'\\]|\\\r?\n)*?"""  # quotes that begin or end in a word, escapes, and in some files an end of line
+DOUBLED = "%$"  # in units each stands for itself only if it stands twice
+BLANK = "/ "  # a root that is read as it stands only inside quotes
 
 
 @dataclass(frozen=True)
 class Found:
-    """A root in a file's text at `[start, end)`, all the ways to write another there, and what stands around it."""
+    """The root that a setting names, and all else that the file says; `value` is that of the variable it stands in."""
 
     root: str
-    start: int
-    end: int
-    ways: Callable[[str], Iterator[str]]
-    context: tuple[str, ...]
+    others: tuple[str, ...]
+    value: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class Text:
-    """A format of text; `find` tells where in it a setting stands, and raises ValueError for what is not understood."""
+    """A format of text. `find` reads a setting, and raises ValueError for what is not understood; `ways` are those in
+    which a text can be written in the file, each right between other quotes."""
 
     find: Callable[[str, Setting], Found | None]
+    ways: Callable[[str], Iterable[str]]
 
     def root_in(self, content: bytes | None, setting: Setting, place: str) -> str | None:
         found = self._find(text_of_file(content), setting, place)
@@ -45,10 +48,8 @@ class Text:
             raise PreflightError(
                 f"{place} does not set the data root any more.", resolution="Run the same command again."
             )
-        for written in found.ways(root):
-            edited = text[: found.start] + written + text[found.end :]
-            now = self._try_find(edited, setting, place)
-            if now and now.root == root and now.context == found.context:
+        for word, edited in self._edits(text, found, root, setting):
+            if self._means(edited, replace(found, root=root), setting, word):
                 return edited.encode("utf-8", "surrogateescape")
         raise PreflightError(
             f"{place} cannot be edited safely.", resolution=f"Set the data root to {root} in it by hand."
@@ -57,11 +58,22 @@ class Text:
     def with_old_root(self, content: bytes, before: bytes | None, setting: Setting, place: str) -> bytes:
         return self.with_root(content, setting.was, setting, place)
 
-    def _try_find(self, text: str, setting: Setting, place: str) -> Found | None:
+    def _edits(self, text: str, found: Found, root: str, setting: Setting) -> Iterator[tuple[str, str]]:
+        """Texts with another root, each with the word that it was written as."""
+        for start, end in spans(text, found.root):
+            before, after = text[:start], text[end:]
+            blanks = (before + blank + after for blank in self.ways(BLANK))
+            is_quoted = any(self._means(edited, replace(found, root=BLANK), setting) for edited in blanks)
+            words = _words(root, before, setting.form, is_quoted)
+            yield from ((word, before + written + after) for word in words for written in self.ways(word))
+
+    def _means(self, text: str, wanted: Found, setting: Setting, word: str = "") -> bool:
+        """Whether a text says what is wanted, and a variable holds a word as it was meant."""
         try:
-            return self._find(text, setting, place)
-        except PreflightError:
-            return None
+            found = self.find(text, setting)
+        except ValueError:
+            return False
+        return found == wanted and (not found.value or word in found.value)
 
     def _find(self, text: str, setting: Setting, place: str) -> Found | None:
         try:
@@ -70,100 +82,49 @@ class Text:
             raise PreflightError(f"{place} cannot be understood.", details=str(error)) from error
 
 
-def text_of_file(content: bytes | None) -> str:
-    return (content or b"").decode("utf-8", "surrogateescape")
+def spans(text: str, root: str) -> Iterator[tuple[int, int]]:
+    """Where a root may be written in a text, the last place first: alone, and with the quotes around it."""
+    pattern = re.compile(rf"""["'\\]*({BETWEEN.join(map(_char, root))})["']*""")
+    for match in reversed(list(pattern.finditer(text))):
+        yield from dict.fromkeys((match.span(1), match.span()))
 
 
-def in_command(text: str, setting: Setting) -> Found | None:
-    commands = unit.effective([text], "ExecStart")
-    if not commands:
-        return None
-    value = commands[-1][1].value
-    words = unit.command_words(value)
-    others = _others(text, value)
-
-    def ways(root: str, like: str, quote: str, _start: int) -> Iterator[str]:
-        written = unit.in_command(root)
-        yield from [escaped(written, quote)] if quote else quotings(written, like)
-
-    return _flag_in(words, value, text, ways, others, lambda one: one.replace("$$", "$"), setting.flags)
+def _char(char: str) -> str:
+    """A character as it may be written: itself, or its number behind a backslash."""
+    code, itself = ord(char), re.escape(char)
+    numbers = f"x{code:02x}|u{code:04x}|U{code:08x}|{code:03o}" + ("|s" if char == " " else "")
+    return f"(?:{itself}{itself + '?' if char in DOUBLED else ''}|(?i:{numbers}))"
 
 
-def in_variable(text: str, setting: Setting) -> Found | None:
-    found = None
-    for _, one in unit.effective([text], "Environment"):
-        for name, word in unit.variables(one.value):
-            if name == setting.name:
-                found = _in_value(word.chars, word, text, setting, unit.in_environment, _others(text, one.value))
-    return found
+def _words(root: str, before: str, form: Form, is_quoted: bool) -> Iterator[str]:
+    """The ways to write a root behind a text; of two quotes it is likelier to stand in that which was written last."""
+    if form is Form.VERBATIM:
+        yield root
+    elif is_quoted:
+        yield from (escaped(root, quote) for quote in sorted(QUOTES, key=before.rfind, reverse=True))
+    else:
+        yield from quotings(root)
 
 
-def in_environment(text: str, setting: Setting) -> Found | None:
-    found = None
-    pairs = list(environment.values(text))
-    for number, (name, value) in enumerate(pairs):
-        if name == setting.name and value:
-            others = tuple(f"{key}={text_of(one)}" for at, (key, one) in enumerate(pairs) if at != number)
-            whole = Word(value, value[0].start, value[-1].end, value[0].quote)
-            found = _in_value(value, whole, text, setting, environment.written, others)
-    return found
-
-
-def _others(text: str, value: Traced) -> tuple[str, ...]:
-    """All other assignments of a unit file."""
-    return tuple(f"{one.section}.{one.key}={one.text}" for one in unit.assignments(text) if one.value != value)
-
-
-Encoder = Callable[[str, str], str]
-
-
-def _in_value(
-    value: Traced, whole: Word, text: str, setting: Setting, encode: Encoder, others: tuple[str, ...]
-) -> Found | None:
-    """The root in a variable's value; `encode` writes a text in the file's own quotes."""
-    inner = tuple(Char(char.value, char.start, char.end, char.quote) for char in value)
-    if setting.form is Form.VERBATIM:
-        quote = inner[0].quote if inner else ""
-        return Found(whole.text, whole.chars[0].start, whole.chars[-1].end, lambda root: iter([encode(root, quote)]),
-                     others) if inner else None  # fmt: skip
-
-    def ways(root: str, like: str, quote: str, start: int) -> Iterator[str]:
-        outer = next((char.quote for char in inner if char.start >= start), "")
-        for written in [escaped(root, quote)] if quote else quotings(root, like):
-            yield encode(written, outer)
-            if not outer:  # a quote at the beginning of an assignment would be the file's own
-                yield QUOTE.sub(r"\\\g<0>", encode(written, outer))
-
-    words = split(inner, c_escapes=False)
-    if setting.form is Form.WORD:
-        if len(words) != 1:
-            return None
-        word = words[0]
-        like = text[word.start : word.end]
-        return Found(word.text, word.start, word.end, lambda root: ways(root, like, "", word.start), others)
-    return _flag_in(words, inner, text, ways, others, str, setting.flags)
-
-
-def _flag_in(
-    words: tuple[Word, ...],
-    value: Traced,
-    text: str,
-    ways: Callable[[str, str, str, int], Iterator[str]],
-    others: tuple[str, ...],
-    meaning: Callable[[str], str],
-    names: tuple[str, ...],
-) -> Found | None:
-    """The value of the root's flag among words, without the flag's name and with its quotes where they begin there."""
-    texts = [word.text for word in words]
-    flag = flags.last(texts, names)
+def in_words(words: Sequence[str], setting: Setting, others: Iterable[str]) -> Found | None:
+    """The value of the root's flag among words."""
+    flag = flags.last(words, setting.flags)
     if flag is None or not flag.value:
         return None
-    word = words[flag.number]
-    before = word.chars[flag.offset - 1] if flag.offset else None
-    quote = before.quote if before else ""
-    # not where the flag's name ends: between the two, quotes of the file may end and begin
-    start = next(char.start for char in value if char.start >= before.end) if before else word.start
-    end = word.chars[-1].end if quote else word.end
-    like = text[start:end].lstrip("\\")  # a quote of the word is escaped inside quotes of the file
-    context = (*texts[: flag.number], word.text[: flag.offset], *texts[flag.number + 1 :], *others)
-    return Found(meaning(flag.value), start, end, lambda root: ways(root, like, quote, start), context)
+    name = words[flag.number][: flag.offset]
+    return Found(flag.value, (*words[: flag.number], name, *words[flag.number + 1 :], *others))
+
+
+def in_value(value: str, setting: Setting, others: Iterable[str]) -> Found | None:
+    """The root in a variable's value."""
+    if setting.form is Form.VERBATIM:
+        return Found(value, tuple(others), value) if value else None
+    words = split(value, c_escapes=False)
+    if setting.form is Form.WORD:
+        return Found(words[0], tuple(others), value) if len(words) == 1 else None
+    found = in_words(words, setting, others)
+    return replace(found, value=value) if found else None
+
+
+def text_of_file(content: bytes | None) -> str:
+    return (content or b"").decode("utf-8", "surrogateescape")

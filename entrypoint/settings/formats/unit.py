@@ -7,7 +7,9 @@ are left out. An empty assignment of a list forgets what was assigned before.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from entrypoint.settings.formats.words import Char, Traced, Word, escaped, split, text_of
+from entrypoint.settings.formats.text import Found, Text, in_value, in_words
+from entrypoint.settings.formats.words import escaped, split
+from entrypoint.settings.setting import Setting
 
 COMMENT = "#;"
 VENDOR = ("/usr/", "/lib/", "/run/", "/nix/", "/snap/")
@@ -16,56 +18,45 @@ PREFIXES = "@-:+!|"  # systemd.service(5), special executable prefixes
 
 @dataclass(frozen=True)
 class Assignment:
-    """`key=value` in a section; blanks around the value are not part of it."""
+    """`key=value` in a section, the file's assignment of this number; blanks around the value are not part of it.
 
+    `written` is the value as it stands in the file, over several lines if it is continued.
+    """
+
+    number: int
     section: str
     key: str
-    value: Traced
-
-    @property
-    def text(self) -> str:
-        return text_of(self.value)
+    value: str
+    written: str
 
 
 def assignments(text: str) -> Iterator[Assignment]:
     """Every assignment of a unit file, in its order."""
     section = ""
-    for line in _logical_lines(text):
-        written = text_of(line)
-        if written.startswith("[") and written.endswith("]"):
-            section = written[1:-1]
-        elif "=" in written:
-            divide = written.index("=")
-            yield Assignment(section, written[:divide].strip(), _strip(line[divide + 1 :]))
+    for number, (line, written) in enumerate(_logical_lines(text)):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            ended = written.partition("=")[2].strip().rstrip("\\ \t\r\n")
+            yield Assignment(number, section, key.strip(), value.strip(), ended)
 
 
-def _logical_lines(text: str) -> Iterator[Traced]:
-    gathered: list[Char] = []
-    position = 0
+def _logical_lines(text: str) -> Iterator[tuple[str, str]]:
+    """Lines as they are read, each with all of the file that it is made of."""
+    gathered = written = ""
     for raw in text.split("\n"):
-        start, position = position, position + len(raw) + 1
         line = raw.strip(" \t\r")
         if line[:1] and line[0] in COMMENT:
-            continue  # also in the middle of a continued line
-        start += len(raw) - len(raw.lstrip(" \t\r"))
-        goes_on = line.endswith("\\")
-        kept = line[:-1] if goes_on else line
-        gathered += [Char(char, start + number, start + number + 1) for number, char in enumerate(kept)]
-        if goes_on:
-            gathered.append(Char(" ", start + len(kept), position))
+            written += f"{raw}\n" if gathered else ""  # also in the middle of a continued line
             continue
-        yield _strip(tuple(gathered))
-        gathered = []
-    yield _strip(tuple(gathered))
-
-
-def _strip(chars: Traced) -> Traced:
-    first, last = 0, len(chars)
-    while first < last and chars[first].value.isspace():
-        first += 1
-    while first < last and chars[last - 1].value.isspace():
-        last -= 1
-    return chars[first:last]
+        written += f"{raw}\n"
+        if line.endswith("\\"):
+            gathered += f"{line[:-1]} "
+            continue
+        yield (gathered + line).strip(), written
+        gathered = written = ""
+    yield gathered.strip(), written
 
 
 def effective(texts: Sequence[str], key: str) -> list[tuple[int, Assignment]]:
@@ -78,43 +69,66 @@ def effective(texts: Sequence[str], key: str) -> list[tuple[int, Assignment]]:
     return found
 
 
-def command_words(value: Traced) -> tuple[Word, ...]:
+def command_words(value: str) -> tuple[str, ...]:
     """The words of an `Exec…=` line: no prefixes, `%%` as `%`; `$$` and other specifiers stay as they are."""
-    first = 0
-    while first < len(value) and value[first].value in PREFIXES:
-        first += 1
-    return tuple(_without_doubled(word, "%") for word in split(value[first:], c_escapes=True))
+    return tuple(word.replace("%%", "%") for word in split(value.lstrip(PREFIXES), c_escapes=True))
 
 
-def variables(value: Traced) -> Iterator[tuple[str, Word]]:
-    """The names that an `Environment=` line assigns, with the value of each as a part of its word."""
+def variables(value: str) -> Iterator[tuple[str, str]]:
+    """The names that an `Environment=` line assigns, and their values."""
     for word in split(value, c_escapes=True):
-        name, equals, _ = word.text.partition("=")
+        name, equals, text = word.partition("=")
         if equals:
-            chars = word.chars[len(name) + 1 :]
-            start = chars[0].start if chars else word.end
-            inner = _without_doubled(Word(chars, start, word.end, word.outer), "%")
-            yield name, inner
+            yield name, text.replace("%%", "%")
 
 
-def _without_doubled(word: Word, mark: str) -> Word:
-    chars: list[Char] = []
-    for char in word.chars:
-        if chars and char.value == mark == chars[-1].value and chars[-1].end <= char.start:
-            chars[-1] = replace(chars[-1], value=mark * 2, end=char.end)
-        else:
-            chars.append(char)
-    return replace(word, chars=tuple(replace(one, value=mark) if one.value == mark * 2 else one for one in chars))
+def find_in_command(text: str, setting: Setting) -> Found | None:
+    """The root in the command that counts."""
+    commands = effective([text], "ExecStart")
+    if not commands:
+        return None
+    _, command = commands[-1]
+    found = in_words(command_words(command.value), setting, _others(text, command))
+    return replace(found, root=found.root.replace("$$", "$")) if found else None
 
 
-def in_command(text: str) -> str:
+def find_in_variable(text: str, setting: Setting) -> Found | None:
+    """The root in the variable's last value."""
+    found = None
+    for _, line in effective([text], "Environment"):
+        pairs = list(variables(line.value))
+        for number, (name, value) in enumerate(pairs):
+            if name == setting.name:
+                beside = (f"{key}={other}" for key, other in (*pairs[:number], *pairs[number + 1 :]))
+                found = in_value(value, setting, (*beside, *_others(text, line)))
+    return found
+
+
+def _others(text: str, assignment: Assignment) -> Iterator[str]:
+    """All other assignments of a unit file."""
+    for other in assignments(text):
+        if other.number != assignment.number:
+            yield f"{other.section}.{other.key}={other.value}"
+
+
+def ways_in_command(text: str) -> Iterator[str]:
     """A text for `Exec…=`, where two marks have a meaning of their own."""
-    return text.replace("%", "%%").replace("$", "$$")
+    yield text.replace("%", "%%").replace("$", "$$")
+
+
+def ways_in_variable(text: str) -> Iterator[str]:
+    """The ways to write a text in a word of `Environment=`."""
+    yield text.replace("\\", "\\\\").replace("%", "%%")
+    yield from (in_environment(text, quote) for quote in ('"', "'", ""))
 
 
 def in_environment(text: str, quote: str) -> str:
     """A text inside a word of `Environment=`; a backslash before a blank is no escape of C, the blank's number is."""
     return "".join("\\x20" if char == " " and not quote else escaped(char, quote) for char in text).replace("%", "%%")
+
+
+COMMAND = Text(find_in_command, ways_in_command)
+VARIABLE = Text(find_in_variable, ways_in_variable)
 
 
 def is_vendors(path: str) -> bool:
