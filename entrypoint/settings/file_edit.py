@@ -43,7 +43,7 @@ class FileEdit:
         for one in (self.before, self.after):
             with suppress(PreflightError):
                 roots.add(formats.root_in(one, self.setting, self.path) or "")
-        return masked.lines(content, self._kind(content), self.setting.name, roots - {""})
+        return formats.lines(content, self._kind(content), self.setting.name, roots - {""})
 
     def _kind(self, content: bytes | None) -> Kind | None:
         """What a file is read as; none of them is one that sets no root, which is ours or one of SELinux's rules."""

@@ -15,7 +15,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from entrypoint.console.discretion import HIDDEN, told
 from entrypoint.console.errors import PreflightError
+from entrypoint.settings import masked
 from entrypoint.settings.setting import Kind, Setting
 
 DEFAULT_ROOT = "/var/lib/containerd"
@@ -26,6 +28,14 @@ NEW = "version = 2\n"
 TABLE = re.compile(r"^[ \t]*\[")
 ROOT_LINE = re.compile(r"""^(?P<key>[ \t]*(?:root|"root"|'root')[ \t]*=[ \t]*)(?P<value>"[^"\n]*"|'[^'\n]*')""")
 BEFORE = re.compile(r"^[ \t]*(?:version|#[ \t]*root)[ \t]*=")  # a line that ours is to follow
+EQUALS = re.compile(r"[ \t]*=")
+TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""|'
+    r"'''.*?'''|"
+    r'"(?:[^"\\\n]|\\.)*"|'
+    r"'[^'\n]*'|#[^\n]*|[\[\]{}=,\n]|[^\s\[\]{}=,#\"']+",
+    re.DOTALL,
+)
 VALUE = re.compile(r""""[^"\\\n]*"|'[^'\n]*'""")
 
 
@@ -154,3 +164,39 @@ def _checked(edited: str, expected: dict[str, Any], place: str, root: str) -> by
     except tomllib.TOMLDecodeError:
         pass
     raise PreflightError(f"{place} cannot be edited safely.", resolution=f'Set root = "{root}" at its top by hand.')
+
+
+def shown(text: str, name: str, roots: Collection[str]) -> str:
+    return masked.checked(tomllib.loads, text, _masked)
+
+
+def _masked(text: str) -> str:
+    """The text as it may be shown: keys, tables, and the values of some keys."""
+    key, depth, is_head, is_value = "", 0, False, False
+
+    def mask(found: "re.Match[str]") -> str:
+        nonlocal key, depth, is_head, is_value
+        word = found[0]
+        if word[0] == "#":
+            return f"# {HIDDEN}"
+        if word == "\n":
+            if not depth or is_head:
+                key, depth, is_head, is_value = "", 0, False, False
+            return word
+        if word in "[{":
+            is_head = is_head or not (depth or is_value)
+            depth += 1
+        elif word in "]}":
+            depth -= 1
+        elif word == "=":
+            is_value = True
+        elif is_head or EQUALS.match(text, found.end()):
+            key, is_value = key if is_head else word.strip("\"'"), False
+            return word
+        elif word != "," and word not in masked.NO_SECRET:
+            if is_value and key in masked.SHOWN and len(word.splitlines()) == 1:
+                return told(word)
+            return f'"{HIDDEN}"' + "\n" * word.count("\n")
+        return word
+
+    return TOKEN.sub(mask, text)

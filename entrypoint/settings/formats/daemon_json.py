@@ -6,11 +6,14 @@ line is added. dockerd accepts a byte order mark and an empty file, so both are 
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from json.decoder import JSONDecodeError
 from typing import Any
 
+from entrypoint.console.discretion import HIDDEN, told
 from entrypoint.console.errors import PreflightError
+from entrypoint.settings import masked
 from entrypoint.settings.setting import Setting
 
 KEY = "data-root"
@@ -18,6 +21,8 @@ OLD_KEY = "graph"  # the same until 20.10, deprecated since 17.05, an error sinc
 BOM = "\N{BYTE ORDER MARK}"
 WHITESPACE = re.compile(r"[ \t\r\n]*")
 DEFAULT_INDENT = "    "
+TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
+COLON = re.compile(r"\s*:")
 
 
 @dataclass(frozen=True)
@@ -152,3 +157,35 @@ def _skip(text: str, position: int) -> int:
     match = WHITESPACE.match(text, position)
     assert match is not None
     return match.end()
+
+
+def shown(text: str, name: str, roots: Collection[str]) -> str:
+    return masked.checked(json.loads, text, _masked)
+
+
+def _masked(text: str) -> str:
+    """The text as it may be shown: values of the top object, and those in its lists."""
+    stack: list[str] = []
+    top = ""
+
+    def mask(found: "re.Match[str]") -> str:
+        nonlocal top
+        word = found[0]
+        if word in "{[":
+            stack.append(word)
+        elif word in "}]":
+            stack.pop()
+        elif word[0] != '"':
+            is_shown = len(stack) < 2 or top in masked.SHOWN or word in {*masked.NO_SECRET, ":", ","}
+            return word if is_shown else HIDDEN
+        elif COLON.match(text, found.end()):
+            if len(stack) == 1:
+                top = str(json.loads(word))
+            return word if masked.PLAIN.fullmatch(word[1:-1]) else f'"{HIDDEN}"'
+        elif top not in masked.SHOWN or stack not in (["{"], ["{", "["]):
+            return f'"{HIDDEN}"'
+        else:
+            return told(word)
+        return word
+
+    return TOKEN.sub(mask, text)

@@ -5,8 +5,10 @@ the end of a line continues it, inside double quotes too.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from entrypoint.console.discretion import HIDDEN
+from entrypoint.settings import masked
 from entrypoint.settings.formats.text import Found, Text, in_value
 from entrypoint.settings.setting import Setting
 
@@ -103,4 +105,38 @@ def ways(text: str) -> Iterator[str]:
     yield text.replace("'", "'\"'\"'")
 
 
-FORMAT = Text(find, ways)
+def _masked(text: str, name: str, roots: Collection[str]) -> Iterator[str]:
+    """The lines as they may be shown. A name is one only where no value goes on: in one it may be a part of it."""
+    quote, goes_on, words = "", False, masked.Words(roots, name)
+    for line in masked.LINE.findall(text):
+        start = 0
+        if not quote and not goes_on:
+            if line.strip()[:1] in ("#", ";"):
+                yield masked.comment(line)
+                continue
+            words = masked.Words(roots, name)
+            assigned = masked.ASSIGNED.fullmatch(line)
+            start = len(assigned["key"]) if assigned else 0
+        yield line[:start] + masked.REPEATED.sub(HIDDEN, words.mask(line[start:]))
+        quote, goes_on = _quote_after(line[start:], quote)
+
+
+def _quote_after(text: str, quote: str) -> tuple[str, bool]:
+    """The quote that is open behind a part of a value, and whether a backslash ends it."""
+    position, goes_on = 0, False
+    body = text.rstrip("\r\n")
+    while position < len(body):
+        char = body[position]
+        if char == "\\" and quote != "'":
+            goes_on = position + 1 == len(body)
+            position += 2
+            continue
+        if char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        position += 1
+    return quote, goes_on
+
+
+FORMAT = Text(find, ways, _masked)

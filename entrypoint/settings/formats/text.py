@@ -7,7 +7,7 @@ unchanged, is the one.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from entrypoint.console.errors import PreflightError
@@ -32,10 +32,12 @@ class Found:
 @dataclass(frozen=True)
 class Text:
     """A format of text. `find` reads a setting, and raises ValueError for what is not understood; `ways` are those in
-    which a text can be written in the file, each right between other quotes."""
+    which a text can be written in the file, each right between other quotes; `masked` gives the lines that may
+    be shown, for the arguments of `shown`."""
 
     find: Callable[[str, Setting], Found | None]
     ways: Callable[[str], Iterable[str]]
+    masked: Callable[[str, str, Collection[str]], Iterator[str]]
 
     def root_in(self, content: bytes | None, setting: Setting, place: str) -> str | None:
         found = self._find(text_of_file(content), setting, place)
@@ -57,6 +59,9 @@ class Text:
 
     def with_old_root(self, content: bytes, before: bytes | None, setting: Setting, place: str) -> bytes:
         return self.with_root(content, setting.was, setting, place)
+
+    def shown(self, text: str, name: str, roots: Collection[str]) -> str:
+        return "".join(self.masked(text, name, roots))
 
     def _edits(self, text: str, found: Found, root: str, setting: Setting) -> Iterator[tuple[str, str]]:
         """Texts with another root, each with the word that it was written as."""

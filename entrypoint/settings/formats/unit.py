@@ -4,9 +4,12 @@ systemd.syntax(7): a line that ends with a backslash goes on in the next, the tw
 are left out. An empty assignment of a list forgets what was assigned before.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from entrypoint.console.discretion import HIDDEN, told
+from entrypoint.settings import masked
 from entrypoint.settings.formats.text import Found, Text, in_value, in_words
 from entrypoint.settings.formats.words import escaped, split
 from entrypoint.settings.setting import Setting
@@ -14,6 +17,15 @@ from entrypoint.settings.setting import Setting
 COMMENT = "#;"
 VENDOR = ("/usr/", "/lib/", "/run/", "/nix/", "/snap/")
 PREFIXES = "@-:+!|"  # systemd.service(5), special executable prefixes
+# Keys whose values are harmless.
+SHOWN = masked.names(
+    "After AssertPathExists AssertPathIsMountPoint Before BindsTo Conflicts ConditionPathExists "
+    "ConditionPathIsMountPoint DefaultDependencies Delegate Description EnvironmentFile IOWeight KillMode "
+    "LimitCORE LimitNOFILE LimitNPROC NotifyAccess OOMScoreAdjust PartOf Requires RequiresMountsFor Restart RestartSec "
+    "StartLimitBurst StartLimitInterval StartLimitIntervalSec TasksMax TimeoutSec TimeoutStartSec TimeoutStopSec Type "
+    "WantedBy Wants Where"
+)
+NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -127,8 +139,47 @@ def in_environment(text: str, quote: str) -> str:
     return "".join("\\x20" if char == " " and not quote else escaped(char, quote) for char in text).replace("%", "%%")
 
 
-COMMAND = Text(find_in_command, ways_in_command)
-VARIABLE = Text(find_in_variable, ways_in_variable)
+def _masked(text: str, name: str, roots: Collection[str]) -> Iterator[str]:
+    """The lines of a unit file as they may be shown; one that goes on in the next is masked as it began."""
+    mask: Callable[[str], str] | None = None
+    for line in masked.LINE.findall(text):
+        bare = line.strip()
+        if bare[:1] in ("#", ";"):
+            yield masked.comment(line)
+            continue
+        if mask is None:
+            key, mask = _line(line, name, roots)
+            yield key + masked.REPEATED.sub(HIDDEN, mask(line[len(key) :]))
+        else:
+            yield masked.REPEATED.sub(HIDDEN, mask(line))
+        if not bare.endswith("\\"):
+            mask = None
+
+
+def _line(line: str, name: str, roots: Collection[str]) -> tuple[str, Callable[[str], str]]:
+    """What is shown of a line in any case, and what shows the rest of it."""
+    if re.fullmatch(r"\s*\[[\w -]+\]\s*", line):
+        return line, str
+    assigned = masked.ASSIGNED.fullmatch(line)
+    if assigned is None:
+        return "", masked.Words().mask
+    key = assigned["key"].strip(" \t=")
+    if key in SHOWN:
+        return assigned["key"], told
+    lead, words = re.match(r"\s*[\"']?", assigned["value"]), masked.Words(roots, name)
+    start = assigned["key"] + (lead[0] if lead and key == "Environment" else "")
+    if key.startswith("Exec") and (program := re.match(r"\s*\S+", assigned["value"])):
+        is_known = masked.PROGRAMS.fullmatch(program[0].strip())
+        is_path = masked.PLAIN.fullmatch(program[0].strip().lstrip("@:+!|-"))
+        start = assigned["key"] + (program[0] if is_known or is_path else "")
+        words.shorts = bool(is_known)
+    if key == "Environment" and (variable := NAME.match(line, len(start))) and line[variable.end() :][:1] == "=":
+        start = line[: variable.end() + 1]
+    return start, words.mask
+
+
+COMMAND = Text(find_in_command, ways_in_command, _masked)
+VARIABLE = Text(find_in_variable, ways_in_variable, _masked)
 
 
 def is_vendors(path: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from entrypoint.console import events as logging
 from entrypoint.console.discretion import discreet, told
 from entrypoint.preflight import validation
-from entrypoint.settings import masked
+from entrypoint.settings import formats, masked
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.formats import with_root
 from entrypoint.settings.setting import Form, Kind, Setting
@@ -107,27 +107,27 @@ def test_a_diff_shows_both_roots_and_no_secret(text: str, setting: Setting) -> N
 
 @pytest.mark.parametrize(("text", "setting"), list(FILES.values()), ids=FILES)
 def test_the_whole_of_a_file_shows_no_secret_and_every_line(text: str, setting: Setting) -> None:
-    shown = masked.lines(text.encode(), setting.kind, setting.name, (ROOT,))
+    shown = formats.lines(text.encode(), setting.kind, setting.name, (ROOT,))
     assert SECRET not in "".join(shown), "".join(shown)
     assert len(shown) == len(text.splitlines())
     assert ROOT in "".join(shown)
 
 
 def test_what_is_harmless_is_shown() -> None:
-    shown = "".join(masked.lines(json.dumps(DAEMON_JSON).encode(), Kind.JSON))
+    shown = "".join(formats.lines(json.dumps(DAEMON_JSON).encode(), Kind.JSON))
     assert all(word in shown for word in ('"log-level": "warn"', '"fd://"', "10.0.0.2", '"splunk-token": "***"'))
-    unit = "".join(masked.lines(UNIT.encode(), Kind.COMMAND, roots=(ROOT,)))
+    unit = "".join(formats.lines(UNIT.encode(), Kind.COMMAND, roots=(ROOT,)))
     assert "ExecStart=/usr/bin/dockerd -H fd:// --data-root=/var/lib/docker --label *** --label=*** " in unit
     assert "--log-level warn $OPTIONS ${MORE} ***" in unit
     assert "Description=Docker\n" in unit
     assert "Environment=HTTP_PROXY=***" in unit
-    toml = "".join(masked.lines(CONFIG_TOML.encode(), Kind.TOML))
+    toml = "".join(formats.lines(CONFIG_TOML.encode(), Kind.TOML))
     assert all(word in toml for word in ("'/run/containerd'", '["cri"]', '.configs."r:5000".auth]', "version = 2"))
 
 
 @pytest.mark.parametrize("kind", [Kind.JSON, Kind.TOML])
 def test_of_what_is_not_understood_nothing_is_shown(kind: Kind) -> None:
-    assert masked.lines(f"root = {SECRET}\n{{".encode(), kind) == ["***\n", "***"]
+    assert formats.lines(f"root = {SECRET}\n{{".encode(), kind) == ["***\n", "***"]
 
 
 def test_a_command_is_shown_without_the_values_of_its_flags() -> None:
