@@ -81,11 +81,11 @@ def test_with_remapped_users_the_configured_root_is_the_parent(root: str, securi
 @pytest.mark.parametrize(
     ("made", "init", "says"),
     [
-        (["run/systemd/system"], Init.SYSTEMD, ""),
-        (["run/openrc"], Init.OPENRC, "rc-service docker stop"),
-        (["etc/init.d/docker"], Init.SYSVINIT, "in /etc/default/docker: DOCKER_OPTS"),
-        (["etc/init.d/docker", "etc/sysconfig/docker"], Init.SYSVINIT, "in /etc/sysconfig/docker: other_args"),
-        ([], Init.OTHER, "service docker stop"),
+        (["run/systemd/system"], by_hand.SYSTEMD, ""),
+        (["run/openrc"], by_hand.OPENRC, "rc-service docker stop"),
+        (["etc/init.d/docker"], by_hand.SYSVINIT, "in /etc/default/docker: DOCKER_OPTS"),
+        (["etc/init.d/docker", "etc/sysconfig/docker"], by_hand.SYSVINIT, "in /etc/sysconfig/docker: other_args"),
+        ([], by_hand.OTHER, "service docker stop"),
     ],
 )
 def test_without_systemd_the_steps_are_those_of_the_hosts_own_init(
@@ -94,7 +94,7 @@ def test_without_systemd_the_steps_are_those_of_the_hosts_own_init(
     for place in made:
         (tmp_path / place).mkdir(parents=True)
     assert by_hand.find(tmp_path) is init
-    if init is Init.SYSTEMD:
+    if init is by_hand.SYSTEMD:
         by_hand.require_systemd(tmp_path, "systemd")
         return
     with pytest.raises(PreflightError) as refused:
