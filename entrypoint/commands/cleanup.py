@@ -17,7 +17,7 @@ from entrypoint.engine.drivers import STORAGE_DRIVERS
 from entrypoint.engine.holdings import written_since
 from entrypoint.engine.holdings.in_use import is_in_use
 from entrypoint.engine.inventory import Inventory
-from entrypoint.host.confined.removal import Removal
+from entrypoint.host.confined.removal import REMOVING, Removal
 from entrypoint.host.disks import obstacles
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
@@ -48,7 +48,6 @@ ENGINES_OWN = frozenset({
 })  # fmt: skip
 # And containerd in its own: a directory a plugin, named for it (containerd docs/ops.md); `opt` is Debian's.
 CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME, finished.NAME})
-OURS = ".relocator-removing-"
 EVERY = 5.0  # seconds between two words about the progress
 
 
@@ -193,8 +192,8 @@ def remove(host: Host, one: Remains, size: Size) -> None:
 def is_own(name: str, one: Remains) -> bool:
     """Whether the engine keeps what has this name in a data root, or containerd in its own."""
     if one.is_of_containerd:
-        return name in CONTAINERDS_OWN or name.startswith((CONTAINERDS, OURS))
-    return name in (*ENGINES_OWN, one.plan.within) or name.startswith(OURS)
+        return name in CONTAINERDS_OWN or name.startswith((CONTAINERDS, REMOVING))
+    return name in (*ENGINES_OWN, one.plan.within) or name.startswith(REMOVING)
 
 
 def leave_or_remove(host: Host, one: Remains, others: list[str]) -> None:

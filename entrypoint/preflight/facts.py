@@ -27,6 +27,7 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine import packages, programs
 from entrypoint.host.selinux import SELinux
 from entrypoint.host.services import dependents, waking
+from entrypoint.host.services.ordering import DROP_IN
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.preflight.request import Only
@@ -36,7 +37,6 @@ from entrypoint.settings.formats import unit as unit_files
 from entrypoint.settings.places import Argument, Decision, command_line, decide, variables
 from entrypoint.settings.switch import override_path
 
-ORDERING = "50-relocator.conf"
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
 NIXOS = "/etc/NIXOS"
 
@@ -190,7 +190,7 @@ def gather(
         socket=socket,
         arguments=arguments,
         config=HostFile.read(host, str(PurePosixPath("/", config.value if config else DEFAULT_CONFIG)), table),
-        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, ORDERING), table),
+        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, DROP_IN), table),
         override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         mounts=table,
         fstab=_read_text(host.path(host.resolve("/etc/fstab"))),

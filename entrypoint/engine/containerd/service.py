@@ -21,6 +21,7 @@ from entrypoint.engine.unit import service
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.host import Host
+from entrypoint.host.services.ordering import DROP_IN
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.settings import flags, places
@@ -35,7 +36,6 @@ MANAGED_SOCKET = "/run/docker/containerd/containerd.sock"
 MANAGED_CONFIG = PurePosixPath("/run/docker/containerd/containerd.toml")
 MANAGED_ROOT = "containerd/daemon"  # in the data root (moby daemon/command/daemon.go)
 CONFIG = "/etc/containerd/config.toml"
-ORDERING = "50-relocator.conf"
 ADDRESS_FLAGS = ("--containerd",)
 # Its library takes one dash for two (urfave/cli, by Go's flag).
 ROOT_FLAGS, CONFIG_FLAGS, STATE_FLAGS = ("--root", "-root"), ("--config", "-config", "-c"), ("--state", "-state")
@@ -127,7 +127,7 @@ def look(
         arguments=words,
         program=service.program(unit),
         config=config,
-        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, ORDERING), table),
+        drop_in=HostFile.read(host, unit_files.drop_in(unit.name, DROP_IN), table),
         override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         root=root,
         is_open=works_on(host, pid, root),

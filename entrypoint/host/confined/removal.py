@@ -20,6 +20,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A directory deeper than this is moved up first: each level holds a file descriptor and a call of a function.
 DEEPEST = 200
 SHOWN = 20
+REMOVING = ".relocator-removing-"
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Removal:
 
     def _move_up(self, parent: int, name: str) -> str:
         """Give a deep directory a place at the top; its name there."""
-        short = f".relocator-removing-{os.urandom(8).hex()}"  # no name that a tenant could have there
+        short = f"{REMOVING}{os.urandom(8).hex()}"  # no name that a tenant could have there
         os.rename(name, short, src_dir_fd=parent, dst_dir_fd=self._top)
         return short
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+DROP_IN = "50-relocator.conf"  # of a service, and of what wakes it
 SPECIAL_IN_UNITS = {"\\": "\\\\", '"': '\\"', "%": "%%"}
 DATA_ROOT, IMAGES = "the data root", "containerd's root"
 

@@ -9,8 +9,9 @@ import string
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
+from entrypoint.host.services.ordering import DROP_IN
+
 UNIT = "/etc/systemd/system/relocator-mounted.service"
-DROP_IN = "50-relocator.conf"
 PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
 WANTS = b"""\
 # Written by relocator: the disk of the engine's root
