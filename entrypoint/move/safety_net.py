@@ -28,7 +28,7 @@ from entrypoint.engine.inventory import ALIVE, OURS, TITLE, Inventory, Status
 from entrypoint.host.disks.filesystem import atomic_write, make_directories
 from entrypoint.host.host import Host
 from entrypoint.host.services import hold
-from entrypoint.host.services.exec_line import Command
+from entrypoint.host.services.units import Command
 from entrypoint.journal.record import PLACE, Run
 from entrypoint.move.since import served
 from entrypoint.move.switch import guard

@@ -28,8 +28,9 @@ class Driver:
     `layer` is where the files of a layer are, image's or container's, with `{}` for its id: relative to the data root,
     of a snapshotter to its directory of snapshots. `view` is the directory beside them at which layers are put together
     while a container runs, and which is never copied. `cut` are directories that the copy is cut at, `/*` for each of
-    one's. `holds_all`: with each layer it keeps what is below it. `is_overlay`: the kernel mounts an overlay.
-    `separators` cannot be in its root's name. `is_overlooked`: what it leaves in a root leads no engine to it.
+    one's. `holds_all`: with each layer it keeps what is below it. `is_overlay`: the kernel mounts an overlay, which a
+    process keeps when its container is removed (move/worker/memory.py looks at the mount itself). `separators` cannot
+    be in its root's name. `is_overlooked`: what it leaves in a root leads no engine to it.
     """
 
     name: str

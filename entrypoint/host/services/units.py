@@ -1,4 +1,4 @@
-"""A unit of the host, and the states that one can be in."""
+"""A unit of the host, the states that one can be in, and what a transient one of ours runs."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,3 +59,14 @@ class Unit:
     def is_awaited(self) -> bool:
         """Whether it is being started, or is to be: a stop of what it needs takes that job away for good."""
         return self.active_state is UnitState.ACTIVATING or (self.has_job and self.active_state in STOPPED)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One `Exec…=` line of a transient unit, as D-Bus wants it; `ignore_failure` is the `-` of unit files."""
+
+    argv: tuple[str, ...]
+    ignore_failure: bool = False
+
+    def to_dbus(self) -> tuple[str, list[str], bool]:
+        return self.argv[0], list(self.argv), self.ignore_failure

@@ -23,8 +23,8 @@ from entrypoint.console.errors import ExitCode, SystemdError
 from entrypoint.host.disks.filesystem import atomic_write
 from entrypoint.host.host import HOST_PID, Host
 from entrypoint.host.machine.processes import Process, look
-from entrypoint.host.services.exec_line import Command
 from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.units import Command
 from entrypoint.journal.record import PLACE, Run
 from entrypoint.move import safety_net
 from entrypoint.move.worker import memory

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.host.host import Host
-from entrypoint.host.services.exec_line import Command
+from entrypoint.host.services.units import Command
 from entrypoint.journal.record import Run
 from entrypoint.move import safety_net
 from entrypoint.plan.plan import Plan

@@ -13,8 +13,7 @@ from entrypoint.__main__ import BUG
 from entrypoint.console.errors import ContainerError, ExitCode, SystemdError
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process, look
-from entrypoint.host.services.exec_line import Command
-from entrypoint.host.services.units import Unit, UnitState
+from entrypoint.host.services.units import Command, Unit, UnitState
 from entrypoint.journal.record import Run
 from entrypoint.move.worker import handover, keeper
 from tests.unit.support.fakes import MAIN_PID, SERVICE, SOCKET, Calls, FakeSystemd, make_host
