@@ -61,6 +61,6 @@ def values(place: Path) -> Iterator[str]:
 def test_no_other_module_goes_by_the_name_of_a_driver(driver: Driver) -> None:
     """What differs between drivers is said in their rows. In sentences for people they may be named."""
     top = Path(drivers.__file__).parent
-    named = re.compile(rf"(?:.*/)?{driver.name}(?:/\S*)?")
+    named = re.compile(rf"(?:.*/)?{driver.name}(?:[/.=]\S*)?")
     others = [place for place in top.parents[1].rglob("*.py") if place.parent != top]
     assert [str(place) for place in others if any(map(named.fullmatch, values(place)))] == []
