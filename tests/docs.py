@@ -21,6 +21,8 @@ from entrypoint.host.services import access
 from entrypoint.preflight.asked import OF_OLD_ROOT, TABLE, Asked
 from entrypoint.preflight.checks import adoption
 from entrypoint.preflight.checks.containerd import images
+from entrypoint.preflight.checks.engine.next_start import WHY
+from entrypoint.settings.options import EFFECTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, WORDS = DOCS / "findings.md", DOCS / "findings.toml"
@@ -43,6 +45,14 @@ OWN: Mapping[str, Checks] = {
     ROLLBACK: (rollback.old_root, rollback.of_containerd),
     CLEANUP: OF_OLD_ROOT,
 }
+STARTS = """
+An engine reads its flags, its variables and its configuration file when it starts. What was changed in them since is
+put into force by the next start, also by that of a move, and that of the way back. So the running engine is compared
+with what a start now would read: its flags and variables with those of its process, daemon.json with what the engine
+tells of itself. What it does not tell counts as changed if the file is younger than that start. An option that is in no
+row is of a newer engine, and counts as one that decides whether it starts. Where data-root and storage-driver are set,
+and where images are kept, other checks ask more closely.
+""".strip()
 Made = frozenset[tuple[str, Severity]]
 
 
@@ -135,7 +145,16 @@ def page(words: Mapping[str, Any]) -> str:
         rows = [row(id, told, commands, every, whole) for id, told in section.items() if id != "text"]
         text = section.get("text", "").strip()
         parts.append("\n\n".join(filter(None, (f"## {title}", text, "\n".join((HEAD, *rows))))))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join((*parts, options_by_effect())) + "\n"
+
+
+def options_by_effect() -> str:
+    """What dockerd's options decide, by their keys in daemon.json."""
+    rows = [f"| {WHY.get(effect, 'less')} | {'start-would-change' if effect in WHY else 'start-would-differ'} "
+            f"| {' '.join(f'`{key}`' for key in sorted(keys))} |"
+            for effect, keys in EFFECTS.items()]  # fmt: skip
+    return "\n".join(("## What a start would change", "", STARTS, "", "| it decides | finding | options |",
+                      "|---|---|---|", *rows))  # fmt: skip
 
 
 def sections(words: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What an engine tells of itself that a move depends on."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,6 +10,7 @@ from entrypoint.engine import drivers, versions
 from entrypoint.engine.drivers.driver import Driver
 from entrypoint.engine.products import ENGINE, Product, recognise
 from entrypoint.engine.swarm import Swarm
+from entrypoint.settings import options
 
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
 CONTAINERD, GRAPHDRIVER = "containerd", "graphdriver"  # what keeps the images
@@ -21,7 +23,7 @@ class EngineInfo:
 
     `data_root` is the root that is configured: with userns-remap the engine works `within` a directory below it that is
     named for the first user and group id, and names that one. `containerd` is the address of its containerd, if it
-    tells (since 27).
+    tells (since 27). `in_force` is what it tells of its options (options.py).
     """
 
     engine_id: str
@@ -35,6 +37,7 @@ class EngineInfo:
     product: Product = ENGINE
     within: str = ""
     containerd: str = ""
+    in_force: Mapping[str, object] = field(default_factory=dict)
 
     def is_at_least(self, major: int) -> bool:
         """Whether the engine's version is known and not older."""
@@ -67,6 +70,7 @@ class EngineInfo:
             product=recognise(answer, version),
             within=within,
             containerd=(answer.get("Containerd") or {}).get("Address", ""),
+            in_force=options.in_force(answer),
         )
 
 

@@ -10,7 +10,7 @@ from enum import Flag, auto
 from entrypoint.console.findings import Finding
 from entrypoint.preflight.checks import host, removal, selinux, settings, size_limits, target
 from entrypoint.preflight.checks.containerd import images
-from entrypoint.preflight.checks.engine import engine, restart, store, swarm
+from entrypoint.preflight.checks.engine import engine, next_start, restart, store, swarm
 from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.checks.roots import parts, users
 from entrypoint.preflight.facts import HostFacts
@@ -52,6 +52,8 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (selinux.rule, ROOT),
     (engine.driver, ROOT),
     (store.pending, STOP),
+    (next_start.differs, STOP),
+    (next_start.programs, STOP),
     (store.unnamed, ROOT),
     (images.check, COPY),
     (images.check_adoption, Asked.ADOPT),

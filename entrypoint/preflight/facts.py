@@ -1,10 +1,10 @@
 """The facts a move depends on, gathered once, by the only code that looks at the host before the plan is made."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-from entrypoint.console.errors import EngineError, HostCommandError, PreflightError
+from entrypoint.console.errors import PreflightError
 from entrypoint.copy import size_limits
 from entrypoint.engine.containerd import service as containerd
 from entrypoint.engine.containerd.service import Containerd
@@ -32,7 +32,8 @@ from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.preflight.request import Only
 from entrypoint.preflight.roots import Left, Source, Target, source_at, target_at
-from entrypoint.settings import flags
+from entrypoint.settings import flags, options
+from entrypoint.settings.formats import daemon_json
 from entrypoint.settings.formats import unit as unit_files
 from entrypoint.settings.places import Argument, Decision, command_line, decide, variables
 from entrypoint.settings.switch import override_path
@@ -46,8 +47,9 @@ class HostFacts:
     """All of it.
 
     `configured_root` is where the engine would look at its next start; `dependents` are the units that stop along with
-    the engine, `awaited` those that would, and are yet to be started. `arguments` are those the engine runs with,
-    `unit_files` and `environment_files` what they are made of; `override` is the drop-in of ours that would come after
+    the engine, `awaited` those that would, and are yet to be started. `arguments` and `environment` are those the
+    engine runs with, `inherited` are the variables that systemd gives to every service; `unit_files` and
+    `environment_files` are what both are made of; `override` is the drop-in of ours that would come after
     all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
     are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
     volumes use, by name; `sized_volumes` the names of those that were made with a limit of size, `without_room` those
@@ -57,6 +59,7 @@ class HostFacts:
     are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
     root stays, and is its own target. `missing` is what the engine holds and is not on its disk, `owners` who
     starts containers again beside the engine, by their names, `obstacles` why running ones could not be started again.
+    `lost_programs` are those that the next start needs and that are gone.
     `occupant` is how a data root in the target is related to this one, if there is one that has no record.
     """
 
@@ -99,6 +102,10 @@ class HostFacts:
     owners: dict[str, str] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
     occupant: Kinship | None = None
+    lost_programs: tuple[str, ...] = ()
+    # These may hold secrets.
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    inherited: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -138,11 +145,22 @@ class HostFacts:
         """What the next start gives the engine. Raises ValueError."""
         return command_line(self.unit_files, self.environment_files)
 
+    def programs(self) -> tuple[str, ...]:
+        """Those that are named to the engine for its next start; what cannot be read is told by a check."""
+        with suppress(PreflightError, ValueError):
+            config = daemon_json.parse(self.config.content, str(self.config.path))
+            return options.programs(config, [argument.text for argument in self.command_line()])
+        return ()
+
+    def variables(self) -> dict[str, str]:
+        """The variables that systemd gives the engine at its next start. Raises ValueError."""
+        own = variables(self.unit_files, self.environment_files)
+        return self.inherited | {name: variable.value for name, variable in own.items()}
+
     def storage_driver(self) -> str:
         """The storage driver that the configuration names. Raises PreflightError or ValueError."""
-        variable = variables(self.unit_files, self.environment_files).get(choice.VARIABLE)
         words = [one.text for one in self.command_line()]
-        return choice.named(variable.value if variable else "", words, self.config.content,
+        return choice.named(self.variables().get(choice.VARIABLE, ""), words, self.config.content,
                              str(self.config.path))  # fmt: skip
 
     def decision(self) -> Decision:
@@ -168,12 +186,12 @@ def gather(
     programs.require(host)
     table = mounts()
     engine_socket = socket_of(host)
-    require_engine(host, systemd, engine_socket)
+    absence.require_engine(host, systemd, engine_socket)
     with Engine.opened(engine_socket) as engine:
         info, held = engine.info(), engine.inventory()
         sized_volumes, labels = engine.sized_volumes(), engine.labels()
         reach = Reach()
-        binds = {name: resolved(host, paths, reach) for name, paths in engine.binds().items()}
+        binds = {name: reach.resolved(host, paths) for name, paths in engine.binds().items()}
         inventory = held.without(ours)
         obstacles = needs.look(host, engine, inventory, reach)
     unit = service.find(host, systemd, engine_socket)
@@ -189,6 +207,8 @@ def gather(
         service=unit,
         socket=socket,
         arguments=arguments,
+        environment=service.environment(unit.main_pid),
+        inherited=systemd.variables(),
         config=HostFile.read(host, str(PurePosixPath("/", config.value if config else DEFAULT_CONFIG)), table),
         drop_in=HostFile.read(host, unit_files.drop_in(unit.name, DROP_IN), table),
         override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
@@ -216,16 +236,8 @@ def gather(
     points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files,
-                   missing=_missing(host, facts, engine_socket))  # fmt: skip
-
-
-def require_engine(host: Host, systemd: Systemd, engine_socket: Path) -> None:
-    """Raises PreflightError where no engine answers, or something else does."""
-    try:
-        with Engine.opened(engine_socket) as engine:
-            engine.info()
-    except EngineError as failure:
-        raise absence.of_engine(host, systemd, failure) from failure
+                   missing=_missing(host, facts, engine_socket),
+                   lost_programs=needs.lost(host, facts.programs()))  # fmt: skip
 
 
 def with_containerd(
@@ -247,21 +259,6 @@ def with_containerd(
         dependents=tuple(name for name in dependents.active(systemd, names) if name not in names),
         awaited=tuple(name for name in dependents.awaited(systemd, names) if name not in names),
     )
-
-
-def resolved(host: Host, paths: tuple[str, ...], reach: Reach) -> tuple[str, ...]:
-    """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to, if that
-    can be seen."""
-    absolute = [path for path in paths if path.startswith("/")]
-    leading = (reach.ask(partial(_leading, host, path)) for path in absolute)
-    return tuple(dict.fromkeys((*absolute, *(one for one in leading if one))))
-
-
-def _leading(host: Host, path: str) -> str:
-    try:
-        return str(host.resolve(path))
-    except HostCommandError:  # links without end
-        return path
 
 
 def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, ...]:

@@ -163,14 +163,21 @@ def _runtime(host: Host, name: str, around: Surroundings) -> Iterator[tuple[str,
     runtimes, program = around.runtimes, around.runtimes.get(name, "")
     if name in BUILT_IN or (name not in runtimes and "." in name):
         return
-    there = _has_program(host, program, around.reach) if program else True
+    there = has_program(host, program, around.reach) if program else True
     if there is None:
         yield _unseen(program, around.reach)
     elif name not in runtimes or not there:
         yield f"its runtime {name} is gone ({program or 'not set up'})", f"Install {name} again."
 
 
-def _has_program(host: Host, program: str, reach: Reach) -> bool | None:
+def lost(host: Host, programs: Iterable[str]) -> tuple[str, ...]:
+    """Those of some programs that are not there."""
+    reach = Reach()
+    return tuple(program for program in programs if has_program(host, program, reach) is False)
+
+
+def has_program(host: Host, program: str, reach: Reach) -> bool | None:
+    """Whether a program is there, by its path or as a name; None if its disk does not answer."""
     if program.startswith("/"):
         return None if (kind := reach.ask(partial(_kind, host, program))) is None else bool(kind)
     return host.program(program) is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from entrypoint.console.errors import EngineError, PreflightError
 from entrypoint.engine import products
-from entrypoint.engine.docker import SOCKET
+from entrypoint.engine.docker import SOCKET, Engine
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
 from entrypoint.host.services.systemd import Systemd
@@ -48,3 +48,12 @@ def of_engine(host: Host, systemd: Systemd, failure: EngineError) -> PreflightEr
 def is_podmans(host: Host) -> bool:
     """Whether Podman stands where Docker would: it has started this container, or has its socket there."""
     return IN_PODMAN.exists() or "podman" in host.resolve(SOCKET).parts
+
+
+def require_engine(host: Host, systemd: Systemd, engine_socket: Path) -> None:
+    """Raises PreflightError where no engine answers, or something else does."""
+    try:
+        with Engine.opened(engine_socket) as engine:
+            engine.info()
+    except EngineError as failure:
+        raise of_engine(host, systemd, failure) from failure

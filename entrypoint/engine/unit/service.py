@@ -104,6 +104,18 @@ def arguments(pid: int) -> tuple[str, ...]:
     return tuple(os.fsdecode(word) for word in raw.rstrip(b"\0").split(b"\0"))
 
 
+def environment(pid: int) -> dict[str, str]:
+    """The variables a process was really started with; none if it is gone."""
+    if not pid:
+        return {}
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(variable).partition("=") for variable in raw.split(b"\0") if variable)
+    return {name: value for name, _equals, value in pairs}
+
+
 def program(unit: Unit) -> str:
     """Where the engine's program is on the host, as its process or else its unit says."""
     with suppress(OSError):

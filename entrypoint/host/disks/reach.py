@@ -5,10 +5,14 @@ never return. So it is made by a thread of its own, which is left behind where i
 for it when it ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from threading import Thread
 from typing import TypeVar
+
+from entrypoint.console.errors import HostCommandError
+from entrypoint.host.host import Host
 
 EACH = 5.0  # seconds for an answer, as long as not
 ALL = 15.0  # seconds were waited in vain; then
@@ -34,3 +38,17 @@ class Reach:
         if not answers:
             self.left -= self.waited
         return answers[0] if answers else None
+
+    def resolved(self, host: Host, paths: Iterable[str]) -> tuple[str, ...]:
+        """Paths that may lead through links, such as an old /var/lib/docker, as they are, and as what they lead to, if
+        that can be seen."""
+        absolute = [path for path in paths if path.startswith("/")]
+        leading = (self.ask(partial(_leading, host, path)) for path in absolute)
+        return tuple(dict.fromkeys((*absolute, *(end for end in leading if end))))
+
+
+def _leading(host: Host, path: str) -> str:
+    try:
+        return str(host.resolve(path))
+    except HostCommandError:  # links without end
+        return path

@@ -71,6 +71,11 @@ class Systemd:
         """The name of the unit that a process belongs to, none of its aliases; nothing if it belongs to none."""
         return self._run(lambda: self._unit_of(pid))
 
+    def variables(self) -> dict[str, str]:
+        """Those that it gives to every service, before the service's own."""
+        pairs = (str(variable).partition("=") for variable in self._run(lambda: self._manager("Environment")))
+        return {name: value for name, _equals, value in pairs}
+
     def stop(self, names: Iterable[str]) -> None:
         """Stop units as one operation, in the order given, and wait until each is down.
 

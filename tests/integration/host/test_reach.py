@@ -13,7 +13,6 @@ from entrypoint.engine.containers.needs import Surroundings, obstacles
 from entrypoint.host.disks import reach
 from entrypoint.host.disks.reach import Reach
 from entrypoint.host.host import Host
-from entrypoint.preflight.facts import resolved
 
 FUSE = Path("/dev/fuse")
 DETACH = 2
@@ -55,5 +54,5 @@ def test_what_containers_name_there_is_not_waited_for(
     one = {"Name": "/web", "State": {"Pid": 0}, "HostConfig": {}, "Mounts": [mount]}
     (found,) = obstacles(host, [one], Surroundings(frozenset(), {}, {}, (), Reach()))
     assert found.what == f"{source}, which it needs, could not be looked at in 0.5 s"
-    assert resolved(host, (source, "/srv"), Reach()) == (source, str(PurePosixPath("/srv")))
+    assert Reach().resolved(host, (source, "/srv")) == (source, str(PurePosixPath("/srv")))
     assert monotonic() - began < 5

@@ -23,7 +23,6 @@ from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
 from entrypoint.move.roots import old_roots as remains
 from entrypoint.move.roots.old_roots import Remains, how_left, old_roots
 from entrypoint.plan.plan import Direction
-from entrypoint.preflight import facts
 from entrypoint.preflight.checks.removal import in_use
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check_removal
@@ -188,7 +187,7 @@ def test_an_old_root_that_an_engine_works_on_is_not_removed(host: Host, journal:
 
 def test_a_path_that_leads_through_a_link_is_seen_as_what_it_leads_to(host: Host) -> None:
     host.path("/var/lib/docker").symlink_to("/srv/old")
-    found = facts.resolved(host, ("/var/lib/docker/volumes", "/srv/old", "tmpfs"), Reach())
+    found = Reach().resolved(host, ("/var/lib/docker/volumes", "/srv/old", "tmpfs"))
     assert found == ("/var/lib/docker/volumes", "/srv/old", "/srv/old/volumes")
 
 

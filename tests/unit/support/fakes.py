@@ -289,6 +289,9 @@ class FakeSystemd(Systemd):
         has_job = name in self.queued
         return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job)
 
+    def variables(self) -> dict[str, str]:
+        return {}
+
     def services_at_work(self) -> tuple[str, ...]:
         return tuple(name for name, state in self.states.items() if name.endswith(".service") and state not in STOPPED)
 

@@ -18,7 +18,6 @@ from entrypoint.host.disks.reach import Reach
 from entrypoint.host.host import Host
 from entrypoint.host.machine import listeners
 from entrypoint.host.machine.listeners import Listener
-from entrypoint.preflight import facts
 from entrypoint.preflight.checks.engine import restart
 from tests.unit.support.good_facts import GOOD
 
@@ -174,4 +173,4 @@ def test_links_without_end_are_gone(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
     (tmp_path / "srv/loop").symlink_to("loop")
     assert told(tmp_path, bind("/srv/loop"), Mounts=strict("/srv/loop")) == ["/srv/loop, which it mounts, is gone"]
-    assert facts.resolved(Host(tmp_path), ("/srv/loop",), Reach()) == ("/srv/loop",)
+    assert Reach().resolved(Host(tmp_path), ("/srv/loop",)) == ("/srv/loop",)

@@ -12,7 +12,6 @@ from entrypoint.engine.docker import SOCKET, Engine
 from entrypoint.engine.unit import absence
 from entrypoint.host.host import Host
 from entrypoint.host.services.units import UnitState
-from entrypoint.preflight import facts
 from tests.unit.engine.test_products import ENGINE_INFO, ENGINE_VERSION
 from tests.unit.support.fakes import SERVICE, Calls, FakeSystemd, make_host
 
@@ -82,7 +81,7 @@ def test_what_there_is_in_place_of_an_engine_is_told(
     made(host, systemd)
     monkeypatch.setattr("docker.DockerClient", refusing)
     with pytest.raises(PreflightError) as refused:
-        facts.require_engine(host, systemd, host.path(SOCKET))
+        absence.require_engine(host, systemd, host.path(SOCKET))
     said = refused.value.text()
     assert refused.value.exit_code is ExitCode.REFUSED
     assert told in said
@@ -126,7 +125,7 @@ def test_podman_on_the_socket_is_known_before_anything_else_is_asked(
 ) -> None:
     monkeypatch.setattr("docker.DockerClient", lambda **_: Podman())
     asks: tuple[Callable[[], None], ...] = (
-        lambda: facts.require_engine(host, systemd, host.path(SOCKET)),
+        lambda: absence.require_engine(host, systemd, host.path(SOCKET)),
         lambda: sibling.require_engine(host.path(SOCKET)),
     )
     for ask in asks:
@@ -145,6 +144,6 @@ def test_an_engine_is_no_podman(monkeypatch: pytest.MonkeyPatch, host: Host, sys
             return ENGINE_VERSION
 
     monkeypatch.setattr("docker.DockerClient", lambda **_: Docker())
-    facts.require_engine(host, systemd, host.path(SOCKET))
+    absence.require_engine(host, systemd, host.path(SOCKET))
     with pytest.raises(EngineError), Engine.opened(host.path(SOCKET)):
         raise DockerException("later")

@@ -62,7 +62,7 @@ FLAG, KEY = "--data-root=/var/lib/docker", '{"data-root": "/var/lib/docker"}'
         (facts(FLAG, config='{"graph": "/var/lib/docker"}', version="20.10.5"), ["root-set-elsewhere"]),
         (facts("", config='{"graph": "/var/lib/docker", "data-root": "/var/lib/docker"}'), ["root-set-twice"]),
         (facts(f"-g /x {FLAG}"), ["root-set-elsewhere"]),
-        (replace(facts("-H fd://"), arguments=("dockerd", FLAG)), ["root-by-unknown-place"]),
+        (replace(facts("-H fd://"), arguments=("dockerd", "-H", "fd://", FLAG)), ["root-by-unknown-place"]),
         (replace(facts("--config-file=/a"), arguments=("dockerd",)), ["config-file-differs"]),
         (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d 'x\n"),)), ["unit-not-understood"]),
         (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d\nExecStart=/e\n"),)),
