@@ -32,7 +32,7 @@ from entrypoint.move.roots.old_roots import Remains, moves
 from entrypoint.move.worker import handover
 from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction, Plan
-from entrypoint.preflight import preflight
+from entrypoint.preflight import preflight, validation
 from entrypoint.preflight.checks import settings as setting_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
 from entrypoint.preflight.checks.containerd.root import of_setting
@@ -65,6 +65,7 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
         return ExitCode.DONE
     facts = look(host, systemd, run, made)
     plan = plan_back(facts, made, lambda edit: edits.content(host.path(edit.path)))
+    validation.require_valid(host, facts, None if plan.alone else plan.switch, plan.target)
     with phase(Phase.PLAN):
         tell(plan, facts.inventory.containers)
     say_loss(host, run, facts.inventory)

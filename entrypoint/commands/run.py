@@ -4,12 +4,12 @@ Whatever goes wrong here, or is interrupted, nothing of the host has changed but
 is emptied again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from entrypoint.commands.survey import look, make_plan
+from entrypoint.commands.survey import look, look_again, make_plan
 from entrypoint.console.errors import ExitCode, Interrupted, RelocatorError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.copy import content, cp
@@ -64,7 +64,8 @@ def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
             claim.require_still_empty(host, one)
         run = journal.begin()
         begin(run, plan)
-        return attempt(host, systemd, run, plan)
+        return attempt(host, systemd, run, plan,
+                       lambda: look_again(host, systemd, request, survey.facts, plan))  # fmt: skip
 
 
 def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
@@ -76,12 +77,13 @@ def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
               **({"gone": list(gone)} if gone else {}))  # fmt: skip
 
 
-def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan) -> ExitCode:
-    """Pre-copy and hand-over; undone if they do not succeed."""
+def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan, again: Callable[[], Plan]) -> ExitCode:
+    """Pre-copy, the plan looked at `again`, and hand-over; undone if they do not succeed."""
     try:
         with phase(Phase.PRE_COPY), writing():
             come_last(host)
             copies = pre_copies(host, plan)
+        plan = again()
         save(run, plan, *copies)
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)

@@ -28,8 +28,10 @@ from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
+from entrypoint.preflight.edits import switch_edit
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Request
+from entrypoint.settings import edits
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,29 @@ def look(host: Host, systemd: Systemd, request: Request) -> Survey:
         for finding in findings:
             log.warning("finding", **asdict(finding))
         if not preflight.refuses(findings):
-            validation.require_valid(host, facts)
+            edit = None if facts.alone else switch_edit(facts)
+            validation.require_valid(host, facts, edit, str(facts.target.resolved))
             validation.require_valid_containerd(host, facts)
     return Survey(facts, findings, found if adopts else None)
+
+
+def look_again(host: Host, systemd: Systemd, request: Request, seen: HostFacts, plan: Plan) -> Plan:
+    """Once the copy is made, hours later it may be: what speaks against a stop by now, and the plan as things are now.
+
+    Raises PreflightError, or MoveError if a file that is to be edited is not what it was.
+    """
+    facts = gather(
+        host, systemd, request.target, handover.UNIT, our_containers(), request.containerd, request.only, seen
+    )
+    errors = preflight.refuses(preflight.check_again(facts, request.accepted))
+    if errors or (facts.engine.engine_id, facts.source.path) != (seen.engine.engine_id, seen.source.path):
+        raise PreflightError(
+            "Something was changed on the host while the data was copied, and speaks against the move.",
+            details="\n".join(finding.text() for finding in errors) or f"The engine runs on {facts.source.path} now.",
+        )
+    for edit in plan.edits:
+        edits.require_unedited(host, edit)
+    return planning.as_it_runs(plan, facts)
 
 
 def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:

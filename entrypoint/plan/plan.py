@@ -215,6 +215,12 @@ def make(
     )
 
 
+def as_it_runs(made: Plan, facts: HostFacts) -> Plan:
+    """The same, with what stops along with the engine now; a copy of hours lies between the plan and the stop."""
+    started = tuple(unit.name for unit in facts.units if unit.active_state in RUNNING)
+    return replace(made, started=started, dependents=facts.dependents, awaited=facts.awaited, owners=facts.owners)
+
+
 def images_in(facts: HostFacts) -> str:
     """containerd's root, if the images are in one that stays where it is."""
     found = facts.containerd

@@ -20,7 +20,8 @@ Check = Callable[[HostFacts], Iterator[Finding]]
 
 class Asked(Flag):
     """MOVE is by check, plan and run; ALONE if only containerd's root moves, and NOTHING if there is none; ADOPT is
-    with `--adopt`; RETURN is by rollback, and RETURN_ALONE by one of containerd's root; REMOVAL is by cleanup."""
+    with `--adopt`; AGAIN is when the copy is made, before the engine is stopped; RETURN is by rollback, and
+    RETURN_ALONE by one of containerd's root; REMOVAL is by cleanup."""
 
     MOVE = auto()
     ALONE = auto()
@@ -28,6 +29,7 @@ class Asked(Flag):
     ADOPT = auto()
     RETURN = auto()
     RETURN_ALONE = auto()
+    AGAIN = auto()
     REMOVAL = auto()
 
 
@@ -35,7 +37,7 @@ COPY = Asked.MOVE | Asked.ALONE
 ROOT = Asked.MOVE | Asked.ADOPT  # the data root gets another place
 SWITCH = ROOT | Asked.RETURN  # where the data root is set is changed
 STAYS = Asked.ALONE | Asked.RETURN_ALONE
-STOP = SWITCH | STAYS  # the engine is stopped, and started
+STOP = SWITCH | STAYS | Asked.AGAIN  # the engine is stopped, and started
 
 TABLE: tuple[tuple[Check, Asked], ...] = (
     (target.nesting, ROOT),

@@ -177,11 +177,12 @@ def gather(
     ours: frozenset[str],
     containerd_target: PurePosixPath | None = None,
     only: Only | None = None,
+    seen: HostFacts | None = None,
 ) -> HostFacts:
     """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in.
 
     `containerd_target` is where containerd's root is to go, if the operator has said so; if `only` that is to move, it
-    is the `target`.
+    is the `target`. Sizes that were `seen` before are not measured again.
     """
     programs.require(host)
     table = mounts()
@@ -201,7 +202,7 @@ def gather(
     facts = HostFacts(
         engine=info,
         inventory=inventory,
-        source=source_at(host, info.data_root, table),
+        source=source_at(host, info.data_root, table, seen.source if seen else None),
         target=target_at(host, info.data_root if only is Only.CONTAINERD else target, table),
         alone=only is Only.CONTAINERD,
         service=unit,
@@ -232,7 +233,7 @@ def gather(
         selinux=selinux.look(host, info.data_root, table),
     )
     named = target if only is Only.CONTAINERD else containerd_target
-    facts = with_containerd(host, systemd, facts, named, only)
+    facts = with_containerd(host, systemd, facts, named, only, seen)
     points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files,
@@ -241,7 +242,12 @@ def gather(
 
 
 def with_containerd(
-    host: Host, systemd: Systemd, facts: HostFacts, target: PurePosixPath | None, only: Only | None
+    host: Host,
+    systemd: Systemd,
+    facts: HostFacts,
+    target: PurePosixPath | None,
+    only: Only | None,
+    seen: HostFacts | None = None,
 ) -> HostFacts:
     """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
     found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)
@@ -254,7 +260,7 @@ def with_containerd(
     return replace(
         facts,
         containerd=replace(found, is_named=target is not None),
-        containerd_source=source_at(host, found.root, facts.mounts),
+        containerd_source=source_at(host, found.root, facts.mounts, seen.containerd_source if seen else None),
         containerd_target=target_at(host, wanted, facts.mounts),
         dependents=tuple(name for name in dependents.active(systemd, names) if name not in names),
         awaited=tuple(name for name in dependents.awaited(systemd, names) if name not in names),

@@ -35,6 +35,11 @@ def check_return(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Find
     return found(facts, Asked.RETURN_ALONE if facts.alone else Asked.RETURN, accepted)
 
 
+def check_again(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Every finding that can have come while a copy was made."""
+    return found(facts, Asked.AGAIN, accepted)
+
+
 def check_removal(facts: HostFacts, old: OldRoot) -> tuple[Finding, ...]:
     """Every finding where a root that a move has left is to be removed."""
     of_host = found(facts, Asked.REMOVAL, ())

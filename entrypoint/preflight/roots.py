@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -122,8 +122,11 @@ def _sum(measuring: Sequence[str]) -> int:
     return int(run(measuring, timeout=MEASURING).stdout.splitlines()[-1].split()[0])
 
 
-def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...]) -> Source:
+def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...], seen: Source | None = None) -> Source:
+    """What is known of a root; one that was `seen` is not measured again, for that takes its time."""
     place = host.path(path)
+    if seen and (seen.path, seen.identity) == (path, _identity(place)):
+        return replace(seen, mount=mount_of(path, table), space=Space.at(place))
     immutable = layers.immutable_layers(place)
     return Source(
         path=path,

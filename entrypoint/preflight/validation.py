@@ -12,30 +12,35 @@ from entrypoint.engine.versions import Since
 from entrypoint.host.disks.filesystem import atomic_write, make_directories
 from entrypoint.host.host import Host, Result
 from entrypoint.preflight import containerd_edits
-from entrypoint.preflight.edits import switch_edit
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings import flags, formats, masked
+from entrypoint.settings.file_edit import FileEdit
+from entrypoint.settings.options import PROGRAMS
 from entrypoint.settings.setting import Kind
 
 PLACE, CONTAINERD_PLACE = "/run/relocator/validated.json", "/run/relocator/validated.toml"
-PROGRAMS = ("dockerd", "dockerd-current", "dockerd-ce", ".dockerd-wrapped")
 
 
-def require_valid(host: Host, facts: HostFacts) -> None:
-    """Raises PreflightError if the engine would not start with the new configuration; a bad edit is one of ours."""
-    edit = switch_edit(facts)
-    if facts.alone or not can_validate(facts):
+def require_valid(host: Host, facts: HostFacts, edit: FileEdit | None, target: str) -> None:
+    """Raises PreflightError if the engine would not start with the configuration as it will be.
+
+    `edit` is what sets its root to the `target`; without one the root stays, and so does the configuration.
+    """
+    if not can_validate(facts):
         return
-    words = [one.text for one in facts.command_line()]
-    if edit.setting.kind is not Kind.JSON:
-        result = _asked(host, [facts.program, "--validate", *with_root(words, str(facts.target.resolved))])
+    words = [argument.text for argument in facts.command_line()]
+    if edit is None:
+        result = _asked(host, [facts.program, "--validate", *words])
+    elif edit.setting.kind is not Kind.JSON:
+        result = _asked(host, [facts.program, "--validate", *with_root(words, target)])
     else:
         with _put(host.path(PLACE), edit.after):
             result = _asked(host, [facts.program, "--validate", *with_config(words, PLACE)])
     if result.code:
+        what = f"{edit.path} with the root {target}" if edit else f"{facts.config.path} and the flags"
         raise PreflightError(
-            "The engine would not start with the new configuration. Nothing was changed.",
-            details=f"`dockerd --validate` says of {edit.path} with the new root: {result.stderr.strip()[-1000:]}",
+            "The engine would not start with its configuration. Nothing was changed.",
+            details=f"`dockerd --validate` says of {what}: {result.stderr.strip()[-1000:]}",
             resolution="Correct what it names, see that the engine restarts, and run again.",
         )
 

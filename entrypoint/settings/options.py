@@ -28,6 +28,8 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# What takes the flags itself; any other program between the unit and the engine may make some.
+PROGRAMS = ("dockerd", "dockerd-current", "dockerd-ce", ".dockerd-wrapped")
 # By their keys in the configuration file. What is in none of them is of a newer engine, and may decide anything.
 EFFECTS: Mapping[Effect, frozenset[str]] = {
     Effect.KEEPS: _names(

@@ -49,7 +49,7 @@ class Attempt:
         self.before = snapshot(root)
 
     def __call__(self) -> ExitCode:
-        return run.attempt(self.host, self.systemd, self.run, self.plan)
+        return run.attempt(self.host, self.systemd, self.run, self.plan, lambda: self.plan)
 
     @property
     def outcome(self) -> dict[str, Any]:

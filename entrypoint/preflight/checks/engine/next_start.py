@@ -16,7 +16,6 @@ from entrypoint.settings.formats import daemon_json
 from entrypoint.settings.options import Effect
 from entrypoint.settings.places import SPECIFIER, is_as_loaded
 
-ENGINES = ("dockerd", "dockerd-current", "dockerd-ce", ".dockerd-wrapped")  # what takes the flags itself
 # What another check asks more closely: where the root is set, and what keeps the images.
 ASKED_ELSEWHERE = frozenset({"data-root", "graph", "config-file", "storage-driver"})
 FEATURES = "features"
@@ -102,7 +101,7 @@ def _of_flags(facts: HostFacts) -> Iterator[Change]:
     """Where a program between unit and engine makes the flags, they cannot be known before the start."""
     words = [argument.text for argument in facts.command_line()]
     program = facts.service.command[0].rpartition("/")[2] if facts.service.command else ""
-    is_known = program in ENGINES and is_as_loaded(facts.unit_files, facts.service.command[1:])
+    is_known = program in options.PROGRAMS and is_as_loaded(facts.unit_files, facts.service.command[1:])
     if not facts.arguments or not is_known:
         return
     running, written = options.given(facts.arguments[1:]), options.given(words)
