@@ -75,9 +75,9 @@ def effective(texts: Sequence[str], key: str) -> list[tuple[int, Assignment]]:
     """The assignments of a list in [Service] that are in force, with the number of the text each stands in."""
     found: list[tuple[int, Assignment]] = []
     for number, text in enumerate(texts):
-        for one in assignments(text):
-            if (one.section, one.key) == ("Service", key):
-                found = [*found, (number, one)] if one.value else []
+        for assignment in assignments(text):
+            if (assignment.section, assignment.key) == ("Service", key):
+                found = [*found, (number, assignment)] if assignment.value else []
     return found
 
 

@@ -1,6 +1,7 @@
 """A data root is found and changed where it stands, in every kind of file, and everything around it stays."""
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -8,8 +9,9 @@ from entrypoint.console.errors import PreflightError
 from entrypoint.settings import flags
 from entrypoint.settings.formats import root_in, with_old_root, with_root
 from entrypoint.settings.formats.text import text_of_file
-from entrypoint.settings.places import command_line
+from entrypoint.settings.places import Place, command_line
 from entrypoint.settings.setting import Form, Kind, Setting
+from entrypoint.settings.switch import change
 from tests.unit.support.good_facts import CONFIG
 
 COMMAND = Setting(Kind.COMMAND, "ExecStart", Form.FLAG, "/mnt")
@@ -95,6 +97,41 @@ def test_any_root_is_written_so_that_it_is_read_again(setting: Setting, parts: t
     edited = with_root(text, root, setting, "f")
     assert root_in(edited, setting, "f") == root
     assert with_root(edited, "/mnt", setting, "f").count(b"/mnt") == text.count(b"/mnt")
+
+
+AS_WRITTEN = {
+    "a number for a blank": (COMMAND, "/my disk", "--data-root=/my\\x20disk", "--data-root=/new"),
+    "quotes in the middle": (COMMAND, "/my disk", '--data-root=/my" disk"', "--data-root=/new"),
+    "doubled marks": (COMMAND, "/a%b$c", "-g /a%%b$$c -D", "-g /new -D"),
+    "elsewhere too": (COMMAND, "/mnt", "-G=/mnt -g /mnt --exec-root=/mnt/run", "-G=/mnt -g /new --exec-root=/mnt/run"),
+    "in a comment too": (COMMAND, "/mnt", "\\\n# -g /mnt\n -g /mnt\n# -g /mnt", "\\\n# -g /mnt\n -g /new\n# -g /mnt"),
+    "broken in two": (IN_FILE, "/mnt", 'OPTIONS="-g /m\\\nnt"\n# /mnt', 'OPTIONS="-g /new"\n# /mnt'),
+    "in another, too": (IN_FILE, "/mnt", "A=-g/mnt\nOPTIONS=-g/mnt\nB=/mnt", "A=-g/mnt\nOPTIONS=-g/new\nB=/mnt"),
+}
+
+
+@pytest.mark.parametrize(("setting", "root", "before", "after"), AS_WRITTEN.values(), ids=AS_WRITTEN)
+def test_the_root_is_found_however_it_is_written_and_wherever_else(
+    setting: Setting, root: str, before: str, after: str
+) -> None:
+    lead = "# /mnt\n[Service]\nExecStart=/usr/bin/dockerd " if setting is COMMAND else "# -g /mnt\n"
+    assert root_in((lead + before).encode(), setting, "f") == root
+    assert with_root((lead + before).encode(), "/new", setting, "f") == (lead + after).encode()
+
+
+def test_what_a_shell_would_stumble_over_is_escaped_too() -> None:
+    """Scripts of others read the file as well."""
+    setting = replace(IN_FILE, form=Form.WORD)
+    assert with_root(b"OPTIONS=/mnt\n", "/it's", setting, "f") == b'OPTIONS=\\"/it\\\'s\\"\n'
+    assert with_root(b'OPTIONS="/mnt"\n', "/it's", setting, "f") == b'OPTIONS="\\"/it\'s\\""\n'
+
+
+def test_a_packages_command_is_overridden_as_it_stands_over_its_lines() -> None:
+    command = "/usr/bin/dockerd \\\n  # why\n  -H fd:// \\\n  --data-root=%s"
+    content = f"[Service]\nExecStart={command % '/mnt'} \\\n\nRestart=no\n".encode()
+    file = replace(CONFIG, path=PurePosixPath("/usr/lib/systemd/system/docker.service"), content=content)
+    made = change(Place(file, COMMAND, "/mnt", ""), CONFIG, "/new").content.decode()
+    assert made.partition("[Service]\n")[2] == f"ExecStart=\nExecStart={command % '/new'}\n"
 
 
 def test_bytes_that_are_no_text_stay() -> None:
