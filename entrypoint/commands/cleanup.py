@@ -19,6 +19,7 @@ from entrypoint.engine.holdings.in_use import is_in_use
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.confined.removal import REMOVING, Removal
 from entrypoint.host.disks import obstacles
+from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
 from entrypoint.host.services.systemd import Systemd
@@ -138,7 +139,7 @@ def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inve
     stored = one.run.inventory()
     if one.plan.direction is not Direction.BACK or not before or stored is None:
         return
-    held = Inventory.from_json(stored)
+    held = from_json(Inventory, stored)
     root, since = host.path(one.path), intact.started_at(before[-1].run)
     only = written_since.between(
         now, held, root, since, root if one.is_of_containerd else None, alone=one.is_of_containerd

@@ -20,6 +20,7 @@ from entrypoint.engine.containerd.service import MANAGED_ROOT
 from entrypoint.engine.holdings import whole, written_since
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.inventory import Inventory, made_since
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
 from entrypoint.host.services.systemd import Systemd
@@ -81,10 +82,10 @@ def expected(facts: HostFacts, run: Run, made: Plan, gone: Collection[Lack] = ()
     """What the engine must hold then: what it held when it left, and of a data root that stays what it holds now."""
     held = run.inventory() or {}
     if made.alone:
-        return facts.inventory.with_images(held.get("images", {})).to_json()
-    if held and intact.is_shared(made):  # images are where they were, and what was removed of them is nowhere
-        left = Inventory.from_json(held).without(frozenset(one.key for one in gone))
-        return left.with_images(facts.inventory.images).to_json()
+        held = to_json(facts.inventory.with_images(held.get("images", {})))
+    elif held and intact.is_shared(made):  # images are where they were, and what was removed of them is nowhere
+        left = from_json(Inventory, held).without(frozenset(one.key for one in gone))
+        held = to_json(left.with_images(facts.inventory.images))
     return held
 
 
@@ -159,7 +160,7 @@ def gone_since(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
 def since(facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
     """The data root stays, and with it containers that the old containerd root has no layers of."""
     stored = run.inventory()
-    if made.alone and stored and (names := made_since(Inventory.from_json(stored), facts.inventory)):
+    if made.alone and stored and (names := made_since(from_json(Inventory, stored), facts.inventory)):
         yield error(
             "containers-since",
             "Containers were made since containerd's root was moved",
@@ -260,7 +261,7 @@ def taken_back(edit: FileEdit, now: bytes | None) -> bytes | None:
 
 def say_loss(host: Host, run: Run, now: Inventory) -> None:
     """Say what going back would lose."""
-    before, made = Inventory.from_json(run.inventory() or {}), Plan.from_json(run.plan()["plan"])
+    before, made = from_json(Inventory, run.inventory() or {}), from_json(Plan, run.plan()["plan"])
     images = made.containerd.target if made.containerd else f"{made.target}/{MANAGED_ROOT}"
     found = written_since.between(before, now, host.path(made.target), intact.started_at(run), host.path(images),
                          alone=made.alone)  # fmt: skip

@@ -17,6 +17,7 @@ from entrypoint.console.discretion import discreet
 from entrypoint.console.errors import ExitCode, Interrupted, Left, SystemdError, UsageError
 from entrypoint.console.events import log
 from entrypoint.host import signals
+from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.systemd import Systemd
@@ -152,7 +153,7 @@ def work(host: Host, asked: Asked) -> ExitCode:
     with closing(Systemd()) as systemd:
         loaded = recovery.load(host, systemd, record, stops=True)
         keeper.say_ready()
-        code = worker.work(loaded, book, Process(**record.plan()["front"]), steps_of(loaded.plan))
+        code = worker.work(loaded, book, from_json(Process, record.plan()["front"]), steps_of(loaded.plan))
         with suppress(SystemdError):
             handover.dismiss(systemd)
     return code

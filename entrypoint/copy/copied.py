@@ -1,11 +1,10 @@
 """How far a copy has come: what need not be looked at again, and since when to look at the rest."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from entrypoint.copy.pace import timer
+from entrypoint.host.disks.stored import PASSING
 from entrypoint.journal.unfinished import STEP, Clock
 
 # A write(2) gives a file its time when it begins, and goes on: a large one, or one that waits for the disk, for many
@@ -34,19 +33,8 @@ class Copied:
     covered: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
     linked: tuple[int, ...] = ()
-    sets: int = field(default_factory=timer.settings)
-    settled: float | None = None
-
-    def to_json(self) -> dict[str, object]:
-        found = asdict(self) | {"layers": sorted(self.layers)}
-        return {name: value for name, value in found.items() if name not in ("sets", "settled")}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Copied":
-        device, inode = stored["target"]
-        layers = frozenset(stored["layers"])
-        covered, doubtful, linked = (tuple(stored.get(key, ())) for key in ("covered", "doubtful", "linked"))
-        return cls(layers, stored["since"], stored["monotonic"], (device, inode), covered, doubtful, linked)
+    sets: int = field(default_factory=timer.settings, metadata=PASSING)
+    settled: float | None = field(default=None, metadata=PASSING)
 
     @property
     def clock(self) -> Clock:

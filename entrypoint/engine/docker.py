@@ -25,6 +25,7 @@ from entrypoint.engine.info import EngineInfo
 from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, names_in
 from entrypoint.engine.products import PODMAN, recognise, refused
 from entrypoint.engine.swarm import SCOPE, replicas
+from entrypoint.host.disks.stored import to_json
 from entrypoint.host.host import Host
 
 SOCKET = "/run/docker.sock"
@@ -188,7 +189,7 @@ class Engine:
             node=info.swarm.node,
             services=replicas(containers) if info.swarm.stands_alone else {},
         )
-        names.learn(names_in(found.to_json()))
+        names.learn(names_in(to_json(found)))
         return found
 
     def _plugins(self) -> list[Any]:

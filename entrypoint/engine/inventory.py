@@ -7,7 +7,7 @@ bridge network (made anew at each start).
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -73,10 +73,6 @@ class Container:
         return self.started_at.rstrip("Z")
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Container":
-        return cls(**{**stored, "status": Status(stored["status"]), "volumes": tuple(stored["volumes"])})
-
-    @classmethod
     def from_inspect(cls, answer: Mapping[str, Any]) -> "Container":
         host_config, labels = answer["HostConfig"], answer["Config"].get("Labels") or {}
         return cls(
@@ -123,13 +119,6 @@ class Inventory:
     def with_images(self, images: dict[str, str]) -> "Inventory":
         """The same, with other images."""
         return replace(self, images=images)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Inventory":
-        return cls(**{**stored, "containers": tuple(map(Container.from_json, stored["containers"]))})
 
 
 def names_in(stored: Mapping[str, Any]) -> dict[str, str]:

@@ -1,9 +1,7 @@
 """What does not stand as it stood before a move, though the engine is up on a complete root."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Kind(StrEnum):
@@ -24,10 +22,3 @@ class Amiss:
     kind: Kind
     text: str
     key: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Amiss":
-        return cls(Kind(stored["kind"]), stored["text"], stored["key"])

@@ -4,17 +4,16 @@ It outlives the host's configuration. Where `/etc` is made anew at each boot, th
 that what is in the target is whole, and this host's own (adoption.py). It is never copied along.
 """
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from entrypoint.engine.info import EngineInfo
 from entrypoint.host.disks.filesystem import atomic_write, read_ours, remove_durably
+from entrypoint.host.disks.stored import mark, read_mark
 from entrypoint.host.host import Host
 
 NAME = ".relocator-root"
@@ -48,17 +47,13 @@ class Finished:
     @classmethod
     def read(cls, root: Path) -> "Finished | None":
         """The record in a root; nothing if there is none, or none of ours."""
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            stored: Mapping[str, Any] = json.loads(read_ours(root, NAME) or b"{}")
-            if stored["version"] == VERSION:
-                texts = ("engine_id", "engine_version", "driver", "store", "within", "machine", "hardware")
-                return cls(**{name: str(stored[name]) for name in texts}, at=float(stored["at"]))
+        with suppress(OSError, ValueError):
+            return read_mark(cls, read_ours(root, NAME), VERSION)
         return None
 
     def write(self, root: Path) -> None:
-        record = {"note": NOTE, "version": VERSION, **asdict(self)}
         with kept_times(root):
-            atomic_write(root / NAME, json.dumps(record).encode(), mode=0o600)
+            atomic_write(root / NAME, mark(self, NOTE, VERSION), mode=0o600)
 
     @staticmethod
     def end(root: Path) -> None:

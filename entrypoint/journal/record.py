@@ -39,6 +39,7 @@ from entrypoint.console.discretion import discreet
 from entrypoint.console.errors import JournalError
 from entrypoint.console.events import log
 from entrypoint.host.disks.filesystem import atomic_write
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.journal.amiss import Amiss
 
 PLACE = "/var/lib/relocator"
@@ -215,13 +216,13 @@ class Run:
 
     def amiss(self) -> tuple[Amiss, ...]:
         """What does not stand as it stood before, as it was last seen."""
-        return tuple(Amiss.from_json(one) for one in (self._last(Event.AMISS) or {}).get("amiss", ()))
+        return tuple(from_json(Amiss, one) for one in (self._last(Event.AMISS) or {}).get("amiss", ()))
 
     def note(self, amiss: Iterable[Amiss]) -> None:
         """Write down what does not stand, unless that is what is written already."""
         found = tuple(amiss)
         if found != self.amiss():
-            self.tell(Event.AMISS, amiss=[one.to_json() for one in found])
+            self.tell(Event.AMISS, amiss=[to_json(one) for one in found])
 
     def _last(self, event: Event) -> Record | None:
         return next((record for record in reversed(self.records()) if record["event"] == event), None)

@@ -4,20 +4,20 @@ It tells the next attempt that what is there is ours and what of it can be relie
 the host is in the page cache and whole; after a power cut only what was flushed before it was recorded.
 """
 
-import json
 import os
 import stat
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from entrypoint.host.confined.chattr import flags_of, loosen, set_flags
 from entrypoint.host.confined.entries import attributes, carry_attributes
 from entrypoint.host.disks.filesystem import atomic_write, read_ours, remove_durably
+from entrypoint.host.disks.stored import mark, read_mark
 
 NAME = ".relocator-unfinished"
 PLACES = ".relocator-places"  # which directory of the source was at which place, for the look after this (changes.py)
@@ -77,14 +77,14 @@ class Unfinished:
     engine_id: str
     boot: str
     since: float
-    layers: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
+    layers: tuple[str, ...]
+    shards: tuple[str, ...]
     found: Found | None = None
     clock: Clock | None = None
 
     @classmethod
     def begun(cls, source: str, engine_id: str, found: Found | None = None) -> "Unfinished":
-        return cls(source, engine_id, this_boot(), time.time(), found=found)
+        return cls(source, engine_id, this_boot(), time.time(), (), (), found)
 
     @classmethod
     def read(cls, target: Path) -> "Unfinished | None":
@@ -92,24 +92,12 @@ class Unfinished:
 
         Whoever could write one would have us take for copied what is not, and remove what is not ours.
         """
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            stored: Mapping[str, Any] = json.loads(read_ours(target, NAME) or b"{}")
-            if stored.get("version") == VERSION:
-                return cls(
-                    str(stored["source"]),
-                    str(stored["engine_id"]),
-                    str(stored["boot"]),
-                    float(stored["since"]),
-                    tuple(stored["layers"]),
-                    tuple(stored["shards"]),
-                    Found(*stored["found"]) if stored.get("found") else None,
-                    Clock(*stored["clock"]) if stored.get("clock") else None,
-                )
+        with suppress(OSError, ValueError):
+            return read_mark(cls, read_ours(target, NAME), VERSION)
         return None
 
     def write(self, target: Path) -> None:
-        record = {"note": NOTE, "version": VERSION, **asdict(self)}
-        atomic_write(target / NAME, json.dumps(record).encode(), mode=0o600)
+        atomic_write(target / NAME, mark(self, NOTE, VERSION), mode=0o600)
 
     @staticmethod
     def end(target: Path) -> None:

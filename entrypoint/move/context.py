@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.engine.inventory import Inventory
+from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.journal.record import Run
@@ -45,7 +46,7 @@ class Move:
     def before(self) -> Inventory | None:
         """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""
         stored = self.run.inventory()
-        return Inventory.from_json(stored) if stored is not None else None
+        return from_json(Inventory, stored) if stored is not None else None
 
     def expected(self) -> Inventory | None:
         """What the engine must hold on the target: what it was frozen with, or what it held when it left that root.
@@ -55,4 +56,4 @@ class Move:
         if self.plan.direction is Direction.ADOPT:
             return None
         stored = self.run.inventory("expected")
-        return Inventory.from_json(stored) if stored is not None else self.before()
+        return from_json(Inventory, stored) if stored is not None else self.before()

@@ -13,13 +13,13 @@ ended, and not on one complete root         finished or undone as above, once th
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 
 from entrypoint.console.errors import ExitCode, JournalError, NeedsStop, PreflightError, RelocatorError, SystemdError
 from entrypoint.console.events import Phase, log
 from entrypoint.copy.copied import Copied
 from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.inventory import Inventory, differences
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.machine.standing import our_containers
@@ -46,8 +46,8 @@ def load(host: Host, systemd: Systemd, run: Run, *, stops: bool = False) -> Move
     """A run's move, as its plan was stored; it `stops` the engine only for a worker. Raises JournalError."""
     stored = run.plan()
     try:
-        copied, ours = Copied.from_json(stored["copied"]), frozenset(stored["ours"])
-        along = Copied.from_json(found) if (found := stored.get("copied_containerd")) else None
+        copied, ours = from_json(Copied, stored["copied"]), frozenset(stored["ours"])
+        along = from_json(Copied, found) if (found := stored.get("copied_containerd")) else None
     except (KeyError, TypeError, ValueError) as error:
         raise run.unreadable("has a plan of another version", repr(error)) from error
     return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), along, stops)
@@ -57,11 +57,11 @@ def save(run: Run, plan: Plan, copied: Copied, along: Copied | None = None) -> N
     """Write down what the worker needs; this container is what it waits for. `along` is the copy of containerd's, if
     it is the second."""
     run.save_plan({
-        "plan": plan.to_json(),
-        "copied": copied.to_json(),
-        "copied_containerd": along.to_json() if along else None,
+        "plan": to_json(plan),
+        "copied": to_json(copied),
+        "copied_containerd": to_json(along) if along else None,
         "ours": sorted(our_containers()),
-        "front": asdict(Process.own()),
+        "front": to_json(Process.own()),
     })  # fmt: skip
 
 
@@ -268,6 +268,6 @@ def unfinished_in(move: Move) -> str:
 def hand_over_again(move: Move) -> ExitCode:
     """What is left to do needs the engine stopped, and that would end this container."""
     stored = move.run.plan()
-    move.run.save_plan({**stored, "ours": sorted(move.ours), "front": asdict(Process.own())})
+    move.run.save_plan({**stored, "ours": sorted(move.ours), "front": to_json(Process.own())})
     handover.hand_over(move.host, move.systemd, move.run, move.plan)
     return ExitCode.HANDED_OVER

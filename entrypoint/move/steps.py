@@ -23,6 +23,7 @@ from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.drivers import OVERLOOKED, choice
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.inventory import Inventory
+from entrypoint.host.disks.stored import to_json
 from entrypoint.host.machine.persistence import persistently
 from entrypoint.host.services import hold
 from entrypoint.journal.record import Event
@@ -65,7 +66,7 @@ class Freeze:
             info, held = engine.info(), engine.inventory().without(move.ours)
         size_limits.require_room(move.host.path(info.data_root / info.within), held.containers)
         paired_switch.require_none_made(move, held)
-        move.run.save_inventory(held.to_json())
+        move.run.save_inventory(to_json(held))
         safety_net.note_running(move.run, held)
         trace("freeze.inventoried")
         bring_down(move)
@@ -85,7 +86,7 @@ def note_left(move: Move, held: Inventory) -> None:
     """What the engine has left: a unit that stops along with it may remove its container (`docker compose down`)."""
     gone = whole.missing(held, roots(move.host, move.plan, is_target=False))
     if keys := frozenset(one.key for one in gone if one.kind == "container"):
-        move.run.save_inventory(held.without(keys).to_json(), "left")
+        move.run.save_inventory(to_json(held.without(keys)), "left")
 
 
 class FinalSync:

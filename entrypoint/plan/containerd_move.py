@@ -1,8 +1,7 @@
 """containerd's root as a part of a move: what is known of it, and the two files that change for it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from entrypoint.engine.containerd.service import STATE
 from entrypoint.host.services.units import RUNNING
@@ -34,18 +33,6 @@ class ContainerdMove:
     state: str = STATE
     ends_others: bool = False
     names: tuple[FileEdit, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        edits = {"switch": self.switch.to_json(), "ordering": self.ordering.to_json()}
-        return asdict(self) | edits | {"names": [one.to_json() for one in self.names]}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "ContainerdMove":
-        device, inode = stored["source_identity"]
-        edits = {name: FileEdit.from_json(stored[name]) for name in ("switch", "ordering")}
-        names = tuple(FileEdit.from_json(one) for one in stored.get("names", ()))
-        own = {"source_identity": (device, inode), "created": tuple(stored["created"]), "names": names}
-        return cls(**{**stored, **edits, **own})
 
 
 def make(facts: HostFacts, can_link: Callable[[HostFacts], bool], ends_others: bool = False) -> ContainerdMove | None:

@@ -1,9 +1,8 @@
 """The plan: pure data, made from facts, printed by `outline.py`, stored for the worker and executed as it is."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from entrypoint.engine.drivers.overlay import OVERLAY2
 from entrypoint.engine.info import GRAPHDRIVER
@@ -61,12 +60,12 @@ class Plan:
     layers: int
     engine_id: str
     bwlimit: str
+    direction: Direction
+    source_identity: tuple[int, int]
+    source_born: str
     service: str = SERVICE
     within: str = ""
-    source_identity: tuple[int, int] = (0, 0)
-    source_born: str = ""
     engine_version: str = ""
-    direction: Direction = Direction.FORTH
     checksum: bool = False
     adopts: str = ""
     waking: tuple[FileEdit, ...] = ()
@@ -137,30 +136,6 @@ class Plan:
             return configured == self.target
         return configured == formats.root_in(self.switch.after, self.switch.setting, self.switch.path)
 
-    def to_json(self) -> dict[str, Any]:
-        edits = {"ordering": self.ordering.to_json(), "switch": self.switch.to_json()}
-        several = {"waking": self.waking, "rules": self.rules}
-        containerd = {"containerd": self.containerd.to_json() if self.containerd else None}
-        return (
-            asdict(self)
-            | edits
-            | containerd
-            | {name: [one.to_json() for one in found] for name, found in several.items()}
-        )
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Plan":
-        edits = {name: FileEdit.from_json(stored[name]) for name in ("ordering", "switch")}
-        tuples = {
-            name: tuple(stored.get(name, ())) for name in ("units", "started", "dependents", "awaited", "created")
-        }
-        device, inode = stored["source_identity"]
-        own: dict[str, Any] = {"source_identity": (device, inode), "direction": Direction(stored["direction"])}
-        several = {name: tuple(FileEdit.from_json(one) for one in stored.get(name, ())) for name in ("waking", "rules")}
-        if containerd := stored.get("containerd"):
-            own["containerd"] = ContainerdMove.from_json(containerd)
-        return cls(**{**stored, **edits, **tuples, **own, **several})
-
 
 def adopting(made: Plan, engine_id: str) -> Plan:
     """The same, for a target that is a whole root; nothing is copied, and nothing has to be made."""
@@ -197,6 +172,7 @@ def make(
         layers=facts.source.layers,
         engine_id=facts.engine.engine_id,
         bwlimit=bwlimit,
+        direction=Direction.FORTH,
         checksum=checksum,
         remove_ephemeral=remove_ephemeral,
         driver=facts.engine.driver,

@@ -1,12 +1,10 @@
 """An edit of one file of the host's configuration, as a plan holds it and a journal keeps it."""
 
-import base64
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.host.disks.host_file import HostFile
@@ -54,14 +52,6 @@ class FileEdit:
             return None
         return self.setting.kind
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"before": encode(self.before), "after": encode(self.after)}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "FileEdit":
-        setting = Setting.from_json(stored["setting"])
-        return cls(stored["path"], decode(stored["before"]), decode(stored["after"]), tuple(stored["created"]), setting)
-
 
 def _hunk(group: Sequence[tuple[str, int, int, int, int]], old: list[str], new: list[str]) -> Iterator[str]:
     """Some changes that stand close together, in the form of `diff -u`."""
@@ -88,14 +78,6 @@ def _line(mark: str, line: str) -> str:
 
 def does(edit: FileEdit) -> str:
     return "write" if edit.after is not None else "remove"
-
-
-def encode(content: bytes | None) -> str | None:
-    return None if content is None else base64.b64encode(content).decode()
-
-
-def decode(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)
 
 
 def edit(file: HostFile, after: bytes | None) -> FileEdit:

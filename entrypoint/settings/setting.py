@@ -10,10 +10,8 @@ environment   an `EnvironmentFile=`        what the file assigns to such a varia
 How each kind is read and written stands in `formats`, a file each.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from entrypoint.settings import flags
 
@@ -44,14 +42,6 @@ class Setting:
     form: Form = Form.FLAG
     was: str = ""
     flag: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Setting":
-        return cls(Kind(stored["kind"]), stored["name"], Form(stored["form"]), stored["was"],
-                   stored.get("flag", ""))  # fmt: skip
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from entrypoint.console import events as log
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.copy.looking.changes import Places
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.journal.unfinished import PLACES, Unfinished
 
 T = TypeVar("T")
@@ -39,12 +40,12 @@ def main(part: str, source: str, target: str, state: str) -> None:
 
 def pre(copier: Copier, state: Path) -> dict[str, float]:
     copied, copying = timed(lambda: copier.pre_copy(Unfinished.begun("/source", "ID")))
-    state.write_text(json.dumps(copied.to_json()))
+    state.write_text(json.dumps(to_json(copied)))
     return {"pre_copy": copying}
 
 
 def final(copier: Copier, state: Path) -> dict[str, float]:
-    copied = Copied.from_json(json.loads(state.read_text()))
+    copied = from_json(Copied, json.loads(state.read_text()))
     look = copier.look(copied, Places.read(copier.target / PLACES), live=False)
     _, looking = timed(lambda: sum(1 for _ in look.changes()))
     _, syncing = timed(lambda: copier.final_sync(copied))

@@ -12,6 +12,7 @@ from entrypoint.engine.holdings import whole
 from entrypoint.engine.holdings.whole import Lack, Roots
 from entrypoint.engine.holdings.written_since import MEASURING
 from entrypoint.engine.inventory import Inventory
+from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.host import run as run_program
 from entrypoint.journal.record import Event, Run
@@ -41,7 +42,7 @@ def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     """What the engine held when it left its roots, and is not there now. The files, for no engine can be asked."""
     if (stored := run.inventory("left") or run.inventory()) is None:
         return
-    held, left = Inventory.from_json(stored), roots(host, made, is_target=False)
+    held, left = from_json(Inventory, stored), roots(host, made, is_target=False)
     if made.alone:  # the data root stayed, and is as it is now
         kept = [one for one in held.containers if (left.data / f"containers/{one.id}").is_dir()]
         held = replace(held, containers=tuple(kept), volumes={})
@@ -54,7 +55,7 @@ def gone_since(host: Host, run: Run, made: Plan) -> tuple[Lack, ...]:
     stored = run.inventory()
     if stored is None or not is_shared(made):
         return ()
-    held = Inventory.from_json(stored)
+    held = from_json(Inventory, stored)
     return tuple(one for one in whole.missing(held, roots(host, made, is_target=False), live=True)
                  if one.kind in ("container", "image"))  # fmt: skip
 

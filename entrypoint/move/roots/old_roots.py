@@ -8,6 +8,7 @@ from entrypoint.console.errors import JournalError
 from entrypoint.console.events import Phase
 from entrypoint.engine.holdings.holdings import engine_id
 from entrypoint.host.disks.filesystem import birth, born_at
+from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
@@ -51,8 +52,8 @@ def moves(journal: Journal) -> tuple[Remains, ...]:
 def plan_of(run: Run) -> Plan:
     """A run's plan. Raises JournalError for one that another version has written."""
     try:
-        return Plan.from_json(run.plan()["plan"])
-    except (KeyError, TypeError, ValueError) as error:
+        return from_json(Plan, run.plan()["plan"])
+    except (KeyError, ValueError) as error:
         raise run.unreadable("has a plan of another version", repr(error)) from error
 
 

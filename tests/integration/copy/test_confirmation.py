@@ -17,6 +17,7 @@ from entrypoint.copy.copied import Copied
 from entrypoint.copy.looking.changes import Look, Places
 from entrypoint.copy.looking.comparison import Comparison, Difference
 from entrypoint.copy.transfer import Transfer
+from entrypoint.host.disks.stored import from_json, to_json
 from tests.integration.copy.test_copier import wait_for_the_clock
 from tests.unit.support.data_root import VOLUME, Roots, make_roots, write
 
@@ -85,7 +86,7 @@ def test_what_is_elsewhere_when_it_is_compared_again_does_not_end_the_copy(
     events.configure(At("pass.finished", lambda: exchange(roots)))
     copied = roots.pre_copy()
     assert any("left/inner" in place for place in copied.doubtful)
-    assert Copied.from_json(copied.to_json()) == copied
+    assert from_json(Copied, to_json(copied)) == copied
     ended(roots, copied)
 
 
@@ -173,7 +174,7 @@ def test_a_name_that_is_elsewhere_while_its_file_is_linked_again_is_linked_in_th
     events.configure(At("pass.finished", lambda: part(roots.target / other)))
     copied = roots.pre_copy()
     assert (roots.source / other).stat().st_ino in copied.linked
-    assert Copied.from_json(copied.to_json()) == copied
+    assert from_json(Copied, to_json(copied)) == copied
     ended(roots, copied)
 
 

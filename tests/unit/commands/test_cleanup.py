@@ -15,6 +15,7 @@ from entrypoint.engine.holdings.whole import Lack
 from entrypoint.host.confined.removal import Removal
 from entrypoint.host.disks.filesystem import birth
 from entrypoint.host.disks.reach import Reach
+from entrypoint.host.disks.stored import to_json
 from entrypoint.host.host import Host
 from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.journal.journal import Journal
@@ -55,7 +56,7 @@ def moved(journal: Journal, host: Host, source: str, target: str, boot: str = ""
     )
     run = journal.begin()
     run.begun(source=source, target=target, boot=boot or this_boot())
-    run.save_plan({"plan": replace(plan, **facts).to_json()})  # type: ignore[arg-type]
+    run.save_plan({"plan": to_json(replace(plan, **facts))})  # type: ignore[arg-type]
     run.append(Event.OUTCOME, outcome=Outcome.COMMITTED)
     return run
 
@@ -302,7 +303,7 @@ def test_what_is_only_in_a_root_that_a_way_back_has_left_is_told(
     back = moved(journal, host, "/b", "/a", direction=Direction.BACK)
     new = replace(GOOD.inventory.containers[0], id="new", name="newone")
     held = replace(GOOD.inventory, containers=(*GOOD.inventory.containers, new), volumes={"fresh": "local"})
-    back.save_inventory(held.to_json())
+    back.save_inventory(to_json(held))
     host.path("/b/volumes/fresh/_data").mkdir(parents=True)
     host.path("/b/volumes/fresh/_data/file").write_text("x")
     found = remains.moves(journal)

@@ -19,6 +19,7 @@ from entrypoint.console.errors import (
     SystemdError,
 )
 from entrypoint.copy.pace import timer
+from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.units import UnitState
@@ -91,7 +92,7 @@ def test_a_good_attempt_hands_over_what_the_worker_needs(attempt: Attempt) -> No
     assert attempt() is ExitCode.HANDED_OVER
     assert attempt.host.path(f"{TARGET}/file").read_text() == "content"
     stored = attempt.run.plan()
-    assert Plan.from_json(stored["plan"]) == attempt.plan
+    assert from_json(Plan, stored["plan"]) == attempt.plan
     assert (Process(**stored["front"]), stored["copied"]["layers"]) == (Process.own(), [])
     assert attempt.run.outcome() is None
     assert attempt.calls.made[-1] == ("start_transient", handover.UNIT)

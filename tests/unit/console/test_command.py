@@ -12,6 +12,7 @@ from entrypoint.commands.cli import VERBS
 from entrypoint.console import command, names, wording
 from entrypoint.console import events as logging
 from entrypoint.engine.inventory import Container, Inventory, Status, names_in
+from entrypoint.host.disks.stored import to_json
 from entrypoint.host.machine import standing
 from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.move.worker import handover
@@ -86,7 +87,7 @@ def test_what_has_a_name_is_not_told_by_its_number(monkeypatch: pytest.MonkeyPat
     container = Container(one, "db", f"sha256:{image}", Status.EXITED, "no", False, "")
     held = Inventory("ID", "overlay2", "graphdriver", (container,), {f"sha256:{image}": "app:1 app:latest"},
                      {volume: "local"}, {other: "backend bridge"}, {})  # fmt: skip
-    names.learn(names_in(held.to_json()))
+    names.learn(names_in(to_json(held)))
     assert command.told(text) == f"Cannot restart container db: backend, app:1, volume {volume}"
     assert command.told_all({"reason": one, "diff": one}) == {"reason": "db", "diff": one}
 

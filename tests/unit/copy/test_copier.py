@@ -15,6 +15,7 @@ from entrypoint.copy.copier import (
     is_enough,
 )
 from entrypoint.copy.looking.left_out import NEVER_COPIED
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.move.roots.discard import remove_copy
 
 MIB = 1024 * 1024
@@ -75,7 +76,7 @@ def test_only_layers_that_were_copied_and_still_exist_are_left_alone(tmp_path: P
 
 def test_what_was_copied_is_read_as_it_was_stored() -> None:
     copied = Copied(frozenset({"a", "b"}), 1.5, 2.5, (2**40, 2**60))
-    assert Copied.from_json(json.loads(json.dumps(copied.to_json()))) == copied
+    assert from_json(Copied, json.loads(json.dumps(to_json(copied)))) == copied
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from entrypoint.engine.inventory import Container, Inventory, Status, counts, differences, ephemeral_volumes
 from entrypoint.engine.swarm import replicas
+from entrypoint.host.disks.stored import from_json, to_json
 
 ANONYMOUS, ANOTHER = "0123456789abcdef" * 4, "f" * 64
 
@@ -41,7 +42,7 @@ ANSWER: dict[str, Any] = {
 
 def test_what_no_restart_brings_back_is_not_counted_as_verified() -> None:
     one, once = container("web"), container("once", auto_remove=True)
-    assert counts(inventory(one, once).to_json())["containers"] == 1
+    assert counts(to_json(inventory(one, once)))["containers"] == 1
     assert counts({}) == {}
 
 
@@ -72,7 +73,7 @@ def test_a_container_may_have_no_mounts(mounts: dict[str, Any]) -> None:
 
 def test_an_inventory_is_read_as_it_was_stored() -> None:
     before = inventory(container("web", ANONYMOUS, "data"), container("db"), volumes=(ANONYMOUS, "data"))
-    assert Inventory.from_json(json.loads(json.dumps(before.to_json()))) == before
+    assert from_json(Inventory, json.loads(json.dumps(to_json(before)))) == before
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from entrypoint.commands.status.status import of_run
 from entrypoint.console.errors import CopyError, ExitCode
 from entrypoint.engine.inventory import Status
 from entrypoint.engine.swarm import Swarm, took_part
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.move.proof import restart
 from entrypoint.plan.plan import Plan
 from tests.unit.support.fakes import DEFAULT_ROOT
@@ -142,6 +143,6 @@ def test_what_a_root_knows_of_the_swarm_is_compared_by_content(tmp_path: Path) -
 
 
 def test_a_plan_of_before_is_of_no_manager(world: World) -> None:
-    stored = world.move.plan.to_json()
+    stored = to_json(world.move.plan)
     del stored["one_of_managers"]
-    assert Plan.from_json(stored).one_of_managers is False
+    assert from_json(Plan, stored).one_of_managers is False

@@ -14,6 +14,7 @@ from entrypoint.console.findings import Severity
 from entrypoint.host import selinux
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host, Result
 from entrypoint.host.selinux import SELinux, with_rule
 from entrypoint.move.steps import STEPS
@@ -87,7 +88,7 @@ def test_the_root_that_the_policy_knows_needs_none() -> None:
 
 def test_the_plan_has_the_rule_and_says_it() -> None:
     plan = make(enforcing())
-    assert Plan.from_json(plan.to_json()) == plan
+    assert from_json(Plan, to_json(plan)) == plan
     (edit,) = plan.rules
     assert (edit.path, edit.before, edit.created) == (RULES, FILE.content, ())
     assert edit.after == b"/srv/www /var/www\n/mnt/data/docker /var/lib/docker\n"

@@ -26,7 +26,7 @@ RECORDS = (
     RECORD,
     replace(RECORD, layers=(), shards=()),
     replace(RECORD, found=Found(1, 2, 0o755, 16, {"user.a": "AA=="}), clock=Clock("this boot", 1.5)),
-    Unfinished("/ä b", "", "", 0.0),
+    Unfinished("/ä b", "", "", 0.0, (), ()),
 )
 
 

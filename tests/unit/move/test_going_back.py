@@ -14,6 +14,7 @@ from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import identity
 from entrypoint.engine.inventory import Inventory, Status
 from entrypoint.host.disks.filesystem import birth
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.journal import finished
 from entrypoint.journal.record import Event
 from entrypoint.move.location import is_switched
@@ -178,7 +179,7 @@ def test_the_plan_is_the_moves_own_turned_round(world: World) -> None:
     assert (plan.source, plan.target, plan.direction) == (TARGET, DEFAULT_ROOT, Direction.BACK)
     assert (plan.switch.after, plan.ordering.after, plan.created) == (CONTENT, None, ())
     assert (plan.units, plan.started) == ((SOCKET, SERVICE), (SOCKET, SERVICE))
-    assert plan == Plan.from_json(plan.to_json())
+    assert plan == from_json(Plan, to_json(plan))
     assert not any("copy" in line for line in outline.steps(plan))
     assert RULES in outline.steps(plan)[2]
     assert f"remove {DROP_IN}" in outline.steps(plan)[3]
@@ -302,8 +303,8 @@ def test_a_run_that_another_has_finished_has_a_start_all_the_same(moved: World) 
 
 
 def test_what_the_old_root_lacks_is_named(moved: World) -> None:
-    held = Inventory.from_json(moved.move.run.inventory() or {})
-    moved.move.run.save_inventory(held.to_json(), "left")  # no file of a container was there in this world
+    held = from_json(Inventory, moved.move.run.inventory() or {})
+    moved.move.run.save_inventory(to_json(held), "left")  # no file of a container was there in this world
     lacking = list(intact.lacks(moved.host, moved.move.run, moved.move.plan))
     gone = "volume data has no directory (volumes/data)"
     assert gone in lacking
@@ -321,11 +322,11 @@ def test_what_was_removed_from_an_images_root_that_both_use_is_told_and_not_expe
         write(moved.path(f"{DEFAULT_ROOT}/containers/{box.id}/config.v2.json"))
     held = replace(TWO.inventory, containers=boxes, images={"sha256:1": "app:1", "sha256:2": "old:1"})
     for name in ("inventory", "left"):
-        moved.move.run.save_inventory(held.to_json(), name)
+        moved.move.run.save_inventory(to_json(held), name)
     (found,) = rollback.gone_since(moved.host, moved.move.run, made)
     assert (found.id, found.severity) == ("gone-since", Severity.WARNING)
     assert "container stopped has no snapshot; image old:1 has no record" in found.detail
     gone = intact.gone_since(moved.host, moved.move.run, made)
-    wanted = Inventory.from_json(rollback.expected(TWO, moved.move.run, made, gone))
+    wanted = from_json(Inventory, rollback.expected(TWO, moved.move.run, made, gone))
     assert ([one.name for one in wanted.containers], wanted.images) == (["web"], TWO.inventory.images)
     assert list(rollback.gone_since(moved.host, moved.move.run, replace(made, images=""))) == []

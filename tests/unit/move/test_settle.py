@@ -10,6 +10,7 @@ from entrypoint.commands.status.state import State
 from entrypoint.commands.status.status import of_run
 from entrypoint.console.errors import ExitCode, JournalError
 from entrypoint.engine.inventory import Status
+from entrypoint.host.disks.stored import to_json
 from entrypoint.journal.record import Event, Outcome
 from entrypoint.journal.unfinished import KEPT, NAME
 from entrypoint.move import recovery
@@ -150,7 +151,7 @@ def test_a_way_back_that_failed_is_settled_once_somebody_has_started_the_engine(
 
 def test_what_did_not_stand_is_tried_again_until_it_is_well(world: World) -> None:
     box = world.daemon.add("broken", starts=False, code_at_stop=1)
-    facts: dict[str, Any] = {"plan": world.move.plan.to_json(), "copied": world.move.copied.to_json()}
+    facts: dict[str, Any] = {"plan": to_json(world.move.plan), "copied": to_json(world.move.copied)}
     world.move.run.save_plan({**facts, "ours": [], "front_pid": 1})
     assert world.work() is ExitCode.AMISS
     assert settle(world) is None

@@ -11,6 +11,7 @@ from entrypoint.commands.status.state import State
 from entrypoint.console.errors import MoveError, UsageError
 from entrypoint.engine.holdings import written_since
 from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.selinux import SELinux
 from entrypoint.host.services import waking
@@ -18,8 +19,8 @@ from entrypoint.host.services.ordering import IMAGES, Guarded, guarded, ordering
 from entrypoint.journal.journal import Journal
 from entrypoint.move.roots import old_roots
 from entrypoint.move.switch import paired_switch
-from entrypoint.plan import outline
-from entrypoint.plan.outlook import rows, to_json
+from entrypoint.plan import outline, outlook
+from entrypoint.plan.outlook import rows
 from entrypoint.plan.plan import Direction, Plan, make
 from entrypoint.preflight import edits, preflight
 from entrypoint.preflight.adoption import look
@@ -90,7 +91,7 @@ def test_it_is_there_already_when_containerd_works_in_the_target() -> None:
 
 def test_the_plan_moves_one_root_and_edits_one_file_that_names_it() -> None:
     plan = make(ALONE)
-    assert Plan.from_json(plan.to_json()) == plan
+    assert from_json(Plan, to_json(plan)) == plan
     assert [(one.source, one.target) for one in plan.each()] == [(str(STORE), NEW)]
     assert (plan.source, plan.target, plan.paired) == (str(DATA), str(DATA), None)
     assert plan.every_unit == ("docker.socket", "docker.service", "containerd.service")
@@ -107,7 +108,7 @@ def test_the_plan_moves_one_root_and_edits_one_file_that_names_it() -> None:
 def test_the_figures_are_those_of_the_root_that_moves() -> None:
     plan = make(ALONE)
     assert rows(plan, ALONE)["source"].startswith(f"{STORE} on")
-    document = to_json(plan, ALONE, ())
+    document = outlook.to_json(plan, ALONE, ())
     assert (document["only"], document["containerd"], document["target"]["path"]) == ("containerd", None, NEW)
 
 
@@ -198,7 +199,7 @@ def test_what_its_removal_gives_back_is_its_own(tmp_path: Path, monkeypatch: pyt
     world = make_world_alone(tmp_path, monkeypatch)
     assert world.move.plan.containerd is not None
     plan = replace(world.move.plan, size=5, containerd=replace(world.move.plan.containerd, size=7))
-    world.move.run.save_plan({"plan": plan.to_json()})
+    world.move.run.save_plan({"plan": to_json(plan)})
     assert old_roots.frees(world.move.run) == 7
 
 
@@ -208,7 +209,7 @@ def test_what_its_removal_gives_back_is_its_own(tmp_path: Path, monkeypatch: pyt
 def test_containers_that_were_made_since_refuse_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world_alone(tmp_path, monkeypatch)
     made, run = world.move.plan, world.move.run
-    run.save_inventory(INVENTORY.to_json())
+    run.save_inventory(to_json(INVENTORY))
     new = replace(ALONE, inventory=replace(INVENTORY, containers=(*INVENTORY.containers, container("since"))))
     [finding] = rollback.since(new, run, made)
     assert (finding.id, "since" in finding.detail) == ("containers-since", True)
@@ -223,7 +224,7 @@ def test_one_that_is_made_during_the_way_back_ends_it_before_the_engine_stops(
 ) -> None:
     world = make_world_alone(tmp_path, monkeypatch)
     back = replace(world.move, plan=replace(world.move.plan, direction=Direction.BACK))
-    back.run.save_inventory(INVENTORY.to_json(), "expected")
+    back.run.save_inventory(to_json(INVENTORY), "expected")
     paired_switch.require_none_made(back, INVENTORY)
     with pytest.raises(MoveError, match="made meanwhile"):
         paired_switch.require_none_made(back, replace(INVENTORY, containers=(container("since"),)))
@@ -233,7 +234,7 @@ def test_what_is_expected_then_is_what_the_data_root_holds_with_the_images_of_be
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world_alone(tmp_path, monkeypatch)
-    world.move.run.save_inventory(replace(INVENTORY, images={"sha256:0": "old:1"}).to_json())
+    world.move.run.save_inventory(to_json(replace(INVENTORY, images={"sha256:0": "old:1"})))
     now = replace(ALONE, inventory=replace(INVENTORY, volumes={"since": "local"}))
     expected = rollback.expected(now, world.move.run, world.move.plan)
     assert (expected["images"], expected["volumes"]) == ({"sha256:0": "old:1"}, {"since": "local"})

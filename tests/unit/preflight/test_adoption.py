@@ -19,6 +19,7 @@ from entrypoint.engine.holdings.holdings import Holdings
 from entrypoint.engine.holdings.written_since import Written
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.filesystem import existing_ancestor
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.journal import finished
 from entrypoint.journal.finished import Finished
 from entrypoint.journal.unfinished import NAME as UNFINISHED
@@ -278,7 +279,7 @@ def test_the_status_of_an_adoption_offers_no_removal_of_what_was_not_copied() ->
 
 
 def test_what_an_adoption_has_left_is_never_cleaned_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.move.run.save_plan({"plan": world.move.plan.to_json()})
+    world.move.run.save_plan({"plan": to_json(world.move.plan)})
     world.work()
     monkeypatch.setattr("entrypoint.move.roots.old_roots.is_same_directory", lambda *_: True)
     assert old_roots(world.host, world.journal) == ()
@@ -296,8 +297,8 @@ def test_an_engine_that_does_not_load_what_the_root_holds_is_taken_back(world: W
             world.daemon.volumes.pop("data", None)
 
     world.daemon.start = start_without  # type: ignore[method-assign]
-    before = Inventory.from_json({**INVENTORY.to_json(), "containers": [], "images": {}, "networks": {}, "volumes": {}})
-    world.calls.moments["stop"] = lambda: world.move.run.save_inventory(before.to_json())
+    before = from_json(Inventory, {**to_json(INVENTORY), "containers": [], "images": {}, "networks": {}, "volumes": {}})
+    world.calls.moments["stop"] = lambda: world.move.run.save_inventory(to_json(before))
     assert world.work() is ExitCode.ROLLED_BACK
     assert lost in world.outcome["reason"]
     require_fresh(world)
@@ -342,6 +343,6 @@ def test_killed_at_any_point_and_started_again_it_ends_on_one_root(tmp_path: Pat
 def test_the_plan_says_that_nothing_is_copied(world: World) -> None:
     made = world.move.plan
     assert (made.direction, made.target_engine_id, made.created) == (Direction.ADOPT, "ID", ())
-    assert Plan.from_json(made.to_json()) == made
+    assert from_json(Plan, to_json(made)) == made
     assert not any("copy " in line for line in outline.steps(made))
     assert "what is in the adopted root" in outline.steps(made)[6]

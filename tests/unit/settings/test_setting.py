@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from entrypoint.console.errors import PreflightError
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.settings import flags
 from entrypoint.settings.formats import root_in, with_old_root, with_root
 from entrypoint.settings.formats.text import text_of_file
@@ -189,7 +190,7 @@ def test_a_file_that_others_have_edited_goes_back_in_the_root_alone() -> None:
 
 def test_a_setting_survives_being_stored() -> None:
     for setting in (COMMAND, replace(IN_FILE, form=Form.VERBATIM), Setting()):
-        assert Setting.from_json(setting.to_json()) == setting
+        assert from_json(Setting, to_json(setting)) == setting
 
 
 # --- the command line that these files make -------------------------------------------------------------------------

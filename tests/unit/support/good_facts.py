@@ -67,7 +67,7 @@ TARGET = Target(
     space=Space(free=100 * GIB, inodes=1_000_000),
     identities=((817, 12), (817, 2), (801, 21), (801, 2)),
 )
-UNFINISHED = Unfinished("/var/lib/docker", "ID", "some boot", 0.0)
+UNFINISHED = Unfinished("/var/lib/docker", "ID", "some boot", 0.0, (), ())
 CONFIG = HostFile(
     PurePosixPath("/etc/docker/daemon.json"), b'{"debug": true}\n', True, True, PurePosixPath("/etc/docker")
 )

@@ -15,6 +15,7 @@ from entrypoint.copy.copier import identity
 from entrypoint.engine.containerd.service import BLOBS, DATABASE
 from entrypoint.engine.docker import Engine
 from entrypoint.engine.holdings import whole
+from entrypoint.host.disks.stored import to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine import persistence
 from entrypoint.host.machine.processes import Process
@@ -30,7 +31,7 @@ from entrypoint.move.steps import Step, steps_of
 from entrypoint.move.switch import paired_switch
 from entrypoint.move.worker import handover, worker
 from entrypoint.plan.containerd_move import ContainerdMove
-from entrypoint.plan.plan import Plan
+from entrypoint.plan.plan import Direction, Plan
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.formats import config_toml, daemon_json
 from entrypoint.settings.setting import Kind, Setting
@@ -83,6 +84,9 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
         layers=0,
         engine_id="ID",
         bwlimit="",
+        direction=Direction.FORTH,
+        source_identity=(0, 0),
+        source_born="",
         driver_named="overlay2",
         rules=(FileEdit(RULES, OTHER_RULE, OTHER_RULE + RULE),),
     )
@@ -227,7 +231,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
 
 def save_for_a_worker(world: World, patch: pytest.MonkeyPatch) -> World:
     """The same, with what a later command or worker finds written down of it."""
-    facts: dict[str, Any] = {"plan": world.move.plan.to_json(), "copied": world.move.copied.to_json()}
+    facts: dict[str, Any] = {"plan": to_json(world.move.plan), "copied": to_json(world.move.copied)}
     world.move.run.save_plan({**facts, "ours": [], "front": asdict(GONE)})
     patch.setattr(recovery, "our_containers", frozenset)
     return world

@@ -15,6 +15,7 @@ from entrypoint.commands.status.state import State
 from entrypoint.commands.status.status import Status
 from entrypoint.console.errors import ExitCode
 from entrypoint.console.events import Phase
+from entrypoint.host.disks.stored import to_json
 from entrypoint.host.machine import locality
 from entrypoint.host.services.units import UnitState
 from entrypoint.journal.journal import Journal
@@ -275,7 +276,7 @@ def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
 
 def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:
     run = begun(journal)
-    run.save_plan({"plan": replace(make_plan(), size=5 << 30).to_json()})
+    run.save_plan({"plan": to_json(replace(make_plan(), size=5 << 30))})
     lasting = {"auto_remove": False, "service": ""}
     passing = [{**lasting, "auto_remove": True}, {**lasting, "service": "web"}]
     held = {
@@ -303,7 +304,7 @@ def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> Non
 def test_what_comes_back_is_not_guessed(journal: Journal, facts: dict[str, Any]) -> None:
     run = begun(journal)
     assert status.of_run(run, busy=False).frees is None
-    run.save_plan({"plan": replace(make_plan(), **facts).to_json()})
+    run.save_plan({"plan": to_json(replace(make_plan(), **facts))})
     assert status.of_run(run, busy=False).frees is None
 
 
@@ -313,7 +314,7 @@ def test_why_an_engine_does_not_start_is_told_where_it_does_not(
 ) -> None:
     """And by its unit's own name."""
     run = begun(journal)
-    run.save_plan({"plan": make_plan().to_json() | {"service": "moby.service"}})
+    run.save_plan({"plan": to_json(make_plan()) | {"service": "moby.service"}})
     ended(run, Outcome.BROKEN, reason="x", problems=["y"], failed_in="start")
     systemd.states["moby.service"] = UnitState.ACTIVE if up else UnitState.FAILED
     found = status.read(journal, systemd)

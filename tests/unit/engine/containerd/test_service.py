@@ -11,6 +11,7 @@ from entrypoint.engine.containerd.service import DATABASE, default_target
 from entrypoint.engine.holdings import written_since
 from entrypoint.engine.holdings.written_since import Written
 from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.selinux import SELinux
 from entrypoint.plan import outline
@@ -65,7 +66,7 @@ def test_an_engine_with_its_images_in_the_data_root_has_no_containerd_to_move() 
 
 def test_the_plan_of_two_roots_comes_back_from_its_json() -> None:
     plan = make(TWO)
-    assert Plan.from_json(plan.to_json()) == plan
+    assert from_json(Plan, to_json(plan)) == plan
     assert plan.every_unit == ("docker.socket", "docker.service", "containerd.service")
     assert plan.every_started == ("containerd.service", "docker.socket", "docker.service")
     assert [(one.source, one.target) for one in plan.each()] == [
@@ -75,13 +76,13 @@ def test_the_plan_of_two_roots_comes_back_from_its_json() -> None:
 
 
 def test_the_plan_of_an_older_version_moves_one_root() -> None:
-    stored = make_plan().to_json()
+    stored = to_json(make_plan())
     del stored["containerd"], stored["store"]
-    assert Plan.from_json(stored) == make_plan()
+    assert from_json(Plan, stored) == make_plan()
 
 
 def test_the_move_of_containerds_root_comes_back_from_its_json() -> None:
-    assert ContainerdMove.from_json(along().to_json()) == along()
+    assert from_json(ContainerdMove, to_json(along())) == along()
 
 
 def test_both_services_wait_for_their_disks() -> None:

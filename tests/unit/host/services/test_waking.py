@@ -7,6 +7,7 @@ import pytest
 
 from entrypoint.console.errors import ExitCode
 from entrypoint.console.events import Phase
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.services import waking
 from entrypoint.move.steps import STEPS
 from entrypoint.plan.plan import Plan, make
@@ -55,7 +56,7 @@ def facts(source: str, target: str) -> HostFacts:
 
 def edits(found: HostFacts) -> dict[str, tuple[bytes | None, bytes | None]]:
     plan = make(found)
-    assert Plan.from_json(plan.to_json()) == plan
+    assert from_json(Plan, to_json(plan)) == plan
     return {edit.path: (edit.before, edit.after) for edit in plan.waking}
 
 

@@ -13,6 +13,7 @@ from entrypoint.console.errors import ExitCode
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.copy.pace import timer
+from entrypoint.host.disks.stored import to_json
 from entrypoint.journal.record import Event
 from entrypoint.move import recovery
 from entrypoint.move.worker import handover
@@ -130,8 +131,8 @@ def test_a_front_that_did_not_live_to_tell_is_taken_for_one_that_saw_it(world: W
 
 def test_the_worker_listens_before_it_says_that_it_is_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """From what it has read on, not from what the front has counted."""
-    stored = replace(world.move.copied, sets=7).to_json()
-    world.move.run.save_plan({"plan": world.move.plan.to_json(), "copied": stored, "ours": []})
+    stored = to_json(replace(world.move.copied, sets=7))
+    world.move.run.save_plan({"plan": to_json(world.move.plan), "copied": stored, "ours": []})
     monkeypatch.setattr(recovery, "our_containers", frozenset)
     monkeypatch.setattr(timer, "_watch", timer.Watch())
     loaded = recovery.load(world.host, world.systemd, world.move.run)

@@ -8,6 +8,7 @@ import pytest
 from entrypoint.commands import rollback
 from entrypoint.engine.containerd.service import Containerd
 from entrypoint.host.disks.host_file import HostFile
+from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.services.units import UnitState
 from entrypoint.move import safety_net
 from entrypoint.plan import outline
@@ -138,7 +139,7 @@ def test_the_place_that_wins_is_edited_where_it_stands(facts: HostFacts, path: s
     edit = switch_edit(alone)
     assert (edit.path, after in (edit.after or b"").decode()) == (path, True), edit.after
     assert root_in(edit.after, edit.setting, edit.path) == "/mnt/data/containerd"
-    assert FileEdit.from_json(edit.to_json()) == edit
+    assert from_json(FileEdit, to_json(edit)) == edit
 
 
 def test_a_specifier_of_the_unit_is_read_by_systemd_alone() -> None:
@@ -160,7 +161,7 @@ def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
     assert (edit.path, edit.after) == (str(CONFIG.path), OPT.replace(b"/var/lib/containerd", b"/mnt/data/containerd"))
     assert plan.edits.index(edit) < plan.edits.index(plan.switch)
     assert ("containerd-0", edit) in safety_net.kept(plan)
-    assert Plan.from_json(plan.to_json()) == plan
+    assert from_json(Plan, to_json(plan)) == plan
     back = rollback.plan_back(facts, plan, lambda edit: edit.after)
     assert back.containerd is not None
     assert [(one.before, one.after) for one in back.containerd.names] == [(edit.after, edit.before)]
