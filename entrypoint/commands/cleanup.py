@@ -33,13 +33,13 @@ from entrypoint.move.proof import intact
 from entrypoint.move.recovery import require_no_worker, settle_first
 from entrypoint.move.roots.old_roots import Remains, moves, old_roots
 from entrypoint.move.worker import handover
-from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction
+from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.facts import gather
 from entrypoint.preflight.request import Only
-from entrypoint.preflight.roots import Size, measure
+from entrypoint.preflight.roots import RootKind, Size, measure
 
 # What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
 ENGINES_OWN = frozenset({
@@ -91,8 +91,9 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
     """
     with phase(Phase.PREFLIGHT):
         found = moves(journal)
-        last, along = found[-1], next((move.plan.containerd for move in reversed(found) if move.plan.containerd), None)
-        asked = along if one.is_of_containerd or last.plan.containerd else None
+        last = found[-1]
+        is_asked = one.root.kind is RootKind.IMAGE_STORE or last.plan.root(RootKind.IMAGE_STORE)
+        asked = of_images(found) if is_asked else None
         facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers(),
                        only=None if asked else Only.DATA_ROOT)  # fmt: skip
         findings = preflight.check_removal(facts, old_root(host, last, one, asked))
@@ -106,6 +107,12 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
     say_only_there(host, found, one, held)
     return size
+
+
+def of_images(found: Sequence[Remains]) -> RootMove | None:
+    """The last move of containerd's root."""
+    roots = (move.plan.root(RootKind.IMAGE_STORE) for move in reversed(found))
+    return next((root for root in roots if root), None)
 
 
 def say_kept(host: Host, journal: Journal) -> None:
@@ -140,25 +147,24 @@ def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inve
     if one.plan.direction is not Direction.BACK or not before or stored is None:
         return
     held = from_json(Inventory, stored)
+    is_images = one.root.kind is RootKind.IMAGE_STORE
     root, since = host.path(one.path), intact.started_at(before[-1].run)
-    only = written_since.between(
-        now, held, root, since, root if one.is_of_containerd else None, alone=one.is_of_containerd
-    )
+    only = written_since.between(now, held, root, since, root if is_images else None, alone=is_images)
     for what in only.made:
         log.warning("cleanup.only", what=what)
     for place in only.written:
         log.warning("cleanup.written", place=place.place, files=place.files, size=wording.size(place.size))
 
 
-def old_root(host: Host, last: Remains, one: Remains, along: ContainerdMove | None = None) -> OldRoot:
+def old_root(host: Host, last: Remains, one: Remains, along: RootMove | None = None) -> OldRoot:
     """An old root as the journal tells of it; `along` is the last move of containerd's, if that is asked for."""
     return OldRoot(
         path=PurePosixPath(one.path),
-        target=last.plan.target,
+        target=last.plan.data_root(is_target=True),
         engine_id=last.plan.target_engine_id,
         images=along.target if along else "",
         lost=tuple(amiss.text for amiss in last.run.amiss() if amiss.kind is Kind.HELD),
-        in_use=is_in_use(host.path(one.path) / one.plan.within),
+        in_use=is_in_use(host.path(one.path) / one.root.within),
     )
 
 
@@ -192,9 +198,9 @@ def remove(host: Host, one: Remains, size: Size) -> None:
 
 def is_own(name: str, one: Remains) -> bool:
     """Whether the engine keeps what has this name in a data root, or containerd in its own."""
-    if one.is_of_containerd:
+    if one.root.kind is RootKind.IMAGE_STORE:
         return name in CONTAINERDS_OWN or name.startswith((CONTAINERDS, REMOVING))
-    return name in (*ENGINES_OWN, one.plan.within) or name.startswith(REMOVING)
+    return name in (*ENGINES_OWN, one.root.within) or name.startswith(REMOVING)
 
 
 def leave_or_remove(host: Host, one: Remains, others: list[str]) -> None:

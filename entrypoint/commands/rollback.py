@@ -31,8 +31,8 @@ from entrypoint.move.proof import intact
 from entrypoint.move.recovery import require_no_worker, settle_first
 from entrypoint.move.roots.old_roots import Remains, moves
 from entrypoint.move.worker import handover
-from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove, RootService
 from entrypoint.preflight import preflight, validation
 from entrypoint.preflight.checks import settings as setting_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
@@ -40,8 +40,11 @@ from entrypoint.preflight.checks.containerd.root import of_setting
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Only
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import edits, formats
 from entrypoint.settings.file_edit import FileEdit
+
+Now = Callable[[FileEdit], bytes | None]  # what a file holds now
 
 
 def go_back(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
@@ -62,11 +65,12 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
     last = last_move(journal)
     run, made = last.run, last.plan
     if made.direction is Direction.BACK:
-        log.info("already_back", root=made.moved.target, left=made.moved.source)
+        log.info("already_back", root=made.first.target, left=made.first.source)
         return ExitCode.DONE
     facts = look(host, systemd, run, made)
     plan = plan_back(facts, made, lambda edit: edits.content(host.path(edit.path)))
-    validation.require_valid(host, facts, None if plan.alone else plan.switch, plan.target)
+    moved = plan.root(RootKind.DATA_ROOT)
+    validation.require_valid(host, facts, moved.switch if moved else None, plan.data_root(is_target=True))
     with phase(Phase.PLAN):
         tell(plan, facts.inventory.containers)
     say_loss(host, run, facts.inventory)
@@ -81,7 +85,7 @@ def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -
 def expected(facts: HostFacts, run: Run, made: Plan, gone: Collection[Lack] = ()) -> dict[str, Any]:
     """What the engine must hold then: what it held when it left, and of a data root that stays what it holds now."""
     held = run.inventory() or {}
-    if made.alone:
+    if RootKind.DATA_ROOT in made.stays:
         held = to_json(facts.inventory.with_images(held.get("images", {})))
     elif held and intact.is_shared(made):  # images are where they were, and what was removed of them is nowhere
         left = from_json(Inventory, held).without(frozenset(one.key for one in gone))
@@ -99,10 +103,10 @@ def last_move(journal: Journal) -> Remains:
 def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
     """Facts and findings; an error refuses."""
     with phase(Phase.PREFLIGHT):
-        along = made.paired
-        only = Only.CONTAINERD if made.alone else None if along else Only.DATA_ROOT
-        facts = gather(host, systemd, PurePosixPath(made.moved.source), handover.UNIT, our_containers(),
-                       PurePosixPath(along.source) if along else None, only)  # fmt: skip
+        data_root, images = made.root(RootKind.DATA_ROOT), made.root(RootKind.IMAGE_STORE)
+        only = None if data_root and images else Only.DATA_ROOT if data_root else Only.CONTAINERD
+        facts = gather(host, systemd, PurePosixPath(made.first.source), handover.UNIT, our_containers(),
+                       PurePosixPath(images.source) if images and data_root else None, only)  # fmt: skip
         findings = [
             *preflight.check_return(facts, (EPHEMERAL,)),
             *old_root(host, facts, run, made),
@@ -116,24 +120,26 @@ def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
 
 def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
     """Whether the engine is where the move has put it, and the root it left is as it was left."""
-    if str(facts.source.path) != made.target:
+    if str(facts.source.path) != (target := made.data_root(is_target=True)):
         yield error(
             "root-differs",
             "The engine does not run where the last move has put it",
-            f"It runs on {facts.source.path}; run {run.number} moved it to {made.target}.",
+            f"It runs on {facts.source.path}; run {run.number} moved it to {target}.",
         )
-    decision = setting_checks.decided(facts)
-    if decision and not made.alone and (str(decision.place.file.path), decision.place.setting.kind) != (
-        made.switch.path, made.switch.setting.kind
+    decision, moved = setting_checks.decided(facts), made.root(RootKind.DATA_ROOT)
+    if decision and moved and (str(decision.place.file.path), decision.place.setting.kind) != (
+        moved.switch.path, moved.switch.setting.kind
     ):  # fmt: skip
         yield error(
             "setting-moved",
             "The data root is set in another place than the move has set it in",
-            f"It is set in {decision.place.text()}; run {run.number} set it in {made.switch.path}.",
-            f"Set it there to {made.source} by hand, and restart the engine.",
+            f"It is set in {decision.place.text()}; run {run.number} set it in {moved.switch.path}.",
+            f"Set it there to {moved.source} by hand, and restart the engine.",
         )
     if any(record["event"] == Event.CLEANUP for record in run.records()):
-        yield error("old-root-removed", "The old root has been removed", f"{made.source}, by `relocator cleanup`.")
+        yield error(
+            "old-root-removed", "The old root has been removed", f"{made.first.source}, by `relocator cleanup`."
+        )
     else:
         yield from intact.as_left(host, run, made)
         yield from gone_since(host, run, made)
@@ -152,7 +158,7 @@ def gone_since(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
         yield warning(
             "gone-since",
             "Something was removed since that the way back cannot bring back",
-            f"It was in {made.images}, which has stayed where it is: {whole.told(lacks)}.",
+            f"It was in {made.stays[RootKind.IMAGE_STORE]}, which has stayed where it is: {whole.told(lacks)}.",
             "The old root may list such a container all the same, and cannot start it; then: docker rm NAME",
         )
 
@@ -160,7 +166,9 @@ def gone_since(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
 def since(facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
     """The data root stays, and with it containers that the old containerd root has no layers of."""
     stored = run.inventory()
-    if made.alone and stored and (names := made_since(from_json(Inventory, stored), facts.inventory)):
+    if RootKind.DATA_ROOT not in made.stays or not stored:
+        return
+    if names := made_since(from_json(Inventory, stored), facts.inventory):
         yield error(
             "containers-since",
             "Containers were made since containerd's root was moved",
@@ -171,7 +179,7 @@ def since(facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
 
 def of_containerd(facts: HostFacts, made: Plan) -> Iterator[Finding]:
     """containerd must be where the move has put it, and its root set where the move has set it."""
-    found, along = facts.containerd, made.containerd
+    found, along = facts.containerd, made.root(RootKind.IMAGE_STORE)
     if along is None:
         return
     if found is None or found.is_managed:
@@ -190,30 +198,24 @@ def of_containerd(facts: HostFacts, made: Plan) -> Iterator[Finding]:
     ):  # fmt: skip
         yield error("setting-moved", "containerd's root is set in another place than the move has set it in",
                     f"It is set in {found.place.text()}; the move has changed {along.switch.path}.",
-                    f"Set it there to {along.source} by hand, and the data root to {made.source}, both while both "
-                    "are stopped.")  # fmt: skip
+                    f"Set it there to {along.source} by hand, and the data root to "
+                    f"{made.data_root(is_target=False)}, both while both are stopped.")  # fmt: skip
 
 
-def plan_back(facts: HostFacts, made: Plan, now: Callable[[FileEdit], bytes | None]) -> Plan:
+def plan_back(facts: HostFacts, made: Plan, now: Now) -> Plan:
     """The plan that takes a move back, from its own plan and what its files hold `now`. Raises PreflightError."""
     units = facts.units
     return replace(
         made,
-        source=made.target,
-        target=made.source,
+        roots=tuple(root_back(root, seen, facts, now) for root, seen in zip(made.roots, facts.each(), strict=True)),
         units=tuple(unit.name for unit in units),
         started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
-        ordering=replace(made.ordering, before=now(made.ordering), after=made.ordering.before),
+        ordering=put_back(made.ordering, now),
         waking=tuple(map(reverse, made.waking)),
         rules=tuple(map(reverse, made.rules)),
-        switch=switched_back(made.switch, now(made.switch), made.moved.target),
-        containerd=containerd_back(facts, made.containerd, now),
         dependents=facts.dependents,
         awaited=facts.awaited,
-        created=(),
         service=facts.service.name,
-        source_identity=facts.source.identity,
-        source_born=facts.source.born,
         engine_version=facts.engine.version,
         direction=Direction.BACK,
         adopts="",
@@ -228,24 +230,28 @@ def switched_back(edit: FileEdit, now: bytes | None, target: str) -> FileEdit:
     return replace(edit, before=now, after=taken_back(edit, now), setting=replace(edit.setting, was=target))
 
 
-def containerd_back(
-    facts: HostFacts, along: ContainerdMove | None, now: Callable[[FileEdit], bytes | None]
-) -> ContainerdMove | None:
-    if along is None or facts.containerd is None or facts.containerd_source is None:
-        return None
+def root_back(root: RootMove, seen: HostFacts, facts: HostFacts, now: Now) -> RootMove:
     return replace(
-        along,
-        source=along.target,
-        target=along.source,
+        root,
+        source=root.target,
+        target=root.source,
         created=(),
-        source_identity=facts.containerd_source.identity,
-        source_born=facts.containerd_source.born,
-        service=facts.containerd.service.name,
-        started=True,
-        switch=switched_back(along.switch, now(along.switch), along.target),
-        ordering=replace(along.ordering, before=now(along.ordering), after=along.ordering.before),
-        names=tuple(reverse(one) for one in along.names if now(one) == one.after),
+        identity=seen.source.identity,
+        born=seen.source.born,
+        switch=switched_back(root.switch, now(root.switch), root.target),
+        follow=tuple(reverse(edit) for edit in root.follow if now(edit) == edit.after),
+        service=root.service and service_back(root.service, facts, now),
     )
+
+
+def service_back(service: RootService, facts: HostFacts, now: Now) -> RootService:
+    name = facts.containerd.service.name if facts.containerd else service.name
+    return replace(service, name=name, started=True, ordering=put_back(service.ordering, now))
+
+
+def put_back(edit: FileEdit, now: Now) -> FileEdit:
+    """The edit of a file that is ours alone, taken back from whatever it holds."""
+    return replace(edit, before=now(edit), after=edit.before)
 
 
 def reverse(edit: FileEdit) -> FileEdit:
@@ -262,13 +268,14 @@ def taken_back(edit: FileEdit, now: bytes | None) -> bytes | None:
 def say_loss(host: Host, run: Run, now: Inventory) -> None:
     """Say what going back would lose."""
     before, made = from_json(Inventory, run.inventory() or {}), from_json(Plan, run.plan()["plan"])
-    images = made.containerd.target if made.containerd else f"{made.target}/{MANAGED_ROOT}"
-    found = written_since.between(before, now, host.path(made.target), intact.started_at(run), host.path(images),
-                         alone=made.alone)  # fmt: skip
+    target, moved = made.data_root(is_target=True), made.root(RootKind.IMAGE_STORE)
+    images = moved.target if moved else f"{target}/{MANAGED_ROOT}"
+    found = written_since.between(before, now, host.path(target), intact.started_at(run), host.path(images),
+                         alone=RootKind.DATA_ROOT in made.stays)  # fmt: skip
     for what in found.made:
         log.warning("loss.made", what=what)
     for what in found.removed:
         log.warning("loss.removed", what=what)
     for one in found.written:
         log.warning("loss.written", place=one.place, files=one.files, size=wording.size(one.size))
-    log.warning("loss.told", root=made.moved.source, left=made.moved.target)
+    log.warning("loss.told", root=made.first.source, left=made.first.target)

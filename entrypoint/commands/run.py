@@ -6,7 +6,6 @@ is emptied again.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any
 
 from entrypoint.commands.survey import look, look_again, make_plan
@@ -14,7 +13,7 @@ from entrypoint.console.errors import ExitCode, Interrupted, RelocatorError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.copy import content, cp
 from entrypoint.copy.copied import Copied
-from entrypoint.copy.copier import Copier, identity
+from entrypoint.copy.copier import identity
 from entrypoint.copy.pace.priority import come_last
 from entrypoint.host import selinux
 from entrypoint.host.host import Host
@@ -24,6 +23,7 @@ from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.journal.trace import trace
 from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
 from entrypoint.move import safety_net
+from entrypoint.move.context import copier_of
 from entrypoint.move.recovery import (
     is_at_work,
     require_no_worker,
@@ -35,8 +35,10 @@ from entrypoint.move.roots import claim, finishing
 from entrypoint.move.roots.discard import discard, may_go_on
 from entrypoint.move.worker import handover
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight import preflight
 from entrypoint.preflight.request import Only, Request
+from entrypoint.preflight.roots import RootKind
 
 
 def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
@@ -60,8 +62,8 @@ def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
         if plan.direction is Direction.ADOPT:
             return hand_over_whole(host, systemd, journal.begin(), plan)
         finishing.take_over(host, plan, request.accepted)
-        for one in plan.each():
-            claim.require_still_empty(host, one)
+        for root in plan.roots:
+            claim.require_still_empty(host, root, plan.engine_id)
         run = journal.begin()
         begin(run, plan)
         return attempt(host, systemd, run, plan,
@@ -70,9 +72,9 @@ def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
 
 def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
     """The first record: from where to where, and what is `gone` and will not be found there."""
-    along = {"containerd": [plan.paired.source, plan.paired.target]} if plan.paired else {}
-    only = {"only": Only.CONTAINERD} if plan.alone else {}
-    first = plan.moved
+    first, *others = plan.roots
+    along = {"containerd": (others[0].source, others[0].target)} if others else {}
+    only = {"only": Only.CONTAINERD} if first.kind is RootKind.IMAGE_STORE else {}
     run.begun(source=first.source, target=first.target, direction=plan.direction, boot=this_boot(), **along, **only,
               **({"gone": list(gone)} if gone else {}))  # fmt: skip
 
@@ -84,7 +86,7 @@ def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan, again: Callable[
             come_last(host)
             copies = pre_copies(host, plan)
         plan = again()
-        save(run, plan, *copies)
+        save(run, plan, copies)
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
         # The worker listens to the clock by now. Without this record it takes it that the clock was set.
@@ -116,7 +118,7 @@ def hand_over_whole(
     if expected is not None:
         run.save_inventory(expected, "expected")
     try:
-        save(run, plan, *(Copied(frozenset(), 0.0, 0.0, identity(host.path(one.target))) for one in plan.each()))
+        save(run, plan, [Copied(frozenset(), 0.0, 0.0, identity(host.path(root.target))) for root in plan.roots])
         with phase(Phase.HAND_OVER):
             handover.hand_over(host, systemd, run, plan)
     except BaseException as failure:
@@ -140,24 +142,22 @@ def interrupted(left: str) -> Interrupted:
 
 def pre_copies(host: Host, plan: Plan) -> list[Copied]:
     """Copy each root; images first, which are large and change least, and again what has changed there meanwhile."""
-    first, *others = plan.each()
-    for one in others:
-        pre_copy(host, one)
-    return [pre_copy(host, one) for one in (first, *others)]
+    for root in plan.roots[1:]:
+        pre_copy(host, plan, root)
+    return [pre_copy(host, plan, root) for root in plan.roots]
 
 
-def pre_copy(host: Host, plan: Plan) -> Copied:
-    """Copy all that can be copied now, and compare it."""
-    found = claim.take(host, plan)
-    target = host.path(plan.target)
-    selinux.label_directories(host, plan.created[:-1])
-    record = Unfinished.read(target) or Unfinished.begun(plan.source, plan.engine_id, found)
+def pre_copy(host: Host, plan: Plan, root: RootMove) -> Copied:
+    """Copy all of a root that can be copied now, and compare it."""
+    found = claim.take(host, root, plan.engine_id)
+    target = host.path(root.target)
+    selinux.label_directories(host, root.created[:-1])
+    record = Unfinished.read(target) or Unfinished.begun(root.source, plan.engine_id, found)
     record.write(target)
     trace("pre-copy.begun")
-    source, path = host.path(plan.source), PurePosixPath(plan.source)
-    copier = Copier(source, host.path(plan.target), plan.same_file_system, plan.bwlimit, path)
+    copier = copier_of(host, plan, root)
     copied = copier.pre_copy(record)
-    if plan.checksum and not plan.same_file_system:  # a layer that is linked has the content that it is compared with
+    if plan.checksum and not root.links:  # a layer that is linked has the content that it is compared with
         content.check(copier, copied)
     return copied
 
@@ -187,6 +187,6 @@ def give_up(host: Host, run: Run, plan: Plan, failure: BaseException) -> str:
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
     outcome = Outcome.INTERRUPTED if is_interrupt else Outcome.ROLLED_BACK
-    facts = {"reason": reason, "failed_in": Phase.PRE_COPY, "root": plan.moved.source, "left": left}
+    facts = {"reason": reason, "failed_in": Phase.PRE_COPY, "root": plan.first.source, "left": left}
     run.append(Event.OUTCOME, outcome=outcome, **facts)
     return left

@@ -44,6 +44,7 @@ from entrypoint.journal.amiss import Amiss
 
 PLACE = "/var/lib/relocator"
 VERSION = 1
+PLAN_VERSION = 2
 SAID = ("reason", "problems", "left")  # the facts that may quote others; a path must stay what it is
 
 
@@ -103,12 +104,12 @@ class Run:
             version = stored["version"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self.unreadable("has no plan that can be read", str(error)) from error
-        if version != VERSION:
+        if version != PLAN_VERSION:
             raise self.unreadable("was planned by another version of relocator")
         return stored
 
     def save_plan(self, plan: dict[str, Any]) -> None:
-        self._save("plan.json", {"version": VERSION, **plan})
+        self._save("plan.json", {"version": PLAN_VERSION, **plan})
 
     def save_inventory(self, inventory: dict[str, Any], name: str = "inventory") -> None:
         self._save(f"{name}.json", inventory)

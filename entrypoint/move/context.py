@@ -12,36 +12,38 @@ from entrypoint.host.host import Host
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.journal.record import Run
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove
+
+
+def copier_of(host: Host, plan: Plan, root: RootMove) -> Copier:
+    source, target = host.path(root.source), host.path(root.target)
+    return Copier(source, target, root.links, plan.bwlimit, PurePosixPath(root.source))
 
 
 @dataclass(frozen=True)
 class Move:
-    """All that a step needs. Only a worker's `stops` the engine: a command would end its own container with it, and
-    `status` is only asked."""
+    """All that a step needs. `copied` is what the pre-copy has achieved, of each of the plan's roots. Only a worker's
+    `stops` the engine: a command would end its own container with it, and `status` is only asked."""
 
     host: Host
     systemd: Systemd
     run: Run
     plan: Plan
-    copied: Copied
+    copied: tuple[Copied, ...]
     ours: frozenset[str]
-    copied_containerd: Copied | None = None
     stops: bool = True
     renewed: list[Copied] = field(default_factory=list, init=False)
 
-    def each(self) -> Iterator[tuple[Copier, Copied]]:
+    def copies(self) -> Iterator[tuple[Copier, Copied]]:
         """Each root's copier, and what the pre-copy has achieved there, or what was achieved after it."""
-        copied = self.renewed or [self.copied, *([self.copied_containerd] if self.copied_containerd else [])]
-        for plan, found in zip(self.plan.each(), tuple(copied), strict=True):
-            yield self.copier(plan), found
+        for root, copied in zip(self.plan.roots, tuple(self.renewed) or self.copied, strict=True):
+            yield self.copier(root), copied
 
     def renew(self, copied: Iterable[Copied]) -> None:
         self.renewed[:] = list(copied)
 
-    def copier(self, plan: Plan) -> Copier:
-        """For the root of one of the plan's views."""
-        source, target = self.host.path(plan.source), self.host.path(plan.target)
-        return Copier(source, target, plan.same_file_system, plan.bwlimit, PurePosixPath(plan.source))
+    def copier(self, root: RootMove) -> Copier:
+        return copier_of(self.host, self.plan, root)
 
     def before(self) -> Inventory | None:
         """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""

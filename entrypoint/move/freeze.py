@@ -14,7 +14,9 @@ from entrypoint.host.services.units import RUNNING, STOPPED
 from entrypoint.host.signals import pool
 from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
+from entrypoint.move.location import data_roots
 from entrypoint.plan.plan import Plan
+from entrypoint.plan.root_move import RootMove
 
 AT_ONCE = 16  # containers that are stopped; most wait for their time to be over
 REMOVING = 15.0  # seconds
@@ -46,8 +48,7 @@ def bring_down(move: Move) -> None:
 
 def end_strays(move: Move) -> None:
     """End what the engine has lost hold of, on either root."""
-    roots = (move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target))
-    strays.end(frozenset().union(*map(strays.containers_in, roots)))
+    strays.end(frozenset().union(*map(strays.containers_in, data_roots(move))))
 
 
 def stop(move: Move, *, containers_first: bool = False) -> None:
@@ -59,16 +60,23 @@ def stop(move: Move, *, containers_first: bool = False) -> None:
     end_containers(move, always=containers_first)
     trace("freeze.ended")
     move.systemd.stop(move.plan.units)
-    if along := move.plan.containerd:  # not before the engine is down: it ends its containers by it
-        if along.ends_others:
-            tenants.end(move.host, along.state)
-        move.systemd.stop([along.service])
-        if along.ends_others:
-            tenants.unmount(move.host, along.state, along.source)
+    for root in move.plan.roots:  # not before the engine is down: it ends its containers by it
+        stop_service(move, root)
     trace("freeze.stopped")
     for name in move.plan.every_unit:
         if (state := move.systemd.unit(name).active_state) not in STOPPED:
             raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
+
+
+def stop_service(move: Move, root: RootMove) -> None:
+    """Stop what works on a root beside the engine, and what others run with it, if that is agreed to."""
+    if (service := root.service) is None:
+        return
+    if service.ends_others:
+        tenants.end(move.host, service.state)
+    move.systemd.stop([service.name])
+    if service.ends_others:
+        tenants.unmount(move.host, service.state, root.source)
 
 
 def end_containers(move: Move, *, always: bool) -> None:
@@ -112,7 +120,7 @@ def leftovers(plan: Plan) -> tuple[str, ...]:
     containerd mounts its snapshots elsewhere, and does not end what it has started when it is stopped.
     """
     table = mounts()
-    roots = [PurePosixPath(root) for one in plan.each() for root in (one.source, one.target)]
+    roots = [PurePosixPath(root) for one in plan.roots for root in (one.source, one.target)]
     inside = (mount for root in roots for mount in mounts_below(root, table))
     upper = tuple(f"upperdir={root}/" for root in roots)
     made = (mount for mount in table if any(option.startswith(upper) for option in mount.options))
@@ -124,8 +132,9 @@ def bring_up(move: Move) -> None:
     hold.lift(move.host)
     trace("start.lifted")
     move.systemd.reset_failed(move.plan.every_unit)
-    if (along := move.plan.containerd) and along.started:  # an engine without it might start one of its own
-        move.systemd.start([along.service])
+    for service in move.plan.services:  # an engine without it might start one of its own
+        if service.started:
+            move.systemd.start([service.name])
     move.systemd.start(move.plan.started)
     for name in move.plan.dependents:
         try:

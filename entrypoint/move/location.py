@@ -1,6 +1,7 @@
 """Where the engine is, and where its next start finds it: on which of the roots that a move knows."""
 
 from contextlib import suppress
+from pathlib import Path
 
 from entrypoint.console.errors import EngineError, PreflightError
 from entrypoint.engine.docker import Engine, socket_of
@@ -18,8 +19,8 @@ def runs_on(move: Move, root: str) -> bool:
 
     Where containerd's root moves alone it is containerd that works there.
     """
-    if move.plan.alone and move.plan.containerd:
-        return paired_switch.is_up_on(move, move.plan.containerd, root)
+    if service := move.plan.first.service:
+        return paired_switch.is_up_on(move, service, root)
     if move.systemd.unit(move.plan.service).active_state not in RUNNING:
         return False
     try:
@@ -34,7 +35,7 @@ def configured(move: Move) -> str | None:
     It is read from the file. systemd may still have an older unit in memory, but nobody can start the engine with it:
     whatever lifts the hold reads the units again before.
     """
-    edit = move.plan.switch
+    edit = move.plan.first.switch
     with suppress(PreflightError, OSError):
         return formats.root_in(edits.content(move.host.path(edit.path)), edit.setting, edit.path)
     return UNREADABLE
@@ -42,7 +43,13 @@ def configured(move: Move) -> str | None:
 
 def is_switched(move: Move) -> bool:
     """Whether the next start finds the target."""
-    return move.plan.moved.is_target(configured(move))
+    return move.plan.is_target(configured(move))
+
+
+def data_roots(move: Move) -> tuple[Path, Path]:
+    """Where the engine works before the move, and after it; it is the same where its data root stays."""
+    before, after = (move.host.path(move.plan.data_root(is_target=is_target)) for is_target in (False, True))
+    return before / move.plan.within, after / move.plan.within
 
 
 def engine_root(host: Host) -> str:

@@ -46,20 +46,17 @@ def load(host: Host, systemd: Systemd, run: Run, *, stops: bool = False) -> Move
     """A run's move, as its plan was stored; it `stops` the engine only for a worker. Raises JournalError."""
     stored = run.plan()
     try:
-        copied, ours = from_json(Copied, stored["copied"]), frozenset(stored["ours"])
-        along = from_json(Copied, found) if (found := stored.get("copied_containerd")) else None
+        copied, ours = tuple(from_json(Copied, one) for one in stored["copied"]), frozenset(stored["ours"])
     except (KeyError, TypeError, ValueError) as error:
         raise run.unreadable("has a plan of another version", repr(error)) from error
-    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), along, stops)
+    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), stops)
 
 
-def save(run: Run, plan: Plan, copied: Copied, along: Copied | None = None) -> None:
-    """Write down what the worker needs; this container is what it waits for. `along` is the copy of containerd's, if
-    it is the second."""
+def save(run: Run, plan: Plan, copied: Sequence[Copied]) -> None:
+    """Write down what the worker needs; this container is what it waits for. `copied` is of each of the roots."""
     run.save_plan({
         "plan": to_json(plan),
-        "copied": to_json(copied),
-        "copied_containerd": to_json(along) if along else None,
+        "copied": [to_json(one) for one in copied],
         "ours": sorted(our_containers()),
         "front": to_json(Process.own()),
     })  # fmt: skip
@@ -176,7 +173,7 @@ def settle_move(move: Move, *, stops: bool = True) -> ExitCode | None:
 
 def would(move: Move) -> str:
     """What a worker would do, and who only asks does not."""
-    source, target = move.plan.moved.source, move.plan.moved.target
+    source, target = move.plan.first.source, move.plan.first.target
     if is_switched(move) and not is_going_back(move.run.records()):
         return f"start the engine on {target} and prove what it holds there, and if it does not, go back to {source}"
     return f"stop the engine where it runs, and start it on {source}"
@@ -186,7 +183,7 @@ def settle_standing(move: Move) -> ExitCode | None:
     """Finish or undo it as the engine stands; nothing if that cannot be. Raises NeedsStop, too."""
     records = move.run.records()
     begun = unfinished(records, steps_of(move.plan))
-    switched, source, target = is_switched(move), move.plan.moved.source, move.plan.moved.target
+    switched, source, target = is_switched(move), move.plan.first.source, move.plan.first.target
     if switched and runs_on(move, target):
         mark_started(move, records)
     is_over = is_long_ago(records) or is_proven(records)
@@ -256,7 +253,7 @@ def abandon(move: Move) -> ExitCode:
     left = left if move.plan.direction is Direction.FORTH else ""
     note_misplaced(move, move.before())
     conclude(move, Outcome.ROLLED_BACK, failed_in=unfinished_in(move), reason=CUT_OFF, problems=[],
-             root=move.plan.moved.source, left=left)  # fmt: skip
+             root=move.plan.first.source, left=left)  # fmt: skip
     return ExitCode.ROLLED_BACK
 
 

@@ -146,10 +146,10 @@ def script(run: Run, plan: Plan) -> str:
     # The first is what decides which pair of roots it is (paired_switch.py).
     back = [f"put_back {shlex.quote(edit.path)} {name}" for name, edit in kept(plan)]
     return SCRIPT.format(
-        source=plan.moved.source,
-        target=plan.moved.target,
-        root=shlex.quote(plan.moved.target),
-        containers=shlex.quote(str(PurePosixPath(plan.target, plan.within, "containers"))),
+        source=plan.first.source,
+        target=plan.first.target,
+        root=shlex.quote(plan.first.target),
+        containers=shlex.quote(str(PurePosixPath(plan.data_root(is_target=True), plan.within, "containers"))),
         title=TITLE,
         ours=OURS,
         never=served.NEVER,
@@ -170,17 +170,15 @@ def functions(run: Run) -> str:
 
 def kept(plan: Plan) -> tuple[tuple[str, FileEdit], ...]:
     """The files that are put back, the one that decides first, and the names of their copies."""
-    own = (("switch", plan.switch), ("ordering", plan.ordering))
-    if plan.containerd is None:
-        return own
-    along = (("containerd", plan.paired.switch),) if plan.paired else ()
-    names = ((f"containerd-{number}", one) for number, one in enumerate(plan.containerd.names))
-    return own[0], *along, own[1], ("containerd-ordering", plan.containerd.ordering), *names
+    switches = zip(("switch", "containerd"), (root.switch for root in plan.roots), strict=False)
+    orderings = zip(("ordering", "containerd-ordering"), plan.orderings, strict=False)
+    follow = ((f"containerd-{number}", edit) for number, edit in enumerate(plan.follow))
+    return (*switches, *orderings, *follow)
 
 
 def in_order(plan: Plan, units: tuple[str, ...]) -> list[tuple[str, ...]]:
     """What is started together, and one after the other: containerd first; nothing where nothing is to start."""
-    first = (plan.containerd.service,) if plan.containerd and plan.containerd.started else ()
+    first = tuple(service.name for service in plan.services if service.started)
     return [group for group in (first, units) if group]
 
 
@@ -226,8 +224,8 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     along = (*plan.dependents, *plan.awaited)
     files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.every_unit))
     found = [
-        *([(systemctl, "daemon-reload")] if plan.switch.setting.needs_reload else []),
-        *([if_there(sh, f"{place_of(run)}/{guard.SCRIPT_NAME}")] if plan.paired else []),
+        *([(systemctl, "daemon-reload")] if plan.first.switch.setting.needs_reload else []),
+        *([if_there(sh, f"{place_of(run)}/{guard.SCRIPT_NAME}")] if plan.roots[1:] else []),
         (rm, "-f", *files),
         (systemctl, "reset-failed", *plan.every_unit),
         *((systemctl, "start", *units) for units in in_order(plan, plan.started)),

@@ -32,7 +32,7 @@ from entrypoint.journal.unfinished import Unfinished
 from entrypoint.move import safety_net
 from entrypoint.move.context import Move
 from entrypoint.move.freeze import bring_down, bring_up, release
-from entrypoint.move.location import engine_root, is_switched, runs_on
+from entrypoint.move.location import data_roots, engine_root, is_switched, runs_on
 from entrypoint.move.proof import restart, verify
 from entrypoint.move.proof.intact import roots
 from entrypoint.move.roots import renewal
@@ -93,7 +93,7 @@ class FinalSync:
     name = Phase.FINAL_SYNC
 
     def apply(self, move: Move) -> None:
-        for copier, copied in move.each():
+        for copier, copied in move.copies():
             copier.require_target(copied)
             copier.final_sync(copied)
 
@@ -105,7 +105,7 @@ class CheckCopy:
     name = Phase.CHECK
 
     def apply(self, move: Move) -> None:
-        for copier, copied in move.each():
+        for copier, copied in move.copies():
             copier.require_target(copied)
             log.info("copy.checked", entries=copier.check(copied, content=move.plan.checksum))
 
@@ -117,9 +117,9 @@ class Switch:
     name = Phase.SWITCH
 
     def apply(self, move: Move) -> None:
-        for copier, copied in move.each():
+        for copier, copied in move.copies():
             copier.require_target(copied)
-        edits.require_unedited(move.host, move.plan.switch)
+        edits.require_unedited(move.host, move.plan.first.switch)
         require_same_driver(move)
         verify.require_whole(move)
         served.note(move)
@@ -130,12 +130,12 @@ class Switch:
         trace("switch.waking")
         guard.take(move)
         trace("switch.guarded")
-        if along := move.plan.containerd:
-            paired_switch.prepare(move, along)
-        if move.plan.paired:
-            paired_switch.switch(move, move.plan.paired)
+        for root in move.plan.roots:
+            paired_switch.prepare(move, root)
+        for root in reversed(move.plan.roots[1:]):
+            paired_switch.switch(move, root)
         trace("switch.ordered")
-        edits.write(move.host, move.plan.switch)
+        edits.write(move.host, move.plan.first.switch)
         trace("switch.written")
         guard.name_targets(move)
         trace("switch.named")
@@ -143,7 +143,7 @@ class Switch:
 
     def undo(self, move: Move) -> None:
         """Both files back; but never so that the engine's root and the configured one, or its drop-in, differ."""
-        target = move.plan.moved.target
+        target = move.plan.first.target
         if runs_on(move, target):
             raise RollbackError(
                 f"The engine could not be stopped and runs on {target}.",
@@ -152,7 +152,7 @@ class Switch:
         try:
             if is_switched(move):
                 guard.take(move)
-            edits.restore(move.host, move.plan.switch, move.plan.moved.is_target)
+            edits.restore(move.host, move.plan.first.switch, move.plan.is_target)
         finally:
             if is_switched(move):
                 guard.name_targets(move)
@@ -163,8 +163,8 @@ class Switch:
     @staticmethod
     def _take_back(move: Move) -> None:
         """All that came with the switch; the place itself names the source again."""
-        if move.plan.containerd:
-            paired_switch.take_back(move, move.plan.containerd)
+        for root in move.plan.roots:
+            paired_switch.take_back(move, root)
         guard.name_sources(move)
         for edit in move.plan.waking:
             edits.take_back(move.host, edit)
@@ -181,7 +181,7 @@ class Start:
 
     def undo(self, move: Move) -> None:
         """Stop the engine, unless it runs on the old root: then it was started again by what brings it back."""
-        if not runs_on(move, move.plan.moved.source):
+        if not runs_on(move, move.plan.first.source):
             bring_down(move)
 
 
@@ -206,8 +206,8 @@ def end_records(move: Move) -> None:
 
     One that takes over after the rename that decides may find the one or the other not done.
     """
-    for one in move.plan.each():
-        Unfinished.end(move.host.path(one.target))
+    for root in move.plan.roots:
+        Unfinished.end(move.host.path(root.target))
     guard.name_targets(move)
 
 
@@ -222,11 +222,10 @@ def steps_of(plan: Plan) -> tuple[Step, ...]:
 
 def require_as_planned(move: Move) -> None:
     """Raises MoveError if somebody has restarted the engine on another root, or edited its configuration meanwhile."""
-    if (now := engine_root(move.host)) != move.plan.source:
-        raise MoveError(f"The engine runs on {now} by now, not on {move.plan.source}.")
-    edits.require_unedited(move.host, move.plan.switch)
-    if move.plan.containerd:
-        paired_switch.require_as_planned(move, move.plan.containerd)
+    if (now := engine_root(move.host)) != (planned := move.plan.data_root(is_target=False)):
+        raise MoveError(f"The engine runs on {now} by now, not on {planned}.")
+    for root in move.plan.roots:
+        paired_switch.require_as_planned(move, root)
 
 
 def await_ephemeral(move: Move) -> None:
@@ -239,7 +238,7 @@ def require_same_driver(move: Move) -> None:
     """Raises MoveError if the engine would choose another storage driver, or image store, on the target."""
     if move.plan.direction is Direction.ADOPT and move.plan.is_of_containerd:
         return  # it is told by the configuration, which was asked (adoption_checks.fitting), and seen after the start
-    source, target = (move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target))
+    source, target = data_roots(move)
     before, after = choice.traces(source), choice.traces(target)
     if move.plan.direction is Direction.ADOPT:
         before = frozenset({move.plan.driver})  # the root that is left may be a fresh engine's, with nothing in it yet

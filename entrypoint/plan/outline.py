@@ -8,21 +8,25 @@ from entrypoint.host.services import waking
 from entrypoint.journal.finished import NAME
 from entrypoint.journal.record import PLACE
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.file_edit import FileEdit, does
+
+CALLED = {RootKind.DATA_ROOT: "the data root", RootKind.IMAGE_STORE: "containerd's root"}
+WAITED_FOR = {RootKind.DATA_ROOT: "its data root", RootKind.IMAGE_STORE: "its images"}
 
 
 def steps(plan: Plan) -> tuple[str, ...]:
     """The steps in order, a sentence each."""
-    roots = [one.source for one in plan.each()]
-    left = tuple(f"leave {root} as it is" for root in roots)
+    left = tuple(f"leave {root.source} as it is" for root in plan.roots)
     kept = f"keep the journal of the run in {PLACE}, ahead of every step"
     if plan.direction is not Direction.FORTH:
         return (kept, *_stop(plan), *_around(plan), *_mark(plan), *left)
     checked = "the copy and the content of every file" if plan.checksum else "the copy"
-    which = "the source" if len(roots) == 1 else "the sources"
+    which = "the source" if len(plan.roots) == 1 else "the sources"
     return (
         kept,
-        *(copying(one) for one in plan.each()),
+        *(copying(plan, root) for root in plan.roots),
         *_stop(plan),
         f"copy what has changed since, flush it to the disk, and check {checked} against {which}",
         *_around(plan),
@@ -31,21 +35,21 @@ def steps(plan: Plan) -> tuple[str, ...]:
     )
 
 
-def copying(plan: Plan) -> str:
+def copying(plan: Plan, root: RootMove) -> str:
     """The first copy of one root."""
-    linked = "hard-link" if plan.same_file_system else "copy"
-    how = f"{linked} {wording.counted(plan.layers, 'image layer')}, copy the rest of"
+    linked = "hard-link" if root.links else "copy"
+    how = f"{linked} {wording.counted(root.layers, 'image layer')}, copy the rest of"
     return (
-        f"{how if plan.layers or not plan.is_of_containerd else 'copy'} {plan.source} ({wording.size(plan.size)}, "
-        f"{plan.entries} files and directories) to {plan.target}; the engine runs"
+        f"{how if root.layers or not plan.is_of_containerd else 'copy'} {root.source} ({wording.size(root.size)}, "
+        f"{root.entries} files and directories) to {root.target}; the engine runs"
     )
 
 
 def _stop(plan: Plan) -> Iterator[str]:
     yield f"stop {' and '.join(plan.units)} in one operation; nothing can start them meanwhile"
-    if plan.containerd:
-        others = "end what others run with it, and " if plan.containerd.ends_others else ""
-        yield f"{others}stop {plan.containerd.service}; nothing can start it either"
+    for service in plan.services:
+        others = "end what others run with it, and " if service.ends_others else ""
+        yield f"{others}stop {service.name}; nothing can start it either"
 
 
 def _proof(plan: Plan) -> str:
@@ -72,28 +76,25 @@ def _waits(edit: FileEdit, who: str, what: str) -> str:
 def _mark(plan: Plan) -> Iterator[str]:
     """What the roots are told of themselves when the move is committed (adopted.mark)."""
     if plan.direction is Direction.BACK:
-        yield from (f"remove {one.source}/{NAME}: it is not the root to use any more" for one in plan.each())
+        yield from (f"remove {root.source}/{NAME}: it is not the root to use any more" for root in plan.roots)
     else:
-        yield from (f"write {one.target}/{NAME}: that the move was committed, for this engine, on this host"
-                    for one in plan.each())  # fmt: skip
+        yield from (f"write {root.target}/{NAME}: that the move was committed, for this engine, on this host"
+                    for root in plan.roots)  # fmt: skip
 
 
 def _around(plan: Plan) -> Iterator[str]:
     """From the switch to the proof."""
-    along = plan.containerd
+    first, *others = plan.roots
     yield from (f"change {rule.path}: SELinux's types follow the root" for rule in plan.rules)
     yield from map(_wakes, plan.waking)
-    yield _waits(plan.ordering, "the engine", "its data root" if not plan.alone else "its images")
-    if along:
-        yield _waits(along.ordering, "containerd", "its root")
-        yield from (f"{does(one)} {one.path}: what it names below the root" for one in along.names)
-    if plan.paired:
-        yield f"{does(plan.paired.switch)} {plan.paired.switch.path}: containerd's root is {plan.paired.target}"
-    both = "; without it containerd's root would go back by itself" if plan.paired else ""
-    which = "containerd's root" if plan.alone else "the data root"
-    yield f"{does(plan.switch)} {plan.switch.path}: from here on {which} is {plan.moved.target}{both}"
-    if along and along.started:
-        yield f"start {along.service}"
+    yield _waits(plan.ordering, "the engine", WAITED_FOR[first.kind])
+    yield from (_waits(service.ordering, "containerd", "its root") for service in plan.services)
+    yield from (f"{does(edit)} {edit.path}: what it names below the root" for edit in plan.follow)
+    for root in others:
+        yield f"{does(root.switch)} {root.switch.path}: {CALLED[root.kind]} is {root.target}"
+    both = "".join(f"; without it {CALLED[root.kind]} would go back by itself" for root in others)
+    yield f"{does(first.switch)} {first.switch.path}: from here on {CALLED[first.kind]} is {first.target}{both}"
+    yield from (f"start {service.name}" for service in plan.services if service.started)
     yield f"start {' and '.join(plan.started) or 'nothing, for nothing ran'}, and the containers that ran"
     yield f"compare everything the engine holds with what {_proof(plan)}; if anything is missing, go back"
 

@@ -15,9 +15,11 @@ from entrypoint.engine.inventory import ALIVE
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.plan import outline
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.checks.target import is_same_file_system
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.file_edit import does
 
 VERSION = 1
@@ -50,7 +52,7 @@ def copying(plan: Plan, facts: HostFacts) -> Estimate:
     """The pre-copy, while the engine runs."""
     if not is_copied(plan):
         return Estimate(0.0, 0.0, "the root is there already")
-    entries = sum(one.entries for one in plan.each())
+    entries = sum(root.entries for root in plan.roots)
     seconds = max(entries / FILES_A_SECOND, copied(plan, facts) / BYTES_A_SECOND)
     basis = (
         "measured once on two cores and one disk: 8,600 files and 210 MB a second; up to four times on a slower one, "
@@ -84,14 +86,14 @@ def is_copied(plan: Plan) -> bool:
 
 def copied(plan: Plan, facts: HostFacts) -> int:
     """Bytes that the targets will take."""
-    return sum(_copied(one, seen) for one, seen in zip(plan.each(), facts.each(), strict=False))
+    return sum(_copied(plan, root, seen) for root, seen in zip(plan.roots, facts.each(), strict=True))
 
 
-def _copied(plan: Plan, facts: HostFacts) -> int:
+def _copied(plan: Plan, root: RootMove, seen: HostFacts) -> int:
     """Bytes that one of them will take."""
     if not is_copied(plan):
         return 0
-    return max(0, plan.size - (facts.source.layer_bytes if plan.same_file_system else 0))
+    return max(0, root.size - (seen.source.layer_bytes if root.links else 0))
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,13 @@ class Room:
 
 def room(plan: Plan, facts: HostFacts) -> Room:
     """Of the first root's file systems, with what other roots take and give there."""
-    pairs = list(zip(plan.each(), facts.each(), strict=False))
+    pairs = list(zip(plan.roots, facts.each(), strict=True))
     source, target = facts.moved.source.mount.device, facts.moved.target.mount.device
-    taken = {device: sum(_copied(one, seen) for one, seen in pairs if seen.target.mount.device == device)
+    taken = {device: sum(_copied(plan, root, seen) for root, seen in pairs if seen.target.mount.device == device)
              for device in (source, target)}  # fmt: skip
-    given = sum(one.size for one, seen in pairs if seen.source.mount.device == source and is_copied(one))
-    linked = sum(one.size - _copied(one, seen) for one, seen in pairs if is_same_file_system(seen) and is_copied(one))
+    leaving = pairs if is_copied(plan) else []
+    given = sum(root.size for root, seen in leaving if seen.source.mount.device == source)
+    linked = sum(root.size - _copied(plan, root, seen) for root, seen in leaving if is_same_file_system(seen))
     here = max(0, facts.moved.source.space.free - taken[source])
     there = max(0, facts.moved.target.space.free - taken[target])
     return Room(there, here, here + given - linked)
@@ -118,7 +121,7 @@ def room(plan: Plan, facts: HostFacts) -> Room:
 
 def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
     """The plan's figures, a line each."""
-    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.moved
+    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.first
     along = ", ".join((*plan.dependents, *plan.awaited))
     return {
         "source": f"{first.source} on {_place(source.mount)}: {wording.size(first.size)} in {first.entries} files and "
@@ -128,7 +131,7 @@ def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
         "free at the target": f"{wording.size(target.space.free)} now, {wording.size(after.target)} after the move",
         "free at the source": f"{wording.size(source.space.free)} now, {wording.size(after.source)} after the move, "
         f"{wording.size(after.source_cleaned)} after `cleanup`",
-        **_work(first),
+        **_work(plan),
         "time to copy": copying(plan, facts).text(),
         "downtime": downtime(facts).text(),
         "units": f"stop: {', '.join(plan.every_unit)}; start: {', '.join(plan.every_started) or 'none'}"
@@ -140,10 +143,10 @@ def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
 def _along(plan: Plan, facts: HostFacts) -> dict[str, str]:
     """containerd's root, if it moves along."""
     rows = {}
-    for one, seen in list(zip(plan.each(), facts.each(), strict=False))[1:]:
+    for root, seen in list(zip(plan.roots, facts.each(), strict=True))[1:]:
         rows["containerd's root"] = (
-            f"{one.source} on {_place(seen.source.mount)}: {wording.size(one.size)} in {one.entries} files and "
-            f"directories, to {one.target} on {_place(seen.target.mount)}"
+            f"{root.source} on {_place(seen.source.mount)}: {wording.size(root.size)} in {root.entries} files and "
+            f"directories, to {root.target} on {_place(seen.target.mount)}"
         )
     return rows
 
@@ -151,7 +154,8 @@ def _along(plan: Plan, facts: HostFacts) -> dict[str, str]:
 def _work(plan: Plan) -> dict[str, str]:
     if not is_copied(plan):
         return {"engine up": "nothing is copied", "engine down": "it is pointed at the root that is in the target"}
-    how, layers = "linked" if plan.same_file_system else "copied", wording.counted(plan.layers, "image layer")
+    how = "linked" if plan.first.links else "copied"
+    layers = wording.counted(plan.first.layers, "image layer")
     return {
         "engine up": f"{layers} {how} once, everything else copied, then what has changed, in passes",
         "engine down": "what has changed since the last pass began is copied and checked",
@@ -163,7 +167,7 @@ def _place(mount: Mount) -> str:
 
 
 def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[str, Any]:
-    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.moved
+    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.first
     inodes = target.space.inodes
     return {
         **head("planned", findings),
@@ -184,11 +188,11 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
             "free_inodes_after": None if inodes is None else inodes - first.entries,
         },
         "containerd": _containerd(plan, facts),
-        "only": Only.CONTAINERD if plan.alone else None,
+        "only": Only.CONTAINERD if first.kind is RootKind.IMAGE_STORE else None,
         "copy": {
             "layers": first.layers,
             "layer_bytes": source.layer_bytes,
-            "layers_are": "hard-linked" if first.same_file_system else "copied",
+            "layers_are": "hard-linked" if first.links else "copied",
             "bytes": copied(plan, facts),
             "while_down": "what has changed since the last pass began" if is_copied(plan) else "nothing",
             "estimate": copying(plan, facts).to_json(),
@@ -214,9 +218,9 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
 
 def _containerd(plan: Plan, facts: HostFacts) -> dict[str, Any] | None:
     """containerd's root in the same words."""
-    for one, seen in list(zip(plan.each(), facts.each(), strict=False))[1:]:
-        source = {**_mounted(one.source, seen.source.mount), "bytes": one.size, "entries": one.entries}
-        target = {**_mounted(one.target, seen.target.mount), "created": list(one.created)}
+    for root, seen in list(zip(plan.roots, facts.each(), strict=True))[1:]:
+        source = {**_mounted(root.source, seen.source.mount), "bytes": root.size, "entries": root.entries}
+        target = {**_mounted(root.target, seen.target.mount), "created": list(root.created)}
         return {"source": source, "target": target}
     return None
 

@@ -28,6 +28,13 @@ class Size:
     entries: int
 
 
+class RootKind(StrEnum):
+    """What a root is: the engine's own, or where containerd keeps the images."""
+
+    DATA_ROOT = "data-root"
+    IMAGE_STORE = "image-store"
+
+
 class Left(StrEnum):
     """Of a root that a move has left: whether `rollback` leads back to it. Or it is the copy of one that failed."""
 

@@ -56,7 +56,8 @@ def _of_service(systemd: Systemd, plan: Plan) -> Present | None:
 
 
 def _of_engine(host: Host, plan: Plan, number: str, is_target: bool) -> Present | None:
-    root, owner = (plan.target, plan.target_engine_id) if is_target else (plan.source, plan.engine_id)
+    root = plan.data_root(is_target=is_target)
+    owner = plan.target_engine_id if is_target else plan.engine_id
     try:
         with Engine.opened(socket_of(host)) as engine:
             info = engine.info()
@@ -81,12 +82,10 @@ def _of_engine(host: Host, plan: Plan, number: str, is_target: bool) -> Present 
 
 
 def _of_containerd(host: Host, systemd: Systemd, plan: Plan, is_target: bool) -> Present | None:
-    along = plan.containerd
-    if along is None:
-        return None
-    root = along.target if is_target else along.source
-    if works_on(host, systemd.unit(along.service).main_pid, host.resolve(root)):
-        return None
-    return Present(f"containerd does not work on {root} any more, where the run had left it.",
-                   f"Set its root to {root} again, and restart {along.service} and the engine.",
-                   ExitCode.AMISS)  # fmt: skip
+    for moved in plan.roots:
+        root, service = moved.place(is_target=is_target), moved.service
+        if service and not works_on(host, systemd.unit(service.name).main_pid, host.resolve(root)):
+            return Present(f"containerd does not work on {root} any more, where the run had left it.",
+                           f"Set its root to {root} again, and restart {service.name} and the engine.",
+                           ExitCode.AMISS)  # fmt: skip
+    return None

@@ -9,13 +9,14 @@ from entrypoint.host.host import Host
 from entrypoint.journal.finished import Finished
 from entrypoint.move.proof.intact import roots
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.preflight.roots import RootKind
 
 
 def prove(host: Host, plan: Plan) -> None:
     """The engine that was started on an adopted root holds what its files say. Raises VerificationError."""
     if plan.direction is not Direction.ADOPT:
         return
-    held = Holdings.of(host.path(plan.target) / plan.within, plan.store, plan.driver)
+    held = Holdings.of(host.path(plan.data_root(is_target=True)) / plan.within, plan.store, plan.driver)
     with Engine.opened(socket_of(host)) as engine:
         now = engine.inventory()
     lost = [f"container {name}" for key, name in held.containers.items() if now.container(key) is None]
@@ -39,13 +40,14 @@ def mark(host: Host, plan: Plan) -> None:
     """
     try:
         if plan.direction is Direction.BACK:
-            for one in plan.each():
-                Finished.end(host.path(one.source))
+            for root in plan.roots:
+                Finished.end(host.path(root.source))
             return
         with Engine.opened(socket_of(host)) as engine:
             record = Finished.now(host, engine.info())
-        stays = [host.path(plan.source)] if plan.alone and Finished.read(host.path(plan.source)) else []
-        for root in (*stays, *(host.path(one.target) for one in plan.each())):
-            record.write(root)
+        data_root = plan.stays.get(RootKind.DATA_ROOT)
+        stays = [host.path(data_root)] if data_root and Finished.read(host.path(data_root)) else []
+        for place in (*stays, *(host.path(root.target) for root in plan.roots)):
+            record.write(place)
     except (OSError, EngineError) as problem:
         log.warning("root.unmarked", why=str(problem))

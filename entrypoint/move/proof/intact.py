@@ -18,23 +18,24 @@ from entrypoint.host.host import run as run_program
 from entrypoint.journal.record import Event, Run
 from entrypoint.move.roots.old_roots import is_same_directory
 from entrypoint.plan.plan import Plan
+from entrypoint.preflight.roots import RootKind
 
 
 def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
     """Whether the old roots are there, whole, and as they were left."""
-    gone = [one.source for one in made.each() if not is_same_directory(host, run, one)]
+    gone = [root.source for root in made.roots if not is_same_directory(host, run, root, made.engine_id)]
     if gone:
         yield error("old-root-gone", "The old root is not there any more", f"{gone[0]} is missing or another one.")
         return
     if lacking := tuple(lacks(host, run, made)):
         yield error("old-root-incomplete", "The old root is not complete any more", f"{'; '.join(lacking[:5])}.")
         return
-    for one in made.each():
-        if changed := changed_since(host.path(one.source) / one.within, left_at(run)):
+    for root in made.roots:
+        if changed := changed_since(host.path(root.source) / root.within, left_at(run)):
             yield warning(
                 "old-root-changed",
                 "Something in the old root was changed since the engine left it",
-                f"In {one.source}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
+                f"In {root.source}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
             )
 
 
@@ -43,7 +44,7 @@ def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:
     if (stored := run.inventory("left") or run.inventory()) is None:
         return
     held, left = from_json(Inventory, stored), roots(host, made, is_target=False)
-    if made.alone:  # the data root stayed, and is as it is now
+    if RootKind.DATA_ROOT in made.stays:  # the data root stayed, and is as it is now
         kept = [one for one in held.containers if (left.data / f"containers/{one.id}").is_dir()]
         held = replace(held, containers=tuple(kept), volumes={})
     left = replace(left, containerd=None) if is_shared(made) else left
@@ -62,18 +63,16 @@ def gone_since(host: Host, run: Run, made: Plan) -> tuple[Lack, ...]:
 
 def is_shared(made: Plan) -> bool:
     """Whether both of a move's data roots have their images in a containerd root that stays."""
-    return bool(made.images)
+    return RootKind.IMAGE_STORE in made.stays
 
 
 def roots(host: Host, plan: Plan, *, is_target: bool) -> Roots:
     """Where an engine works before a move, or after it."""
-    root = plan.target if is_target else plan.source
-    data, along = host.path(root) / plan.within, plan.containerd
+    root, along = plan.data_root(is_target=is_target), plan.root(RootKind.IMAGE_STORE)
+    data = host.path(root) / plan.within
     if not plan.is_of_containerd:
         return Roots(data)
-    images = (along.target if is_target else along.source) if along else plan.images or f"{root}/{MANAGED_ROOT}"
-    if not (along or plan.images or host.path(images).is_dir()):
-        return Roots(data)  # its root had stayed, and the plan of an older version does not say where
+    images = plan.place(RootKind.IMAGE_STORE, is_target=is_target) or f"{root}/{MANAGED_ROOT}"
     kept = plan.snapshots
     if along and PurePosixPath(kept).is_relative_to(along.source):
         kept = str(PurePosixPath(images, PurePosixPath(kept).relative_to(along.source)))

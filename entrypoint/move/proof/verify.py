@@ -22,7 +22,7 @@ from entrypoint.host.services.units import RUNNING, STOPPED, UnitState
 from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
-from entrypoint.move.location import engine_root, runs_on
+from entrypoint.move.location import data_roots, engine_root, runs_on
 from entrypoint.move.proof import adopted, restart
 from entrypoint.move.proof.intact import is_shared, roots
 from entrypoint.move.since import acts, served
@@ -47,12 +47,12 @@ def _prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Ami
 
 
 def require_root(move: Move, *, is_target: bool) -> None:
-    root = move.plan.target if is_target else move.plan.source
+    root = move.plan.data_root(is_target=is_target)
     until(lambda: bool(engine_root(move.host)), waiting_for="the engine's socket", seconds=READY)
     if (now := engine_root(move.host)) != root:
         raise VerificationError(f"The engine runs on {now}, not on {root}.")
-    if move.plan.containerd:
-        paired_switch.prove(move, move.plan.containerd, is_target=is_target)
+    for moved in move.plan.roots:
+        paired_switch.prove(move, moved, is_target=is_target)
 
 
 def unless_served(move: Move, check: Callable[[], object]) -> list[Amiss]:
@@ -94,8 +94,8 @@ def is_its_owners(move: Move, name: str) -> bool:
 
 def of_holdings(move: Move, engine: Engine, before: Inventory, done: Acts, *, is_target: bool) -> list[Amiss]:
     """What the engine does not hold any more, or otherwise, though nobody has removed it."""
-    plan, after = move.plan, engine.inventory()
-    root = move.host.path(plan.target if is_target else plan.source) / plan.within
+    after, (source, target) = engine.inventory(), data_roots(move)
+    root = target if is_target else source
     lost = acts.unexplained(tuple(compared(before, after.without(move.ours))), done, before, root)
     if lost and not (is_target and served.has_served(move)):
         details = "\n".join(one.text for one in lost[:20])
@@ -110,7 +110,7 @@ def require_root_serves(move: Move, failed: dict[str, str]) -> None:
 
     Any other reason, a device that is gone, would be the same on the old root.
     """
-    roots = [one.target for one in move.plan.each()]
+    roots = [root.target for root in move.plan.roots]
     found = [why for why in failed.values() if "RWLayer" in why or any(f"{root}/" in why for root in roots)]
     if found and not served.has_served(move):
         raise VerificationError("Containers cannot be started on the new root.", details="\n".join(found[:20]))
@@ -121,7 +121,7 @@ def require_whole(move: Move) -> None:
     if (wanted := move.expected()) is None:
         return  # an adopted root says itself what it holds, and was looked at
     if lacks := whole.lost(wanted, *both_roots(move), live=is_shared(move.plan)):
-        raise MoveError(f"Not all is there in {move.plan.moved.target}.", details=whole.told(lacks))
+        raise MoveError(f"Not all is there in {move.plan.first.target}.", details=whole.told(lacks))
 
 
 def both_roots(move: Move) -> tuple[whole.Roots, whole.Roots]:

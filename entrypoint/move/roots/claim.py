@@ -8,7 +8,7 @@ from entrypoint.copy.copier import identity
 from entrypoint.host.disks.filesystem import existing_ancestor, make_directories
 from entrypoint.host.host import Host
 from entrypoint.journal.unfinished import Found, Unfinished
-from entrypoint.plan.plan import Plan
+from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.roots import Target
 
 COPY_MODE = 0o700  # until the copy gives the target the data root's own mode: nobody is to look into a half copy
@@ -32,48 +32,48 @@ def require_as_seen(host: Host, *targets: Target) -> None:
             )
 
 
-def require_still_empty(host: Host, plan: Plan) -> None:
+def require_still_empty(host: Host, root: RootMove, engine_id: str) -> None:
     """Asked again under the lock: what has come into the target since would be taken for ours, and removed."""
-    if has_strangers(host, plan):
+    if has_strangers(host, root, engine_id):
         raise PreflightError(
-            f"{plan.target} is not empty any more. Nothing was changed.", resolution=f"Look at what is in it, {AGAIN}"
+            f"{root.target} is not empty any more. Nothing was changed.", resolution=f"Look at what is in it, {AGAIN}"
         )
 
 
-def has_strangers(host: Host, plan: Plan) -> bool:
+def has_strangers(host: Host, root: RootMove, engine_id: str) -> bool:
     """Whether something is in the target that we have not put there."""
-    target = host.path(plan.target)
-    if Unfinished.marks(target, plan.source, plan.engine_id) or not target.is_dir():
+    target = host.path(root.target)
+    if Unfinished.marks(target, root.source, engine_id) or not target.is_dir():
         return False
     return bool(set(os.listdir(target)) - {"lost+found"})
 
 
-def take(host: Host, plan: Plan) -> Found:
+def take(host: Host, root: RootMove, engine_id: str) -> Found:
     """Make the target ours alone: whoever could write into it could have cp follow a link to somewhere else.
 
     Returns what it was until now. Raises CopyError if somebody was there first.
     """
-    target = host.path(plan.target)
+    target = host.path(root.target)
     make_directories(target, COPY_MODE)
     try:  # never through a link that was put there just now: what it leads to would be taken from its owner
         handle = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except NotADirectoryError:  # a link, too (open(2))
-        raise changed(plan) from None
+        raise changed(root) from None
     try:
-        _require_itself(host, plan)
+        _require_itself(host, root, engine_id)
         was = Found.at(handle)
         os.fchown(handle, os.geteuid(), os.getegid())  # first: its owner could give the mode back
         os.fchmod(handle, COPY_MODE)
     finally:
         os.close(handle)
-    _require_itself(host, plan)
+    _require_itself(host, root, engine_id)
     return was
 
 
-def _require_itself(host: Host, plan: Plan) -> None:
-    if host.resolve(plan.target) != PurePosixPath(plan.target) or has_strangers(host, plan):
-        raise changed(plan)
+def _require_itself(host: Host, root: RootMove, engine_id: str) -> None:
+    if host.resolve(root.target) != PurePosixPath(root.target) or has_strangers(host, root, engine_id):
+        raise changed(root)
 
 
-def changed(plan: Plan) -> CopyError:
-    return CopyError(f"{plan.target} was changed by somebody else just now.", details="Nothing was copied to it.")
+def changed(root: RootMove) -> CopyError:
+    return CopyError(f"{root.target} was changed by somebody else just now.", details="Nothing was copied to it.")

@@ -27,21 +27,21 @@ def discard(host: Host, plan: Plan) -> str:
     Raises CopyError for one that cannot be removed.
     """
     left = ""
-    for one in plan.each():
-        target = host.path(one.target)
+    for root in plan.roots:
+        target = host.path(root.target)
         record = Unfinished.read(target)
-        if record and record.is_of(one.source, one.engine_id):
+        if record and record.is_of(root.source, plan.engine_id):
             distrust(target, record)
             trace("discard.distrusted")
             remove_copy(target)
             trace("discard.emptied")
             give_back(target, record)
-            log.info("target.removed", target=one.target)
+            log.info("target.removed", target=root.target)
         elif not target.is_dir():
             left = LOST
         else:
-            left = f"{one.target} does not say of itself that it is an unfinished copy"
-        remove_empty(host, reversed(one.created))
+            left = f"{root.target} does not say of itself that it is an unfinished copy"
+        remove_empty(host, reversed(root.created))
     return left
 
 
@@ -53,7 +53,7 @@ def may_go_on(host: Host, plan: Plan, failure: BaseException) -> bool:
     """
     if isinstance(failure, FullError) or (isinstance(failure, OSError) and failure.errno in NO_ROOM):
         return False
-    targets = [host.path(one.target) for one in plan.each()]
+    targets = [host.path(root.target) for root in plan.roots]
     records = [Unfinished.read(target) for target in targets]
     return any(one and (one.layers or one.shards) for one in records) and not any(map(is_full, targets))
 

@@ -53,12 +53,12 @@ def _names(root: Path) -> set[str]:
 def take_over(host: Host, plan: Plan, accepted: Collection[str]) -> None:
     """From here on each target is a copy of ours, of which nothing is relied on that is not compared; if that is
     accepted."""
-    for one in plan.each() if FINISH in accepted else ():
-        target = host.path(one.target)
-        if target.is_dir() and any(target.iterdir()) and not Unfinished.marks(target, one.source, one.engine_id):
+    for root in plan.roots if FINISH in accepted else ():
+        target = host.path(root.target)
+        if target.is_dir() and any(target.iterdir()) and not Unfinished.marks(target, root.source, plan.engine_id):
             folder = os.open(target, FOLDER)
             try:
                 found = Found.at(folder)
             finally:
                 os.close(folder)
-            Unfinished.begun(one.source, one.engine_id, found).write(target)
+            Unfinished.begun(root.source, plan.engine_id, found).write(target)

@@ -14,20 +14,21 @@ from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.journal.unfinished import this_boot
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.roots import Left
 
 
 @dataclass(frozen=True)
 class Remains:
-    """An old root, the run that has left it, and that run's plan, as that root sees it."""
+    """An old root, the run that has left it, and that run's plan."""
 
     run: Run
     plan: Plan
-    is_of_containerd: bool = False
+    root: RootMove
 
     @property
     def path(self) -> str:
-        return self.plan.source
+        return self.root.source
 
     @property
     def is_begun(self) -> bool:
@@ -44,9 +45,9 @@ class Remains:
 
 
 def moves(journal: Journal) -> tuple[Remains, ...]:
-    """The runs that have moved the engine, the oldest first. Raises JournalError."""
-    committed = [run for run in journal.runs() if run.has_arrived]
-    return tuple(Remains(run, plan_of(run)) for run in committed)
+    """The runs that have moved the engine, the oldest first, with the first root of each. Raises JournalError."""
+    plans = [(run, plan_of(run)) for run in journal.runs() if run.has_arrived]
+    return tuple(Remains(run, plan, plan.first) for run, plan in plans)
 
 
 def plan_of(run: Run) -> Plan:
@@ -64,14 +65,14 @@ def old_roots(host: Host, journal: Journal) -> tuple[Remains, ...]:
     """
     found: dict[str, Remains] = {}
     for move, before in zip(all_moves := moves(journal), (None, *all_moves), strict=False):
-        for number, plan in enumerate(move.plan.each()):
-            one = replace(move, plan=plan, is_of_containerd=move.plan.alone or number > 0)
-            found.pop(one.plan.target, None)
+        for root in move.plan.roots:
+            one = replace(move, root=root)
+            found.pop(root.target, None)
             if is_copied(move.plan.direction, before.plan.direction if before else None) and not one.is_removed:
                 found[one.path] = one
             else:
                 found.pop(one.path, None)
-    return tuple(one for one in found.values() if is_same_directory(host, one.run, one.plan))
+    return tuple(one for one in found.values() if is_same_directory(host, one.run, one.root, one.plan.engine_id))
 
 
 def is_copied(direction: Direction, before: Direction | None) -> bool:
@@ -97,18 +98,18 @@ def is_failed_copy(host: Host, journal: Journal, path: str) -> bool:
     """
     for run in reversed(journal.runs()):
         if (copy := _copy_of(run, path)) is not None:
-            outcome = (run.outcome() or {}).get("outcome")
-            return outcome in (Outcome.ROLLED_BACK, Outcome.BROKEN) and _is_started(run) and _is_same(host, run, *copy)
+            is_taken_back = (run.outcome() or {}).get("outcome") in (Outcome.ROLLED_BACK, Outcome.BROKEN)
+            return is_taken_back and _is_started(run) and _is_same(host, run, path, *copy)
     return False
 
 
-def _copy_of(run: Run, path: str) -> tuple[Plan, list[int]] | None:
-    """The part of a run's plan that a directory was the target of, and by which numbers it is known."""
+def _copy_of(run: Run, path: str) -> tuple[Direction, list[int]] | None:
+    """What a run was to do to a directory, if this was a target of it, and by which numbers that is known."""
     with suppress(JournalError, KeyError, TypeError):
-        stored, plan = run.plan(), plan_of(run)
-        for one, name in zip(plan.each(), ("copied", "copied_containerd"), strict=False):
-            if one.target == path and stored[name]:
-                return one, list(stored[name]["target"])
+        plan, copied = plan_of(run), run.plan()["copied"]
+        for root, copy in zip(plan.roots, copied, strict=True):
+            if root.target == path:
+                return plan.direction, list(copy["target"])
     return None
 
 
@@ -116,32 +117,32 @@ def _is_started(run: Run) -> bool:
     return any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in run.records())
 
 
-def _is_same(host: Host, run: Run, plan: Plan, identity: list[int]) -> bool:
+def _is_same(host: Host, run: Run, path: str, direction: Direction, identity: list[int]) -> bool:
     with suppress(OSError):
-        info = host.path(plan.target).lstat()
+        info = host.path(path).lstat()
         same_boot = run.records()[0].get("boot") == this_boot()
         is_same = info.st_ino == identity[1] and (info.st_dev == identity[0] or not same_boot)
-        is_later = born_at(host.path(plan.target)) > float(run.records()[-1]["at"])  # a number is given again
-        return is_same and not is_later and plan.direction is Direction.FORTH
+        is_later = born_at(host.path(path)) > float(run.records()[-1]["at"])  # a number is given again
+        return is_same and not is_later and direction is Direction.FORTH
     return False
 
 
-def is_same_directory(host: Host, run: Run, plan: Plan) -> bool:
+def is_same_directory(host: Host, run: Run, root: RootMove, owner: str) -> bool:
     """Whether the source of a move is still the directory that was left.
 
     Within one boot it is known by its device and inode; after a reboot the device may have another number. The root of
     any file system has the same inode number, and a number is given again: so it must have been made at the same
-    instant too, and if it says whose it is, be this engine's.
+    instant too, and if it says whose it is, be this engine's, the `owner`.
     """
-    place = host.path(plan.source)
+    place = host.path(root.source)
     try:
         info = place.lstat()
     except OSError:
         return False
-    device, inode = plan.source_identity
+    device, inode = root.identity
     same_boot = run.records()[0].get("boot") == this_boot()
     is_same = stat.S_ISDIR(info.st_mode) and info.st_ino == inode and (info.st_dev == device or not same_boot)
-    return is_same and birth(place) == plan.source_born and engine_id(place / plan.within) in ("", plan.engine_id)
+    return is_same and birth(place) == root.born and engine_id(place / root.within) in ("", owner)
 
 
 def frees(run: Run) -> int | None:
@@ -150,9 +151,8 @@ def frees(run: Run) -> int | None:
     Not known of one on the same file system, whose layers have two names there.
     """
     try:
-        plan = run.plan()["plan"]
+        plan = plan_of(run)
     except JournalError:
         return None
-    roots = [one for one in (plan, plan.get("containerd")) if one][1 if plan.get("alone") else 0 :]
-    known = plan["direction"] == Direction.FORTH and not any(one["same_file_system"] for one in roots)
-    return sum(int(one["size"]) for one in roots) if known else None
+    known = plan.direction is Direction.FORTH and not any(root.links for root in plan.roots)
+    return sum(root.size for root in plan.roots) if known else None

@@ -20,7 +20,7 @@ def renew(move: Move) -> None:
         return
     doubtful = not move.renewed and is_doubtful(move.run)  # what the front saw is looked at once
     for _ in range(MOST):
-        found = list(move.each())
+        found = list(move.copies())
         if not (doubtful or any(copied.clock_was_set for _, copied in found)):
             return
         log.warning("clock.set")
@@ -42,4 +42,4 @@ def is_doubtful(run: Run) -> bool:
 
 def settle(move: Move) -> None:
     """The engine is down, and nothing changes any more."""
-    move.renew([copied.settle() for _, copied in move.each()])
+    move.renew([copied.settle() for _, copied in move.copies()])

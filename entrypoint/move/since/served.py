@@ -20,7 +20,7 @@ from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.inventory import OURS, TITLE
 from entrypoint.host.disks.filesystem import make_directories
 from entrypoint.move.context import Move
-from entrypoint.move.location import runs_on
+from entrypoint.move.location import data_roots, runs_on
 from entrypoint.move.since import acts
 
 NAME = "starts"
@@ -73,11 +73,11 @@ def has_served(move: Move) -> bool:
 def _has_started_none(move: Move) -> bool:
     """Whether the engine has been up on the target all the time, and tells of no start but of relocators."""
     with suppress(RelocatorError):
-        if acts.is_first_engine(move) and runs_on(move, move.plan.moved.target):
+        if acts.is_first_engine(move) and runs_on(move, move.plan.first.target):
             with Engine.opened(socket_of(move.host)) as engine:
                 return not acts.may_have_started(engine)
     return False
 
 
 def _root(move: Move) -> Path:
-    return move.host.path(move.plan.target) / move.plan.within
+    return data_roots(move)[1]

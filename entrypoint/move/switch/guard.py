@@ -29,7 +29,6 @@ from entrypoint.journal.record import PLACE
 from entrypoint.move.context import Move
 from entrypoint.plan.plan import Plan
 from entrypoint.settings import edits
-from entrypoint.settings.file_edit import FileEdit
 
 SCRIPT_NAME = "switch.sh"
 SCRIPT = """\
@@ -69,31 +68,27 @@ def drop_in(service: str) -> str:
 
 
 def services(plan: Plan) -> tuple[str, ...]:
-    return (plan.service, *([plan.containerd.service] if plan.containerd else []))
-
-
-def orderings(plan: Plan) -> tuple[FileEdit, ...]:
-    """What makes a service wait for its roots."""
-    return (plan.ordering, *([plan.containerd.ordering] if plan.containerd else []))
+    return (plan.service, *(service.name for service in plan.services))
 
 
 def script(functions: str, plan: Plan) -> str:
-    targets, sources = ([getattr(one, side) for one in plan.each()] for side in ("target", "source"))
     return SCRIPT.format(
         functions=functions,
-        switch=shlex.quote(plan.switch.path),
-        after="\n    ".join(_asked(plan, targets, "after", "before")),
-        before="\n    ".join(_asked(plan, sources, "before", "after")),
+        switch=shlex.quote(plan.first.switch.path),
+        after="\n    ".join(_asked(plan, "after", "before", is_target=True)),
+        before="\n    ".join(_asked(plan, "before", "after", is_target=False)),
     )
 
 
-def _asked(plan: Plan, roots: list[str], wanted: str, other: str) -> Iterator[str]:
-    if plan.paired:
-        yield f"put {shlex.quote(plan.paired.switch.path)} containerd {wanted} {other}"
-    all_there = " && ".join(f"is_root {shlex.quote(root)}" for root in roots)
+def _asked(plan: Plan, wanted: str, other: str, *, is_target: bool) -> Iterator[str]:
+    for root in plan.roots[1:]:
+        yield f"put {shlex.quote(root.switch.path)} containerd {wanted} {other}"
+    all_there = " && ".join(f"is_root {shlex.quote(root.place(is_target=is_target))}" for root in plan.roots)
     yield f'if [ "${{1:-}}" = {shlex.quote(plan.service)} ]; then {all_there} || exit 1; fi'
-    if plan.containerd:
-        yield f'if [ "${{1:-}}" = {plan.containerd.service} ]; then is_root {shlex.quote(roots[-1])} || exit 1; fi'
+    for root in plan.roots:
+        if root.service:
+            there = f"is_root {shlex.quote(root.place(is_target=is_target))}"
+            yield f'if [ "${{1:-}}" = {root.service.name} ]; then {there} || exit 1; fi'
 
 
 def take(move: Move) -> None:
@@ -106,25 +101,25 @@ def take(move: Move) -> None:
         file = move.host.path(drop_in(service))
         make_directories(file.parent)
         atomic_write(file, GUARDING.format(sh=sh, script=place, service=service, mounts=awaited(move.plan)).encode())
-    for one in orderings(move.plan):
+    for one in move.plan.orderings:
         edits.put(move.host.path(one.path), None)
 
 
 def awaited(plan: Plan) -> str:
     """The mounts of all roots: where they are to be mounted at a boot, that has ended before a look is taken."""
     table = mounts()
-    points = {mount_of(PurePosixPath(root), table).point for one in plan.each() for root in (one.source, one.target)}
+    points = {mount_of(PurePosixPath(root), table).point for one in plan.roots for root in (one.source, one.target)}
     return " ".join(f"{escaped(one)}.mount" for one in sorted(points - {ROOT}))
 
 
 def name_targets(move: Move) -> None:
     """The targets are configured: the services wait for them, by their paths."""
-    for one in orderings(move.plan):
+    for one in move.plan.orderings:
         edits.make(move.host, one)
 
 
 def name_sources(move: Move) -> None:
-    for one in orderings(move.plan):
+    for one in move.plan.orderings:
         edits.take_back(move.host, one)
 
 
@@ -151,7 +146,7 @@ def release(move: Move) -> None:
             return
         for place in places:
             remove_durably(place)
-        for one in orderings(move.plan):
+        for one in move.plan.orderings:
             folder = str(PurePosixPath(one.path).parent)
             edits.remove_empty(move.host, dict.fromkeys((folder, *reversed(one.created))))
         move.systemd.reload()

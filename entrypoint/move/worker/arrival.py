@@ -19,7 +19,7 @@ from entrypoint.journal.trace import trace
 from entrypoint.move import safety_net
 from entrypoint.move.context import Move
 from entrypoint.move.freeze import bring_up
-from entrypoint.move.location import is_switched, runs_on
+from entrypoint.move.location import data_roots, is_switched, runs_on
 from entrypoint.move.proof import adopted
 from entrypoint.move.since import served
 from entrypoint.move.steps import Step, Verify
@@ -34,12 +34,12 @@ def arrive(move: Move, why: dict[str, str]) -> ExitCode:
     """Commit: the engine is up on the target. What does not stand as it stood has been noted; `why` it was looked at
     again, if it was."""
     amiss = move.run.amiss()
-    facts = {"root": move.plan.moved.target, **(why if amiss else {})}
+    facts = {"root": move.plan.first.target, **(why if amiss else {})}
     conclude(move, Outcome.MOVED if amiss else Outcome.COMMITTED, **facts)
     trace("commit.recorded")
     for one in amiss:
         log.warning("amiss", what=one.text)
-    log.info("committed", root=move.plan.moved.target, old_root=move.plan.moved.source)
+    log.info("committed", root=move.plan.first.target, old_root=move.plan.first.source)
     return ExitCode.AMISS if amiss else ExitCode.DONE
 
 
@@ -50,13 +50,12 @@ def stays(move: Move, begun: Sequence[Step]) -> bool:
     what the others have heard of it (docs.docker.com, swarm/admin_guide: "never restart a manager node by copying the
     raft directory"). A disk that cannot be read any more leaves no choice.
     """
-    if not (was_started(move, begun) and (is_switched(move) or runs_on(move, move.plan.moved.target))):
+    if not (was_started(move, begun) and (is_switched(move) or runs_on(move, move.plan.first.target))):
         return False
     if served.has_served(move):
         return True
     with suppress(OSError):
-        roots = (move.host.path(root) / move.plan.within for root in (move.plan.source, move.plan.target))
-        return move.plan.one_of_managers and took_part(*roots)
+        return move.plan.one_of_managers and took_part(*data_roots(move))
     return False
 
 
@@ -78,12 +77,12 @@ def finish(move: Move, why: dict[str, str]) -> ExitCode:
 def is_up(move: Move) -> bool:
     """Whether the engine is up on the target: where containerd's root moves alone that works there without it, too."""
     is_running = move.systemd.unit(move.plan.service).active_state in RUNNING
-    return is_running and runs_on(move, move.plan.moved.target)
+    return is_running and runs_on(move, move.plan.first.target)
 
 
 def give_up(move: Move, why: dict[str, str], problem: str) -> ExitCode:
     """The engine is not up on the target, and what its clients have written is only there."""
-    facts = {**why, "problems": [problem], "root": move.plan.moved.target, "left": STARTED_ON}
+    facts = {**why, "problems": [problem], "root": move.plan.first.target, "left": STARTED_ON}
     conclude(move, Outcome.BROKEN, **facts)
     log.error(str(Outcome.BROKEN), **facts)
     return ExitCode.BROKEN
@@ -101,7 +100,7 @@ def conclude(move: Move, outcome: Outcome, **facts: object) -> None:
     """Write down how the run ended; one that cannot be written changes nothing of that, and is told all the same."""
     if outcome in ARRIVED:
         guard.wake_by_targets(move)
-    if outcome is not Outcome.BROKEN or not move.plan.paired:  # two files that may not agree are kept apart
+    if outcome is not Outcome.BROKEN or not move.plan.roots[1:]:  # two files that may not agree are kept apart
         guard.release(move)
     if outcome is not Outcome.BROKEN:
         safety_net.put_away(move.run)

@@ -74,8 +74,8 @@ def recover(move: Move, records: Sequence[Record], steps: Sequence[Step]) -> Exi
     switched = is_switched(move)
     if switched:  # then the safety net has started the engine on the target, whether we had come to that or not
         end_records(move)
-        if move.plan.paired:
-            paired_switch.follow(move, move.plan.paired, is_switched=True)
+        for root in move.plan.roots[1:]:
+            paired_switch.follow(move, root, is_switched=True)
         move.run.append(Event.INTENT, step=Phase.START)
         begun = [step for step in steps if step in begun or step.name is Phase.START]
     if is_going_back(records) or not switched:
@@ -197,7 +197,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bo
         left = KEPT
     else:
         left = "" if problems else discard_copy(move)
-    facts = {**why, "problems": problems, "root": move.plan.moved.source, "left": left}
+    facts = {**why, "problems": problems, "root": move.plan.first.source, "left": left}
     trace("rollback.outcome")
     conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
@@ -255,10 +255,10 @@ def discard_copy(move: Move) -> str:
     The engine is back by now, and that is the outcome: a target that cannot even be emptied is only told.
     """
     try:
-        if not runs_on(move, move.plan.moved.source):
+        if not runs_on(move, move.plan.first.source):
             return "the engine does not run on the old root"
         return discard(move.host, move.plan)
     except (RelocatorError, OSError) as error:
         left = error.text() if isinstance(error, RelocatorError) else str(error)
-        log.warning("target.left", target=move.plan.moved.target, why=left)
+        log.warning("target.left", target=move.plan.first.target, why=left)
         return left

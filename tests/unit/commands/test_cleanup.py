@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -30,7 +31,7 @@ from entrypoint.preflight.preflight import check_removal
 from entrypoint.preflight.roots import Left, Size
 from tests.unit.support.fakes import make_host
 from tests.unit.support.good_facts import CONTAINERD, GOOD, mount, unit
-from tests.unit.support.world import make_plan
+from tests.unit.support.world import make_plan, with_first
 
 
 @pytest.fixture
@@ -45,15 +46,22 @@ def journal(host: Host) -> Journal:
     return made
 
 
-def moved(journal: Journal, host: Host, source: str, target: str, boot: str = "", **facts: object) -> Run:
-    """A run that has moved the engine from one root to another; both are there."""
+def moved(
+    journal: Journal,
+    host: Host,
+    source: str,
+    target: str,
+    boot: str = "",
+    known: Mapping[str, object] | None = None,
+    **facts: object,
+) -> Run:
+    """A run that has moved the engine from one root to another; both are there, and the source is as it is `known`."""
     for root in (source, target):
         host.path(f"{root}/volumes/data").mkdir(parents=True, exist_ok=True)
     info = host.path(source).stat()
     born = birth(host.path(source))
-    plan = replace(
-        make_plan(), source=source, target=target, source_identity=(info.st_dev, info.st_ino), source_born=born
-    )
+    known = {"identity": (info.st_dev, info.st_ino), "born": born} | dict(known or {})
+    plan = with_first(make_plan(), source=source, target=target, **known)
     run = journal.begin()
     run.begun(source=source, target=target, boot=boot or this_boot())
     run.save_plan({"plan": to_json(replace(plan, **facts))})  # type: ignore[arg-type]
@@ -137,13 +145,13 @@ def test_a_link_to_it_is_none(host: Host, journal: Journal) -> None:
 def test_a_device_may_have_another_number_after_a_reboot(host: Host, journal: Journal, boot: str, still: bool) -> None:
     host.path("/a").mkdir()
     inode = host.path("/a").stat().st_ino
-    moved(journal, host, "/a", "/b", boot, source_identity=(12345, inode))
+    moved(journal, host, "/a", "/b", boot, {"identity": (12345, inode)})
     assert paths(host, journal) == (["/a"] if still else [])
 
 
 def test_a_directory_that_was_made_anew_with_the_same_number_is_none(host: Host, journal: Journal) -> None:
     """ext4 gives a freed inode number to the next directory; only the instant of its making differs."""
-    moved(journal, host, "/a", "/b", source_born="2020-01-01 00:00:00.000000001 +0000")
+    moved(journal, host, "/a", "/b", known={"born": "2020-01-01 00:00:00.000000001 +0000"})
     assert paths(host, journal) == []
 
 
@@ -157,7 +165,7 @@ def test_the_root_of_another_engine_is_none(host: Host, journal: Journal, engine
 def test_the_plan_of_another_version_is_told(host: Host, journal: Journal) -> None:
     run = moved(journal, host, "/a", "/b")
     plan = run.plan()["plan"]
-    del plan["source_identity"]
+    del plan["roots"][0]["identity"]
     run.save_plan({"plan": plan})
     with pytest.raises(JournalError, match="plan of another version"):
         old_roots(host, journal)
@@ -263,9 +271,9 @@ def test_a_bind_mount_of_a_directory_in_the_old_root_is_named(host: Host, journa
 
 def test_roots_within_each_other_are_refused(host: Host, journal: Journal) -> None:
     one = left(host, journal)
-    outer = replace(one, plan=replace(one.plan, source=str(SOURCE.parent)))
+    outer = replace(one, root=replace(one.root, source=str(SOURCE.parent)))
     assert against(host, outer) == ["roots-nested"]
-    inner = replace(one, plan=replace(one.plan, source=str(SOURCE / "x")))
+    inner = replace(one, root=replace(one.root, source=str(SOURCE / "x")))
     assert against(host, inner) == ["roots-nested"]
 
 

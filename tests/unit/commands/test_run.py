@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,9 @@ from entrypoint.move.roots import discard
 from entrypoint.move.roots.renewal import is_doubtful
 from entrypoint.move.worker import handover
 from entrypoint.plan.plan import Plan
+from entrypoint.plan.root_move import RootMove
 from tests.unit.support.fakes import DEFAULT_ROOT, Calls, FakeSystemd, make_host
-from tests.unit.support.world import TARGET, make_plan, snapshot
+from tests.unit.support.world import TARGET, make_plan, snapshot, with_first
 
 
 class Attempt:
@@ -79,7 +79,7 @@ def _copies() -> None:
 def test_a_target_that_cannot_be_written_is_an_error_of_the_copy(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, number: int, word: str
 ) -> None:
-    def pre_copy(host: Host, plan: Plan) -> None:
+    def pre_copy(host: Host, plan: Plan, root: RootMove) -> None:
         raise OSError(number, os.strerror(number), "/target")
 
     monkeypatch.setattr(run, "pre_copy", pre_copy)
@@ -93,7 +93,7 @@ def test_a_good_attempt_hands_over_what_the_worker_needs(attempt: Attempt) -> No
     assert attempt.host.path(f"{TARGET}/file").read_text() == "content"
     stored = attempt.run.plan()
     assert from_json(Plan, stored["plan"]) == attempt.plan
-    assert (Process(**stored["front"]), stored["copied"]["layers"]) == (Process.own(), [])
+    assert (Process(**stored["front"]), stored["copied"][0]["layers"]) == (Process.own(), [])
     assert attempt.run.outcome() is None
     assert attempt.calls.made[-1] == ("start_transient", handover.UNIT)
 
@@ -171,7 +171,7 @@ def test_an_interrupt_leaves_nothing(attempt: Attempt) -> None:
 
 @pytest.mark.usefixtures("_copies")
 def test_a_source_that_cannot_be_copied_leaves_nothing(attempt: Attempt) -> None:
-    attempt.plan = replace(attempt.plan, source="/srv/no-such-root")
+    attempt.plan = with_first(attempt.plan, source="/srv/no-such-root")
     with pytest.raises(CopyError):
         attempt()
     assert attempt.outcome["outcome"] == "rolled-back"

@@ -307,7 +307,7 @@ def test_going_back_takes_the_rule_along() -> None:
     made = make(enforcing())
     back = rollback.plan_back(GOOD, made, lambda edit: edit.after)
     assert [(one.before, one.after) for one in back.rules] == [(made.rules[0].after, made.rules[0].before)]
-    assert str(DATA) == made.target
+    assert str(DATA) == made.first.target
     assert TARGET not in str(back.rules)
 
 

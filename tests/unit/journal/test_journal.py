@@ -258,7 +258,7 @@ def test_a_journal_whose_place_is_taken_refuses_the_move(tmp_path: Path) -> None
 
 def test_a_plan_is_read_as_it_was_saved(run: Run) -> None:
     run.save_plan({"plan": {"source": "/ä"}, "ours": ["a"]})
-    assert run.plan() == {"version": 1, "plan": {"source": "/ä"}, "ours": ["a"]}
+    assert run.plan() == {"version": 2, "plan": {"source": "/ä"}, "ours": ["a"]}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff"])
@@ -270,7 +270,7 @@ def test_a_plan_that_is_missing_or_damaged_is_an_error(run: Run, content: bytes 
 
 
 def test_a_plan_of_another_version_is_not_carried_out(run: Run) -> None:
-    (run.place / "plan.json").write_text(json.dumps({"version": 2}))
+    (run.place / "plan.json").write_text(json.dumps({"version": 1}))
     with pytest.raises(JournalError, match="another version"):
         run.plan()
 

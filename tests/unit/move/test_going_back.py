@@ -22,6 +22,7 @@ from entrypoint.move.proof import intact
 from entrypoint.move.steps import STEPS_BACK
 from entrypoint.plan import outline
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.edits import content
 from entrypoint.settings.file_edit import FileEdit
 from tests.unit.move.dying.test_crash_points import Deadly, Failing, Killed, safety_net
@@ -29,7 +30,7 @@ from tests.unit.support.bolt_file import make_store
 from tests.unit.support.data_root import write
 from tests.unit.support.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.support.good_facts import GOOD, TWO, config, container
-from tests.unit.support.world import CONTENT, DROP_IN, OTHER_RULE, RULE, RULES, TARGET, World, make_world
+from tests.unit.support.world import CONTENT, DROP_IN, OTHER_RULE, RULE, RULES, TARGET, World, make_world, with_first
 
 
 def make_world_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
@@ -44,7 +45,7 @@ def make_world_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     run.save_inventory(moved.inventory() or {}, "expected")
     copied = Copied(frozenset(), 0.0, 0.0, identity(world.path(DEFAULT_ROOT)))
     world.calls.made.clear()
-    back = replace(world, move=replace(world.move, run=run, plan=plan, copied=copied))
+    back = replace(world, move=replace(world.move, run=run, plan=plan, copied=(copied,)))
     forget_since(back)
     return back.serving_nobody()
 
@@ -83,7 +84,7 @@ def require_still_there(world: World) -> None:
     assert world.outcome["left"] == ""
     assert world.path(f"{TARGET}/{finished.NAME}").exists()
     assert (world.daemon.up, world.daemon.root) == (True, TARGET)
-    assert world.path(CONFIG).read_bytes() == world.move.plan.switch.before
+    assert world.path(CONFIG).read_bytes() == world.move.plan.first.switch.before
     assert world.path(DROP_IN).read_bytes() == world.move.plan.ordering.before
     assert world.path(RULES).read_bytes() == OTHER_RULE + RULE
     assert world.daemon.boxes["since"].container.status is Status.RUNNING
@@ -176,8 +177,8 @@ def planned(world: World) -> Plan:
 
 def test_the_plan_is_the_moves_own_turned_round(world: World) -> None:
     plan = planned(world)
-    assert (plan.source, plan.target, plan.direction) == (TARGET, DEFAULT_ROOT, Direction.BACK)
-    assert (plan.switch.after, plan.ordering.after, plan.created) == (CONTENT, None, ())
+    assert (plan.first.source, plan.first.target, plan.direction) == (TARGET, DEFAULT_ROOT, Direction.BACK)
+    assert (plan.first.switch.after, plan.ordering.after, plan.first.created) == (CONTENT, None, ())
     assert (plan.units, plan.started) == ((SOCKET, SERVICE), (SOCKET, SERVICE))
     assert plan == from_json(Plan, to_json(plan))
     assert not any("copy" in line for line in outline.steps(plan))
@@ -231,11 +232,13 @@ def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def findings(world: World, volumes: dict[str, str] | None = None, **facts: object) -> list[str]:
+def findings(
+    world: World, volumes: dict[str, str] | None = None, version: str = GOOD.engine.version, **facts: object
+) -> list[str]:
+    """By other `facts` of the root that has moved."""
     known = identity(world.path(DEFAULT_ROOT))
-    plan = replace(world.move.plan, source_identity=known, source_born=birth(world.path(DEFAULT_ROOT)))
-    plan = replace(plan, engine_version=GOOD.engine.version)
-    plan = replace(plan, **facts)  # type: ignore[arg-type]
+    plan = with_first(world.move.plan, identity=known, born=birth(world.path(DEFAULT_ROOT)))
+    plan = with_first(replace(plan, engine_version=version), **facts)
     source = replace(GOOD.source, path=GOOD.source.path.__class__(TARGET))
     held = world.move.run.inventory() or {}
     for name in ("inventory", "left"):
@@ -249,7 +252,7 @@ def test_an_old_root_as_it_was_left_speaks_against_nothing(moved: World) -> None
 
 
 def test_an_old_root_that_is_another_directory_is_not_gone_back_to(moved: World) -> None:
-    assert findings(moved, source_identity=(1, 2)) == ["old-root-gone"]
+    assert findings(moved, identity=(1, 2)) == ["old-root-gone"]
     moved.path(DEFAULT_ROOT).rename(moved.path("/srv/elsewhere"))
     moved.path(DEFAULT_ROOT).symlink_to("elsewhere")
     assert findings(moved) == ["old-root-gone"]
@@ -269,11 +272,11 @@ def test_an_engine_that_is_elsewhere_by_now_is_not_taken_back(moved: World) -> N
 
 
 def test_an_engine_of_another_version_is_warned_of(moved: World) -> None:
-    assert findings(moved, engine_version="17.05") == ["engine-version"]
+    assert findings(moved, version="17.05") == ["engine-version"]
 
 
 def test_a_root_that_is_set_elsewhere_by_now_is_not_taken_back(moved: World) -> None:
-    switch = replace(moved.move.plan.switch, path="/etc/elsewhere.json")
+    switch = replace(moved.move.plan.first.switch, path="/etc/elsewhere.json")
     assert findings(moved, switch=switch) == ["setting-moved"]
 
 
@@ -315,8 +318,8 @@ def test_what_the_old_root_lacks_is_named(moved: World) -> None:
 
 def test_what_was_removed_from_an_images_root_that_both_use_is_told_and_not_expected(moved: World) -> None:
     """Engine 29.5 and later would list the container, and start nothing."""
-    made = replace(moved.move.plan, store="containerd", images="/srv/images")
-    make_store(moved.path(made.images), "web")
+    made = replace(moved.move.plan, store="containerd", stays={RootKind.IMAGE_STORE: "/srv/images"})
+    make_store(moved.path("/srv/images"), "web")
     boxes = (container("web"), container("stopped"))
     for box in boxes:
         write(moved.path(f"{DEFAULT_ROOT}/containers/{box.id}/config.v2.json"))
@@ -329,4 +332,4 @@ def test_what_was_removed_from_an_images_root_that_both_use_is_told_and_not_expe
     gone = intact.gone_since(moved.host, moved.move.run, made)
     wanted = from_json(Inventory, rollback.expected(TWO, moved.move.run, made, gone))
     assert ([one.name for one in wanted.containers], wanted.images) == (["web"], TWO.inventory.images)
-    assert list(rollback.gone_since(moved.host, moved.move.run, replace(made, images=""))) == []
+    assert list(rollback.gone_since(moved.host, moved.move.run, replace(made, stays={}))) == []

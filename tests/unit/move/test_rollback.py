@@ -123,7 +123,7 @@ def test_an_undo_that_fails_too_is_told_and_stops_no_other(
         stays = (
             call[0] == "stop" and first > 6
         )  # then the engine is on the new root, and the files must go on saying so
-        assert world.path(CONFIG).read_bytes() == (world.move.plan.switch.after if stays else CONTENT)
+        assert world.path(CONFIG).read_bytes() == (world.move.plan.first.switch.after if stays else CONTENT)
         assert world.path(DROP_IN).exists() is stays
         assert world.path(TARGET).is_dir()  # nothing more is removed from a host in such a state
         was_stopped = first > 2

@@ -15,7 +15,7 @@ from entrypoint.move import safety_net
 from entrypoint.plan.plan import Plan
 from entrypoint.settings.file_edit import FileEdit
 from tests.unit.support.fakes import SERVICE, SOCKET, make_host
-from tests.unit.support.world import make_plan
+from tests.unit.support.world import make_plan, with_first
 
 # Whatever is asked is noted; the engine comes up unless the configuration names the new root.
 SYSTEMCTL = """#!/bin/sh
@@ -41,7 +41,7 @@ class Net:
 
     @property
     def switch(self) -> Path:
-        return Path(self.plan.switch.path)
+        return Path(self.plan.first.switch.path)
 
     @property
     def ordering(self) -> Path:
@@ -74,7 +74,8 @@ def make_net(root: Path, monkeypatch: pytest.MonkeyPatch, switch_before: bytes |
     program = root / "bin/systemctl"
     program.write_text(SYSTEMCTL.format(**{name: f"'{place}'" for name, place in files.items()}))
     program.chmod(0o755)
-    plan = replace(make_plan(), target=str(root / "the target"), switch=switch, ordering=ordering)
+    plan = with_first(make_plan(), target=str(root / "the target"), switch=switch)
+    plan = replace(plan, ordering=ordering)
     made = Net(root, Run(root / "runs/000001"), plan)
     safety_net.spread(made.run, made.plan)
     made.switch.write_bytes(switch.after or b"")
@@ -113,7 +114,7 @@ def test_a_file_that_was_not_there_is_gone_again(tmp_path: Path, monkeypatch: py
 
 def test_a_file_that_is_gone_meanwhile_is_there_again(spread: Net) -> None:
     spread.switch.unlink()
-    spread.plan = replace(spread.plan, switch=replace(spread.plan.switch, after=None))
+    spread.plan = with_first(spread.plan, switch=replace(spread.plan.first.switch, after=None))
     (spread.run.place / "back/switch.after").unlink()
     assert spread().returncode == 0
     assert spread.switch.read_bytes() == b"old\n"
@@ -122,7 +123,7 @@ def test_a_file_that_is_gone_meanwhile_is_there_again(spread: Net) -> None:
 def test_an_engine_that_is_up_is_left_alone(spread: Net) -> None:
     spread.come_up()
     assert spread().returncode == 0
-    assert spread.switch.read_bytes() == spread.plan.switch.after
+    assert spread.switch.read_bytes() == spread.plan.first.switch.after
     assert spread.asked == []
 
 
@@ -134,7 +135,7 @@ def test_by_hand_it_goes_back_whether_the_engine_is_up_or_not(spread: Net) -> No
 
 
 def started(spread: Net, container: str, when: str, labels: str = "{}") -> None:
-    place = Path(spread.plan.target, "containers", container, "config.v2.json")
+    place = Path(spread.plan.first.target, "containers", container, "config.v2.json")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(
         f'{{"State":{{"Running":true,"StartedAt":"{when}","Health":null}},"Config":{{"Labels":{labels}}}}}'
@@ -174,7 +175,7 @@ def test_nothing_is_taken_back_by_itself_once_a_container_has_run(
      ("containers \n", False)],
 )  # fmt: skip
 def test_one_with_rm_has_left_the_time_of_the_directory(spread: Net, then: str, is_served: bool) -> None:
-    place = Path(spread.plan.target, "containers")
+    place = Path(spread.plan.first.target, "containers")
     place.mkdir(parents=True)
     os.utime(place, (0, 1_700_000_000.25))
     (spread.run.place / "back/starts").write_text(then)
@@ -193,7 +194,7 @@ def test_what_the_engine_does_not_start_by_itself_is_started(spread: Net) -> Non
 def test_a_host_that_goes_down_is_left_to_its_next_boot(spread: Net) -> None:
     (spread.root / "state").write_text("stopping\n")
     assert spread().returncode == 0
-    assert spread.switch.read_bytes() == spread.plan.switch.after
+    assert spread.switch.read_bytes() == spread.plan.first.switch.after
     assert spread.asked == []
 
 

@@ -92,7 +92,7 @@ def test_both_files_are_written_before_the_engine_starts(world: World) -> None:
         [world.path(CONFIG).read_bytes(), world.path(DROP_IN).read_bytes()]
     )
     world.work()
-    assert seen == [world.move.plan.switch.after, world.move.plan.ordering.after]
+    assert seen == [world.move.plan.first.switch.after, world.move.plan.ordering.after]
 
 
 def test_the_hold_is_taken_away_only_after_the_engine_is_proven(world: World) -> None:

@@ -143,7 +143,7 @@ def test_a_foreign_edit_after_the_switch_is_not_lost(world: World) -> None:
 
 def test_a_foreign_edit_that_keeps_the_new_root_loses_that_alone(world: World) -> None:
     world.calls.moments["start"] = lambda: world.path(CONFIG).write_bytes(
-        (world.move.plan.switch.after or b"").replace(b"true", b"false")
+        (world.move.plan.first.switch.after or b"").replace(b"true", b"false")
     )
     world.unproven()  # the verification
     require_rolled_back(world, world.work(), CONTENT.replace(b"true", b"false"))

@@ -26,8 +26,9 @@ from entrypoint.preflight import edits, preflight
 from entrypoint.preflight.adoption import look
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only, Request
+from entrypoint.preflight.roots import RootKind
 from tests.unit.support.good_facts import CONTAINERD, DROP_IN, GOOD, INVENTORY, SOURCE, TARGET, TWO, container, mount
-from tests.unit.support.world import make_world_alone
+from tests.unit.support.world import make_world_alone, with_first
 
 DATA, STORE, NEW = PurePosixPath("/var/lib/docker"), PurePosixPath("/var/lib/containerd"), "/mnt/data/containerd"
 # The data root is its own target.
@@ -92,12 +93,12 @@ def test_it_is_there_already_when_containerd_works_in_the_target() -> None:
 def test_the_plan_moves_one_root_and_edits_one_file_that_names_it() -> None:
     plan = make(ALONE)
     assert from_json(Plan, to_json(plan)) == plan
-    assert [(one.source, one.target) for one in plan.each()] == [(str(STORE), NEW)]
-    assert (plan.source, plan.target, plan.paired) == (str(DATA), str(DATA), None)
+    assert [(one.source, one.target) for one in plan.roots] == [(str(STORE), NEW)]
+    assert [plan.data_root(is_target=is_target) for is_target in (False, True)] == [str(DATA), str(DATA)]
     assert plan.every_unit == ("docker.socket", "docker.service", "containerd.service")
-    assert plan.switch.path == "/etc/containerd/config.toml"
+    assert plan.first.switch.path == "/etc/containerd/config.toml"
     assert [edit.path for edit in plan.edits] == [
-        *(edit.path for edit in plan.waking), plan.ordering.path, str(CONTAINERD.drop_in.path), plan.switch.path
+        *(edit.path for edit in plan.waking), plan.ordering.path, str(CONTAINERD.drop_in.path), plan.first.switch.path
     ]  # fmt: skip
     told = "\n".join(outline.steps(plan))
     assert f"from here on containerd's root is {NEW}" in told
@@ -197,9 +198,7 @@ def test_no_root_is_looked_for_to_be_adopted(tmp_path: Path) -> None:
 
 def test_what_its_removal_gives_back_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world_alone(tmp_path, monkeypatch)
-    assert world.move.plan.containerd is not None
-    plan = replace(world.move.plan, size=5, containerd=replace(world.move.plan.containerd, size=7))
-    world.move.run.save_plan({"plan": to_json(plan)})
+    world.move.run.save_plan({"plan": to_json(with_first(world.move.plan, size=7))})
     assert old_roots.frees(world.move.run) == 7
 
 
@@ -216,7 +215,7 @@ def test_containers_that_were_made_since_refuse_the_way_back(tmp_path: Path, mon
     going = replace(INVENTORY, containers=(container("once", auto_remove=True), *INVENTORY.containers))
     for held in (INVENTORY, going):
         assert list(rollback.since(replace(ALONE, inventory=held), run, made)) == []
-    assert list(rollback.since(new, run, replace(made, alone=False))) == []
+    assert list(rollback.since(new, run, replace(made, stays={}))) == []
 
 
 def test_one_that_is_made_during_the_way_back_ends_it_before_the_engine_stops(
@@ -250,13 +249,12 @@ def test_only_images_are_lost_and_what_was_written_outside_volumes(tmp_path: Pat
 
 def test_a_way_back_of_one_root_leaves_the_file_of_the_other() -> None:
     made = make(ALONE)
-    assert made.containerd is not None
     there = replace(ALONE, containerd=replace(CONTAINERD, root=PurePosixPath(NEW)))
     back = rollback.plan_back(there, made, lambda edit: edit.after)
-    assert (back.alone, back.direction, back.source, back.target) == (True, Direction.BACK, str(DATA), str(DATA))
-    assert [(one.source, one.target) for one in back.each()] == [(NEW, str(STORE))]
-    assert (back.switch.before, back.switch.after) == (made.switch.after, made.switch.before)
-    assert back.moved.is_target(None)
+    assert (back.stays, back.direction) == ({RootKind.DATA_ROOT: str(DATA)}, Direction.BACK)
+    assert [(one.source, one.target) for one in back.roots] == [(NEW, str(STORE))]
+    assert (back.first.switch.before, back.first.switch.after) == (made.first.switch.after, made.first.switch.before)
+    assert back.is_target(None)
 
 
 def test_an_engine_without_it_is_what_it_was() -> None:

@@ -14,6 +14,8 @@ from entrypoint.host.services.waking import UNIT, places
 from entrypoint.plan import outline
 from entrypoint.plan.outline import fates
 from entrypoint.plan.plan import Direction, Plan, make
+from entrypoint.plan.root_move import RootMove
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.file_edit import FileEdit, missing_directories
 from tests.unit.support.good_facts import (
     DROP_IN,
@@ -35,9 +37,26 @@ def stored(plan: Plan) -> Plan:
 def test_a_plan_says_what_follows_from_the_facts() -> None:
     plan = make(GOOD, "50m")
     assert plan == Plan(
-        source="/var/lib/docker",
-        target="/mnt/data/docker",
-        same_file_system=False,
+        direction=Direction.FORTH,
+        roots=(
+            RootMove(
+                kind=RootKind.DATA_ROOT,
+                source="/var/lib/docker",
+                target="/mnt/data/docker",
+                links=False,
+                created=(),
+                size=10 * 1024**3,
+                entries=100_000,
+                identity=GOOD.source.identity,
+                born="",
+                switch=FileEdit(
+                    "/etc/docker/daemon.json",
+                    b'{"debug": true}\n',
+                    b'{"debug": true, "data-root": "/mnt/data/docker"}\n',
+                ),
+                layers=7,
+            ),
+        ),
         units=("docker.socket", "docker.service"),
         started=("docker.socket", "docker.service"),
         ordering=FileEdit(
@@ -49,19 +68,9 @@ def test_a_plan_says_what_follows_from_the_facts() -> None:
             b"AssertDirectoryNotEmpty=/mnt/data/docker\n",
             ("/etc/systemd/system/docker.service.d",),
         ),
-        switch=FileEdit(
-            "/etc/docker/daemon.json", b'{"debug": true}\n', b'{"debug": true, "data-root": "/mnt/data/docker"}\n'
-        ),
         dependents=(),
-        created=(),
-        size=10 * 1024**3,
-        entries=100_000,
-        layers=7,
         engine_id="ID",
         bwlimit="50m",
-        direction=Direction.FORTH,
-        source_identity=GOOD.source.identity,
-        source_born="",
         engine_version=GOOD.engine.version,
     )
 
@@ -119,8 +128,8 @@ def test_a_socket_that_is_not_up_is_stopped_but_not_started() -> None:
 def test_the_resolved_path_is_what_is_written() -> None:
     facts = replace(GOOD, target=replace(TARGET, path=PurePosixPath("/data"), resolved=PurePosixPath("/mnt/data/x")))
     plan = make(facts)
-    assert plan.target == "/mnt/data/x"
-    assert b"/mnt/data/x" in (plan.switch.after or b"")
+    assert plan.first.target == "/mnt/data/x"
+    assert b"/mnt/data/x" in (plan.first.switch.after or b"")
 
 
 @pytest.mark.parametrize(
@@ -163,8 +172,8 @@ def test_a_new_target_and_a_new_configuration_are_made_with_their_directories() 
     facts = missing_target("/mnt/data/a/b")
     missing = replace(facts.config, content=None, ancestor=PurePosixPath("/etc"))
     plan = make(replace(facts, config=missing))
-    assert plan.created == ("/mnt/data/a", "/mnt/data/a/b")
-    assert plan.switch.created == ("/etc/docker",)
+    assert plan.first.created == ("/mnt/data/a", "/mnt/data/a/b")
+    assert plan.first.switch.created == ("/etc/docker",)
 
 
 def test_the_description_names_every_path_and_unit_in_the_order_of_the_steps() -> None:
@@ -194,7 +203,7 @@ def test_a_removal_is_told_as_what_it_does() -> None:
 
 def test_on_the_same_file_system_layers_are_linked() -> None:
     plan = make(replace(GOOD, target=replace(TARGET, mount=ROOT_MOUNT)))
-    assert plan.same_file_system
+    assert plan.first.links
     assert outline.steps(plan)[1].startswith("hard-link 7 image layers")
 
 

@@ -232,7 +232,7 @@ def make_world_to_adopt(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world.daemon.start = start_with_what_the_root_holds  # type: ignore[method-assign]
     made = plan.adopting(make_plan(), "ID")
     copied = Copied(frozenset(), 0.0, 0.0, identity(world.path(TARGET)))
-    return replace(world, move=replace(world.move, plan=made, copied=copied))
+    return replace(world, move=replace(world.move, plan=made, copied=(copied,)))
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def require_adopted(world: World) -> None:
     assert world.outcome["outcome"] == "committed"
     assert (world.daemon.up, world.daemon.root) == (True, TARGET)
-    assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
+    assert world.path(CONFIG).read_bytes() == world.move.plan.first.switch.after
     assert world.path(DROP_IN).exists()
 
 
@@ -342,7 +342,7 @@ def test_killed_at_any_point_and_started_again_it_ends_on_one_root(tmp_path: Pat
 
 def test_the_plan_says_that_nothing_is_copied(world: World) -> None:
     made = world.move.plan
-    assert (made.direction, made.target_engine_id, made.created) == (Direction.ADOPT, "ID", ())
+    assert (made.direction, made.target_engine_id, made.first.created) == (Direction.ADOPT, "ID", ())
     assert from_json(Plan, to_json(made)) == made
     assert not any("copy " in line for line in outline.steps(made))
     assert "what is in the adopted root" in outline.steps(made)[6]

@@ -164,8 +164,8 @@ def make_world_to_adopt(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     make_root(world.path(TARGET), *world.daemon.boxes)
     made = plan.adopting(world.move.plan, "ID")
     net.spread(world.move.run, made)
-    copies = [Copied(frozenset(), 0.0, 0.0, identity(world.path(target))) for target in NEW]
-    move = replace(world.move, plan=made, copied=copies[0], copied_containerd=copies[1])
+    copied = tuple(Copied(frozenset(), 0.0, 0.0, identity(world.path(target))) for target in NEW)
+    move = replace(world.move, plan=made, copied=copied)
     return replace(world, move=move)
 
 
@@ -213,11 +213,10 @@ def test_killed_at_any_point_it_ends_on_one_pair(tmp_path: Path, failing: Step |
 
 def test_the_plan_makes_nothing_and_marks_both() -> None:
     made = plan.adopting(make(TWO), "ID")
-    assert made.containerd is not None
-    assert (made.direction, made.containerd.created) == (Direction.ADOPT, ())
+    assert (made.direction, [root.created for root in made.roots]) == (Direction.ADOPT, [(), ()])
     told = outline.steps(made)
     assert [line for line in told if "that the move was committed" in line] == [
         f"write {one.target}/.relocator-root: that the move was committed, for this engine, on this host"
-        for one in made.each()
+        for one in made.roots
     ]
     assert not any("copy " in line for line in told)

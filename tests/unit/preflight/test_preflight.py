@@ -315,7 +315,7 @@ def test_another_mount_of_the_same_file_system_takes_no_links() -> None:
     facts = target(mount=mount("/mnt/bound", "8:1"), space=Space(11 * GIB, None))
     assert ids(replace(facts, fstab="/dev/sda1 /mnt/bound none bind 0 0")) == ["same-file-system"]
     assert "target-space" in ids(replace(facts, target=replace(facts.target, space=Space(11 * GIB - 1, None))))
-    assert not make(facts).same_file_system
+    assert not make(facts).first.links
 
 
 def test_layers_that_are_larger_than_what_they_take_are_no_negative_need() -> None:

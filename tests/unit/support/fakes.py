@@ -31,7 +31,7 @@ from entrypoint.host.services.units import STOPPED, Unit, UnitState
 from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.move.switch import guard
-from entrypoint.plan.plan import Plan
+from entrypoint.plan.root_move import RootMove
 from entrypoint.settings.formats.config_toml import SETTING, root_in
 
 SERVICE = "docker.service"
@@ -377,9 +377,9 @@ class FakeMove(Move):
 
     calls: Calls = field(default_factory=Calls)
 
-    def copier(self, plan: Plan) -> FakeCopier:
-        source, target = self.host.path(plan.source), self.host.path(plan.target)
-        return FakeCopier(source, target, plan.same_file_system, plan.bwlimit, calls=self.calls)
+    def copier(self, root: RootMove) -> FakeCopier:
+        source, target = self.host.path(root.source), self.host.path(root.target)
+        return FakeCopier(source, target, root.links, self.plan.bwlimit, calls=self.calls)
 
 
 def make_host(root: Path) -> Host:

@@ -30,8 +30,9 @@ from entrypoint.move.since import served
 from entrypoint.move.steps import Step, steps_of
 from entrypoint.move.switch import paired_switch
 from entrypoint.move.worker import handover, worker
-from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.plan.root_move import RootMove, RootService
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.formats import config_toml, daemon_json
 from entrypoint.settings.setting import Kind, Setting
@@ -69,54 +70,71 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
     after = daemon_json.with_root(content, TARGET, Setting(), CONFIG)
     folder = f"/etc/systemd/system/{SERVICE}.d"
     made = ("/etc/systemd", "/etc/systemd/system", folder)
-    return Plan(
+    root = RootMove(
+        kind=RootKind.DATA_ROOT,
         source=DEFAULT_ROOT,
         target=TARGET,
-        same_file_system=False,
-        units=(SOCKET, SERVICE),
-        started=(SOCKET, SERVICE),
-        ordering=FileEdit(DROP_IN, None, ordering_drop_in(PurePosixPath(TARGET)), made),
-        switch=FileEdit(CONFIG, content, after),
-        dependents=(),
+        links=False,
         created=("/srv/new", TARGET),
         size=1,
         entries=1,
-        layers=0,
+        identity=(0, 0),
+        born="",
+        switch=FileEdit(CONFIG, content, after),
+    )
+    return Plan(
+        direction=Direction.FORTH,
+        roots=(root,),
+        units=(SOCKET, SERVICE),
+        started=(SOCKET, SERVICE),
+        ordering=FileEdit(DROP_IN, None, ordering_drop_in(PurePosixPath(TARGET)), made),
+        dependents=(),
         engine_id="ID",
         bwlimit="",
-        direction=Direction.FORTH,
-        source_identity=(0, 0),
-        source_born="",
         driver_named="overlay2",
         rules=(FileEdit(RULES, OTHER_RULE, OTHER_RULE + RULE),),
     )
 
 
-def along() -> ContainerdMove:
-    """containerd's part of the plan."""
+def image_store() -> RootMove:
+    """containerd's root, as a part of the plan."""
     folder = f"/etc/systemd/system/{CONTAINERD}.d"
     place = f"{folder}/50-relocator.conf"
-    return ContainerdMove(
+    return RootMove(
+        kind=RootKind.IMAGE_STORE,
         source=CONTAINERD_ROOT,
         target=CONTAINERD_TARGET,
-        same_file_system=False,
+        links=False,
         created=("/srv/new", CONTAINERD_TARGET),
         size=1,
         entries=1,
-        source_identity=(0, 0),
-        source_born="",
-        service=CONTAINERD,
-        started=True,
+        identity=(0, 0),
+        born="",
         switch=FileEdit(
             CONTAINERD_CONFIG,
             CONTAINERD_CONTENT,
             config_toml.with_root(CONTAINERD_CONTENT, CONTAINERD_TARGET, config_toml.SETTING, CONTAINERD_CONFIG),
             setting=Setting(Kind.TOML, "root", was=CONTAINERD_ROOT),
         ),
-        ordering=FileEdit(place, None, ordering_drop_in(PurePosixPath(CONTAINERD_TARGET)), (folder,)),
-        names=(FileEdit(IMPORTED, NAMES, NAMES.replace(CONTAINERD_ROOT.encode(), CONTAINERD_TARGET.encode()),
-                        setting=Setting(Kind.TOML, "root")),),
+        follow=(FileEdit(IMPORTED, NAMES, NAMES.replace(CONTAINERD_ROOT.encode(), CONTAINERD_TARGET.encode()),
+                         setting=Setting(Kind.TOML, "root")),),
+        service=RootService(
+            CONTAINERD, True, FileEdit(place, None, ordering_drop_in(PurePosixPath(CONTAINERD_TARGET)), (folder,))
+        ),
     )  # fmt: skip
+
+
+def with_first(plan: Plan, **facts: Any) -> Plan:
+    """The same plan with other facts of its first root."""
+    return replace(plan, roots=(replace(plan.first, **facts), *plan.roots[1:]))
+
+
+def image_store_of(plan: Plan) -> tuple[RootMove, RootService]:
+    """The root of containerd's that moves, and its service."""
+    root = plan.root(RootKind.IMAGE_STORE)
+    assert root is not None
+    assert root.service is not None
+    return root, root.service
 
 
 def snapshot(root: Path) -> dict[str, Any]:
@@ -224,7 +242,7 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     journal = Journal(host)
     journal.prepare()
     copied = Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))
-    move = FakeMove(host, systemd, journal.begin(), make_plan(content), copied, frozenset(), calls=calls)
+    move = FakeMove(host, systemd, journal.begin(), make_plan(content), (copied,), frozenset(), calls=calls)
     move.run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=False)
     return World(host, calls, daemon, systemd, journal, move, before)
 
@@ -257,9 +275,9 @@ def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     Unfinished.begun(CONTAINERD_ROOT, "ID").write(world.path(CONTAINERD_TARGET))
     world.path(f"{CONTAINERD_ROOT}/late").write_text("late")
     copied = Copied(frozenset(), 0.0, 0.0, identity(world.path(CONTAINERD_TARGET)))
-    plan = replace(world.move.plan, containerd=along(), store="containerd")
+    plan = replace(world.move.plan, roots=(*world.move.plan.roots, image_store()), store="containerd")
     safety_net.spread(world.move.run, plan)
-    move = replace(world.move, plan=plan, copied_containerd=copied)
+    move = replace(world.move, plan=plan, copied=(*world.move.copied, copied))
     return replace(world, move=move, before=before)
 
 
@@ -268,10 +286,8 @@ def make_world_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = make_world_of_two(root, monkeypatch)
     rmtree(world.path(TARGET))
     rmtree(world.move.run.place / "back")
-    own, copied = along(), world.move.copied_containerd
-    assert copied is not None
-    plan = replace(world.move.plan, target=DEFAULT_ROOT, created=(), rules=(), switch=own.switch, alone=True,
-                   ordering=replace(world.move.plan.ordering,
-                                    after=ordering_drop_in(PurePosixPath(own.target), what=IMAGES)))  # fmt: skip
+    waits = replace(world.move.plan.ordering, after=ordering_drop_in(PurePosixPath(CONTAINERD_TARGET), what=IMAGES))
+    plan = replace(world.move.plan, roots=world.move.plan.roots[1:], stays={RootKind.DATA_ROOT: DEFAULT_ROOT}, rules=(),
+                   ordering=waits)  # fmt: skip
     safety_net.spread(world.move.run, plan)
-    return replace(world, move=replace(world.move, plan=plan, copied=copied, copied_containerd=None))
+    return replace(world, move=replace(world.move, plan=plan, copied=world.move.copied[1:]))

@@ -26,7 +26,7 @@ def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A move that was committed; the engine runs where it was put."""
     world = make_world(tmp_path, monkeypatch)
     world.move.run.begun(source=DEFAULT_ROOT, target=TARGET)
-    save(world.move.run, world.move.plan, Copied(frozenset(), 0.0, 0.0, (0, 0)))
+    save(world.move.run, world.move.plan, [Copied(frozenset(), 0.0, 0.0, (0, 0))])
     world.move.run.append("outcome", outcome=Outcome.COMMITTED)  # type: ignore[arg-type]
     world.daemon.root = TARGET
     return world

@@ -22,9 +22,9 @@ from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.journal.unfinished import KEPT, LOST
 from entrypoint.move.worker import handover
-from entrypoint.plan.plan import Direction
+from entrypoint.plan.plan import Direction, Plan
 from tests.unit.support.fakes import Calls, FakeSystemd, make_host
-from tests.unit.support.world import make_plan
+from tests.unit.support.world import make_plan, with_first
 
 # Three hours ahead of UTC, as tzfile(5) has it.
 ZONE = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lBB", 3 * 3600, 0, 0) + b"MSK\0"
@@ -276,7 +276,7 @@ def test_when_and_where_a_run_was_is_told_in_the_hosts_time(
 
 def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> None:
     run = begun(journal)
-    run.save_plan({"plan": to_json(replace(make_plan(), size=5 << 30))})
+    run.save_plan({"plan": to_json(with_first(make_plan(), size=5 << 30))})
     lasting = {"auto_remove": False, "service": ""}
     passing = [{**lasting, "auto_remove": True}, {**lasting, "service": "web"}]
     held = {
@@ -300,11 +300,11 @@ def test_what_was_verified_and_what_comes_back_are_told(journal: Journal) -> Non
     assert "freeze" in text.report(found, 80).removeprefix(text.text(found))
 
 
-@pytest.mark.parametrize("facts", [{"same_file_system": True}, {"direction": Direction.BACK}])
-def test_what_comes_back_is_not_guessed(journal: Journal, facts: dict[str, Any]) -> None:
+@pytest.mark.parametrize("plan", [with_first(make_plan(), links=True), replace(make_plan(), direction=Direction.BACK)])
+def test_what_comes_back_is_not_guessed(journal: Journal, plan: Plan) -> None:
     run = begun(journal)
     assert status.of_run(run, busy=False).frees is None
-    run.save_plan({"plan": to_json(replace(make_plan(), **facts))})
+    run.save_plan({"plan": to_json(plan)})
     assert status.of_run(run, busy=False).frees is None
 
 

@@ -15,12 +15,13 @@ from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.selinux import SELinux
 from entrypoint.plan import outline
-from entrypoint.plan.containerd_move import ContainerdMove
 from entrypoint.plan.plan import Plan, make
+from entrypoint.plan.root_move import RootMove
+from entrypoint.preflight.roots import RootKind
 from entrypoint.preflight.validation import require_valid_containerd
 from tests.unit.support.bolt_file import make_store
 from tests.unit.support.good_facts import DROP_IN, GOOD, TWO
-from tests.unit.support.world import along, make_plan
+from tests.unit.support.world import image_store, image_store_of, make_plan
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_process_works_on_the_root_whose_database_it_has_open(tmp_path: Path) 
 
 
 def test_an_engine_with_its_images_in_the_data_root_has_no_containerd_to_move() -> None:
-    assert make(GOOD).containerd is None
+    assert [root.kind for root in make(GOOD).roots] == [RootKind.DATA_ROOT]
     assert make(GOOD).every_unit == ("docker.socket", "docker.service")
 
 
@@ -69,7 +70,7 @@ def test_the_plan_of_two_roots_comes_back_from_its_json() -> None:
     assert from_json(Plan, to_json(plan)) == plan
     assert plan.every_unit == ("docker.socket", "docker.service", "containerd.service")
     assert plan.every_started == ("containerd.service", "docker.socket", "docker.service")
-    assert [(one.source, one.target) for one in plan.each()] == [
+    assert [(one.source, one.target) for one in plan.roots] == [
         ("/var/lib/docker", "/mnt/data/docker"),
         ("/var/lib/containerd", "/mnt/data/containerd"),
     ]
@@ -77,23 +78,23 @@ def test_the_plan_of_two_roots_comes_back_from_its_json() -> None:
 
 def test_the_plan_of_an_older_version_moves_one_root() -> None:
     stored = to_json(make_plan())
-    del stored["containerd"], stored["store"]
+    del stored["stays"], stored["store"]
     assert from_json(Plan, stored) == make_plan()
 
 
 def test_the_move_of_containerds_root_comes_back_from_its_json() -> None:
-    assert from_json(ContainerdMove, to_json(along())) == along()
+    assert from_json(RootMove, to_json(image_store())) == image_store()
 
 
 def test_both_services_wait_for_their_disks() -> None:
     plan = make(TWO)
-    assert plan.containerd is not None
+    _root, service = image_store_of(plan)
     assert plan.ordering.after is not None
-    assert plan.containerd.ordering.after is not None
+    assert service.ordering.after is not None
     assert b'RequiresMountsFor="/mnt/data/docker"' in plan.ordering.after
     assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in plan.ordering.after
-    assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in plan.containerd.ordering.after
-    assert b"docker" not in plan.containerd.ordering.after.replace(b"moved the data root", b"")
+    assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in service.ordering.after
+    assert b"docker" not in service.ordering.after.replace(b"moved the data root", b"")
 
 
 def test_selinux_treats_each_root_as_the_one_that_its_policy_knows() -> None:

@@ -21,7 +21,7 @@ from entrypoint.plan.plan import make
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.containerd.images import USERS
 from tests.unit.support.good_facts import TWO, two
-from tests.unit.support.world import make_world_of_two
+from tests.unit.support.world import image_store_of, make_world_of_two
 
 STATE = "/run/containerd"
 STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
@@ -104,9 +104,9 @@ def test_they_are_ended_when_the_engine_is_down_and_before_containerd_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world_of_two(tmp_path, monkeypatch)
-    along = world.move.plan.containerd
-    assert along is not None
-    plan = replace(world.move.plan, containerd=replace(along, ends_others=True))
+    root, service = image_store_of(world.move.plan)
+    root = replace(root, service=replace(service, ends_others=True))
+    plan = replace(world.move.plan, roots=(world.move.plan.first, root))
     world = replace(world, move=replace(world.move, plan=plan))
     monkeypatch.setattr(tenants, "end", lambda *_: world.calls.record("tenants.end"))
     monkeypatch.setattr(tenants, "unmount", lambda *_: world.calls.record("tenants.unmount"))

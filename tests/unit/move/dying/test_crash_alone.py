@@ -44,10 +44,9 @@ def require_one(world: World, code: ExitCode) -> None:
     assert daemon.containerd is not None
     assert (daemon.root, daemon.containerd.root) == (DEFAULT_ROOT, CONTAINERD_TARGET if new else CONTAINERD_ROOT)
     assert world.path(CONFIG).read_bytes() == CONTENT
-    assert world.path(CONTAINERD_CONFIG).read_bytes() == (plan.switch.after if new else CONTAINERD_CONTENT)
-    assert plan.containerd is not None
-    assert [world.path(edit.path).exists() for edit in (plan.ordering, plan.containerd.ordering)] == [new, new]
-    [names] = plan.containerd.names
+    assert world.path(CONTAINERD_CONFIG).read_bytes() == (plan.first.switch.after if new else CONTAINERD_CONTENT)
+    assert [world.path(edit.path).exists() for edit in plan.orderings] == [new, new]
+    [names] = plan.follow
     assert world.path(names.path).read_bytes() == (names.after if new else names.before)
     assert not any(world.path(guard.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in plan.every_unit)
@@ -106,11 +105,11 @@ def test_one_that_cannot_be_stopped_keeps_its_configuration(tmp_path: Path, monk
     world = make_world_alone(tmp_path, monkeypatch)
     plan, containerd = world.move.plan, world.daemon.containerd
     assert containerd is not None
-    world.path(CONTAINERD_CONFIG).write_bytes(plan.switch.after or b"")
+    world.path(CONTAINERD_CONFIG).write_bytes(plan.first.switch.after or b"")
     containerd.root = CONTAINERD_TARGET
     with pytest.raises(RollbackError, match=CONTAINERD_TARGET):
         Switch().undo(world.move)
-    assert world.path(CONTAINERD_CONFIG).read_bytes() == plan.switch.after
+    assert world.path(CONTAINERD_CONFIG).read_bytes() == plan.first.switch.after
 
 
 def test_a_copy_that_nothing_was_started_on_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,15 @@ from tests.unit.support.fakes import (
     SERVICE,
     SOCKET,
 )
-from tests.unit.support.world import CONTAINERD_CONTENT, CONTAINERD_TARGET, CONTENT, TARGET, World, make_world_of_two
+from tests.unit.support.world import (
+    CONTAINERD_CONTENT,
+    CONTAINERD_TARGET,
+    CONTENT,
+    TARGET,
+    World,
+    image_store_of,
+    make_world_of_two,
+)
 
 OLD, NEW = (DEFAULT_ROOT, CONTAINERD_ROOT), (TARGET, CONTAINERD_TARGET)
 
@@ -66,12 +74,11 @@ def require_pair(world: World, code: ExitCode) -> None:
     assert world.daemon.containerd is not None
     assert (world.daemon.root, world.daemon.containerd.root) == (NEW if new else OLD)
     assert set(world.daemon.containerd.pairs) <= {OLD, NEW}
-    along = world.move.plan.containerd
-    assert along is not None
-    assert world.path(CONFIG).read_bytes() == (world.move.plan.switch.after if new else CONTENT)
-    assert world.path(CONTAINERD_CONFIG).read_bytes() == (along.switch.after if new else CONTAINERD_CONTENT)
-    assert world.path(along.ordering.path).exists() is new
-    [names] = along.names
+    root, service = image_store_of(world.move.plan)
+    assert world.path(CONFIG).read_bytes() == (world.move.plan.first.switch.after if new else CONTENT)
+    assert world.path(CONTAINERD_CONFIG).read_bytes() == (root.switch.after if new else CONTAINERD_CONTENT)
+    assert world.path(service.ordering.path).exists() is new
+    [names] = root.follow
     assert world.path(names.path).read_bytes() == (names.after if new else names.before)
     assert not any(world.path(guard.drop_in(unit)).exists() for unit in (CONTAINERD, SERVICE))
     assert not any(world.path(hold.drop_in(unit)).exists() for unit in world.move.plan.every_unit)

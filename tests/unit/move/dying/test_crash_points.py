@@ -140,7 +140,8 @@ def require_whole(world: World, code: ExitCode) -> None:
     assert world.outcome["outcome"] == ("committed" if new else "rolled-back")
     assert world.daemon.up
     assert world.daemon.root == world.daemon.configured_root() == (TARGET if new else DEFAULT_ROOT)
-    assert world.path(world.move.plan.switch.path).read_bytes() == (world.move.plan.switch.after if new else CONTENT)
+    switch = world.move.plan.first.switch
+    assert world.path(switch.path).read_bytes() == (switch.after if new else CONTENT)
     assert world.path(DROP_IN).exists() is new
     assert {world.systemd.states[unit] for unit in (SERVICE, SOCKET)} == {UnitState.ACTIVE}
     assert {box.container.status for box in world.daemon.boxes.values()} == {"running"}

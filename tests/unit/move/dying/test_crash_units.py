@@ -21,7 +21,7 @@ from entrypoint.settings.formats.unit import overriding
 from entrypoint.settings.setting import Form, Kind, Setting
 from tests.unit.move.dying.test_crash_points import TURNED, Killed, start_again, steps_failing_in, work_until_killed
 from tests.unit.support.fakes import DEFAULT_ROOT, Daemon, FakeSystemd, opener
-from tests.unit.support.world import TARGET, World, make_world
+from tests.unit.support.world import TARGET, World, make_world, with_first
 
 UNIT = "/etc/systemd/system/docker.service.d/root.conf"
 OVERRIDE = "/etc/systemd/system/docker.service.d/zz-relocator.conf"
@@ -65,7 +65,8 @@ def make_unit_world(root: Path, patch: pytest.MonkeyPatch, place: str = UNIT) ->
         world.path(place).parent.mkdir(parents=True)
         world.path(place).write_bytes(before)
         switch = replace(switch, created=())
-    plan = replace(world.move.plan, switch=switch, ordering=replace(world.move.plan.ordering, created=switch.created))
+    plan = with_first(world.move.plan, switch=switch)
+    plan = replace(plan, ordering=replace(plan.ordering, created=switch.created))
     patch.setattr("entrypoint.engine.docker.Engine.opened", opener(daemon))
     patch.setattr("entrypoint.move.since.served.starts", daemon.starts)
     return replace(world, daemon=daemon, systemd=systemd, move=replace(world.move, plan=plan, systemd=systemd))
@@ -93,7 +94,7 @@ def require_whole(world: World, code: ExitCode) -> None:
     assert world.daemon.root == (TARGET if new else DEFAULT_ROOT)
     world.systemd.reload()
     assert world.daemon.configured_root() == world.daemon.root
-    file, switch = world.path(world.move.plan.switch.path), world.move.plan.switch
+    file, switch = world.path(world.move.plan.first.switch.path), world.move.plan.first.switch
     assert (file.read_bytes() if file.exists() else None) == (switch.after if new else switch.before)
     assert world.path(world.move.plan.ordering.path).exists() is new
     assert not world.path(hold.HOLD).exists()

@@ -65,7 +65,7 @@ RACES: dict[str, Callable[[Path], object]] = {
 
 def test_what_is_as_it_was_is_taken(host: Host, plan: Plan) -> None:
     claim.require_as_seen(host, seen(host))
-    claim.take(host, plan)
+    claim.take(host, plan.first, plan.engine_id)
     assert oct(host.path(TARGET).stat().st_mode) == "0o40700"
 
 
@@ -83,17 +83,17 @@ def test_a_target_that_is_still_empty_is_copied_to(host: Host, plan: Plan, conte
         host.path(TARGET).mkdir(parents=True)
     for name in content or ():
         (host.path(TARGET) / name).mkdir()
-    claim.require_still_empty(host, plan)
-    claim.take(host, plan)
+    claim.require_still_empty(host, plan.first, plan.engine_id)
+    claim.take(host, plan.first, plan.engine_id)
 
 
 def test_a_target_that_somebody_has_filled_meanwhile_is_refused(host: Host, plan: Plan) -> None:
     place = host.path(TARGET) / "theirs"
     place.mkdir(parents=True)
     with pytest.raises(PreflightError, match="not empty any more"):
-        claim.require_still_empty(host, plan)
+        claim.require_still_empty(host, plan.first, plan.engine_id)
     with pytest.raises(CopyError, match="by somebody else"):
-        claim.take(host, plan)
+        claim.take(host, plan.first, plan.engine_id)
     assert place.exists()
 
 
@@ -103,7 +103,7 @@ def test_a_link_that_came_after_the_last_look_is_not_followed(host: Host, plan: 
     other.chmod(0o755)
     host.path(TARGET).symlink_to("other")
     with pytest.raises(CopyError, match="by somebody else"):
-        claim.take(host, plan)
+        claim.take(host, plan.first, plan.engine_id)
     assert oct(other.stat().st_mode) == "0o40755"
 
 
@@ -113,7 +113,7 @@ def test_a_directory_of_somebody_else_is_ours_before_anything_is_in_it(host: Hos
     place.mkdir()
     place.chmod(0o777)
     os.chown(place, 1000, 1000)
-    found = claim.take(host, plan)
+    found = claim.take(host, plan.first, plan.engine_id)
     info = place.stat()
     assert (info.st_uid, info.st_gid, oct(info.st_mode)) == (0, 0, "0o40700")
     assert found[:3] == (1000, 1000, 0o777)
@@ -123,15 +123,15 @@ def test_a_directory_of_somebody_else_is_ours_before_anything_is_in_it(host: Hos
 def test_a_record_that_somebody_else_has_written_makes_nothing_ours(host: Host, plan: Plan) -> None:
     place = host.path(TARGET)
     place.mkdir()
-    Unfinished.begun(plan.source, plan.engine_id).write(place)
-    claim.require_still_empty(host, plan)
+    Unfinished.begun(plan.first.source, plan.engine_id).write(place)
+    claim.require_still_empty(host, plan.first, plan.engine_id)
     os.chown(place / NAME, 1000, 1000)
     with pytest.raises(PreflightError, match="not empty any more"):
-        claim.require_still_empty(host, plan)
+        claim.require_still_empty(host, plan.first, plan.engine_id)
 
 
 def test_the_copy_begins_with_taking_its_place(host: Host, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     (host.path(TARGET) / "theirs").mkdir(parents=True)
     with pytest.raises(CopyError, match="by somebody else"):
-        run.pre_copy(host, plan)
+        run.pre_copy(host, plan, plan.first)
     assert [place.name for place in host.path(TARGET).iterdir()] == ["theirs"]

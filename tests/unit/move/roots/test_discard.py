@@ -18,7 +18,7 @@ from entrypoint.move.roots import claim, discard
 from entrypoint.plan.plan import Plan
 from tests.unit.support.data_root import acl
 from tests.unit.support.fakes import make_host
-from tests.unit.support.world import TARGET, make_plan
+from tests.unit.support.world import TARGET, make_plan, with_first
 
 NO_DUMP = 0x40  # d of chattr(1)
 
@@ -30,7 +30,7 @@ def host(tmp_path: Path) -> Host:
 
 @pytest.fixture
 def plan() -> Plan:
-    return replace(make_plan(), created=())
+    return with_first(make_plan(), created=())
 
 
 def begin(host: Host, plan: Plan) -> Path:
@@ -39,7 +39,7 @@ def begin(host: Host, plan: Plan) -> Path:
     target.mkdir(parents=True)
     target.chmod(0o2775)
     os.chown(target, 1000, 1001)
-    record = Unfinished.begun(plan.source, plan.engine_id, claim.take(host, plan))
+    record = Unfinished.begun(plan.first.source, plan.engine_id, claim.take(host, plan.first, plan.engine_id))
     replace(record, layers=("a",), shards=("volumes/v",)).write(target)
     for name in ("overlay2/a", "volumes/v"):
         (target / name).mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_its_attributes_and_flags_are_as_they_were(host: Host, plan: Plan) -> No
     with opened(target) as folder:
         set_flags(folder, NO_DUMP)
         was = Found.at(folder)
-    Unfinished.begun(plan.source, plan.engine_id, claim.take(host, plan)).write(target)
+    Unfinished.begun(plan.first.source, plan.engine_id, claim.take(host, plan.first, plan.engine_id)).write(target)
     with opened(target) as folder:
         dress_folder_as_another(folder)
         assert Found.at(folder) != was

@@ -48,11 +48,11 @@ def test_what_the_root_in_use_has_not_is_counted_and_the_rest_becomes_a_copy_of_
     (found,) = target_checks.occupied(wanted)
     assert (found.id, found.severity) == ("target-taken-over", "warning")
     assert "5 files and directories. 1 of them" in found.detail
-    plan = replace(make_plan(), containerd=None)
+    plan = make_plan()
     finishing.take_over(host, plan, ())
-    assert has_strangers(host, plan)
+    assert has_strangers(host, plan.first, plan.engine_id)
     finishing.take_over(host, plan, (FINISH,))
-    assert not has_strangers(host, plan)
+    assert not has_strangers(host, plan.first, plan.engine_id)
     record = Unfinished.read(host.path(TARGET))
     assert record and (record.layers, record.shards) == ((), ())
     assert record.found and record.found.mode == 0o755
@@ -105,7 +105,7 @@ def test_the_journal_knows_the_copy_of_a_failed_move(
     journal.prepare()
     run = journal.begin()
     run.begun(boot="")
-    save(run, make_plan(), Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET))))
+    save(run, make_plan(), [Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))])
     if started:
         run.append(Event.INTENT, step="start")
     run.append(Event.OUTCOME, outcome=outcome)

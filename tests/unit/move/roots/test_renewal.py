@@ -131,13 +131,13 @@ def test_a_front_that_did_not_live_to_tell_is_taken_for_one_that_saw_it(world: W
 
 def test_the_worker_listens_before_it_says_that_it_is_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """From what it has read on, not from what the front has counted."""
-    stored = to_json(replace(world.move.copied, sets=7))
+    stored = to_json([replace(world.move.copied[0], sets=7)])
     world.move.run.save_plan({"plan": to_json(world.move.plan), "copied": stored, "ours": []})
     monkeypatch.setattr(recovery, "our_containers", frozenset)
     monkeypatch.setattr(timer, "_watch", timer.Watch())
     loaded = recovery.load(world.host, world.systemd, world.move.run)
     assert timer._watch._handle >= 0
-    assert not loaded.copied.clock_was_set
+    assert not loaded.copied[0].clock_was_set
 
 
 def test_both_roots_are_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_clock: Set) -> None:
@@ -154,7 +154,7 @@ def test_a_clock_that_is_set_during_each_copy_ends_the_move_with_the_engine_up(
         set_clock()
         return copied
 
-    monkeypatch.setattr(type(world.move.copier(world.move.plan)), "again", again)
+    monkeypatch.setattr(type(world.move.copier(world.move.plan.first)), "again", again)
     set_clock()
     assert world.work() is ExitCode.ROLLED_BACK
     assert "set again and again" in world.outcome["reason"]

@@ -75,7 +75,7 @@ def test_a_target_that_went_before_the_check_does_not_pass_it(world: World) -> N
 def test_a_target_that_went_before_the_switch_is_not_switched_to(world: World) -> None:
     elsewhere = world.path("/srv/elsewhere")
     shutil.copytree(world.path(TARGET), elsewhere)
-    world.move = replace(world.move, copied=replace(world.move.copied, target=identity(elsewhere)))
+    world.move = replace(world.move, copied=(replace(world.move.copied[0], target=identity(elsewhere)),))
     without = [step for step in STEPS if step.name not in ("final sync", "check the copy")]
     assert world.work(without) is ExitCode.ROLLED_BACK
     assert world.outcome["failed_in"] == "switch"
@@ -125,7 +125,7 @@ def test_an_engine_that_cannot_be_stopped_keeps_the_configuration_it_runs_with(w
     world.calls.failures.add(8)  # the stop
     assert world.work() is ExitCode.BROKEN
     assert world.daemon.root == TARGET
-    assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
+    assert world.path(CONFIG).read_bytes() == world.move.plan.first.switch.after
     assert world.path(DROP_IN).read_bytes() == world.move.plan.ordering.after
     assert any(
         problem.startswith(f"switch: The engine could not be stopped and runs on {TARGET}.")
@@ -143,7 +143,7 @@ def test_a_configuration_that_goes_on_naming_the_target_keeps_its_drop_in(
     monkeypatch.setattr("entrypoint.settings.edits.restore", refuse)
     world.unproven()
     assert world.work() is ExitCode.BROKEN
-    assert world.path(CONFIG).read_bytes() == world.move.plan.switch.after
+    assert world.path(CONFIG).read_bytes() == world.move.plan.first.switch.after
     assert world.path(DROP_IN).read_bytes() == world.move.plan.ordering.after
 
 

@@ -156,15 +156,13 @@ def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
     """As Debian's file does, where the root is set elsewhere."""
     facts = replace(flagged(config=config(content=OPT)), alone=True)
     plan = make(facts)
-    assert plan.containerd is not None
-    [edit] = plan.containerd.names
+    [edit] = plan.follow
     assert (edit.path, edit.after) == (str(CONFIG.path), OPT.replace(b"/var/lib/containerd", b"/mnt/data/containerd"))
-    assert plan.edits.index(edit) < plan.edits.index(plan.switch)
+    assert plan.edits.index(edit) < plan.edits.index(plan.first.switch)
     assert ("containerd-0", edit) in safety_net.kept(plan)
     assert from_json(Plan, to_json(plan)) == plan
     back = rollback.plan_back(facts, plan, lambda edit: edit.after)
-    assert back.containerd is not None
-    assert [(one.before, one.after) for one in back.containerd.names] == [(edit.after, edit.before)]
+    assert [(one.before, one.after) for one in back.follow] == [(edit.after, edit.before)]
     assert "what it names below the root" in "\n".join(outline.steps(plan))
 
 
