@@ -67,7 +67,7 @@ def made_by(checks: Collection[Any]) -> Made:
     known: dict[FunctionType, Made] = {}
     todo = [check for check in checks if isinstance(check, FunctionType)]
     while todo:
-        if (check := todo.pop()) not in known:
+        if (check := inspect.unwrap(todo.pop())) not in known:
             source = ast.parse(textwrap.dedent(inspect.getsource(check)))
             names = {name: value for name, value in check.__globals__.items() if name not in own_names(source)}
             known[check] = frozenset(found_in(source, names))

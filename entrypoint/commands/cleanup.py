@@ -38,7 +38,7 @@ from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.facts import gather
-from entrypoint.preflight.request import Only
+from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind, Size, measure
 
 # What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
@@ -94,14 +94,14 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
         last = found[-1]
         is_asked = one.root.kind is RootKind.IMAGE_STORE or last.plan.root(RootKind.IMAGE_STORE)
         asked = of_images(found) if is_asked else None
-        facts = gather(host, systemd, PurePosixPath(one.path), handover.UNIT, our_containers(),
-                       only=None if asked else Only.DATA_ROOT)  # fmt: skip
+        request = Request(PurePosixPath(one.path), only=None if asked else Only.DATA_ROOT)
+        facts = gather(host, systemd, request, handover.UNIT, our_containers())
         findings = preflight.check_removal(facts, old_root(host, last, one, asked))
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "removal")
     held = facts.inventory
-    log.info("cleanup.proven", root=str(facts.source.path), containers=len(held.containers), images=len(held.images),
+    log.info("cleanup.proven", root=str(facts.data_root), containers=len(held.containers), images=len(held.images),
              volumes=len(held.volumes))  # fmt: skip
     size = measure(host.path(one.path))
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)

@@ -39,8 +39,8 @@ from entrypoint.preflight.checks.containerd import images as containerd_checks
 from entrypoint.preflight.checks.containerd.root import of_setting
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts, gather
-from entrypoint.preflight.request import Only
-from entrypoint.preflight.roots import RootKind
+from entrypoint.preflight.request import Only, Request
+from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import edits, formats
 from entrypoint.settings.file_edit import FileEdit
 
@@ -105,8 +105,9 @@ def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
     with phase(Phase.PREFLIGHT):
         data_root, images = made.root(RootKind.DATA_ROOT), made.root(RootKind.IMAGE_STORE)
         only = None if data_root and images else Only.DATA_ROOT if data_root else Only.CONTAINERD
-        facts = gather(host, systemd, PurePosixPath(made.first.source), handover.UNIT, our_containers(),
-                       PurePosixPath(images.source) if images and data_root else None, only)  # fmt: skip
+        beside = PurePosixPath(images.source) if images and data_root else None
+        request = Request(PurePosixPath(made.first.source), beside, only)
+        facts = gather(host, systemd, request, handover.UNIT, our_containers())
         findings = [
             *preflight.check_return(facts, (EPHEMERAL,)),
             *old_root(host, facts, run, made),
@@ -120,11 +121,11 @@ def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
 
 def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
     """Whether the engine is where the move has put it, and the root it left is as it was left."""
-    if str(facts.source.path) != (target := made.data_root(is_target=True)):
+    if str(facts.data_root) != (target := made.data_root(is_target=True)):
         yield error(
             "root-differs",
             "The engine does not run where the last move has put it",
-            f"It runs on {facts.source.path}; run {run.number} moved it to {target}.",
+            f"It runs on {facts.data_root}; run {run.number} moved it to {target}.",
         )
     decision, moved = setting_checks.decided(facts), made.root(RootKind.DATA_ROOT)
     if decision and moved and (str(decision.place.file.path), decision.place.setting.kind) != (
@@ -207,7 +208,7 @@ def plan_back(facts: HostFacts, made: Plan, now: Now) -> Plan:
     units = facts.units
     return replace(
         made,
-        roots=tuple(root_back(root, seen, facts, now) for root, seen in zip(made.roots, facts.each(), strict=True)),
+        roots=tuple(root_back(root, seen, facts, now) for root, seen in zip(made.roots, facts.roots, strict=True)),
         units=tuple(unit.name for unit in units),
         started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
         ordering=put_back(made.ordering, now),
@@ -230,7 +231,7 @@ def switched_back(edit: FileEdit, now: bytes | None, target: str) -> FileEdit:
     return replace(edit, before=now, after=taken_back(edit, now), setting=replace(edit.setting, was=target))
 
 
-def root_back(root: RootMove, seen: HostFacts, facts: HostFacts, now: Now) -> RootMove:
+def root_back(root: RootMove, seen: RootFacts, facts: HostFacts, now: Now) -> RootMove:
     return replace(
         root,
         source=root.target,

@@ -48,12 +48,12 @@ def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
         return ExitCode.HANDED_OVER
     survey = look(host, systemd, request)
     if preflight.is_already_there(survey.facts):
-        log.info("already_there", target=str(survey.facts.moved.source.path))
+        log.info("already_there", target=str(survey.facts.first.source.path))
         return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey, request)
     trace("plan.made")
-    seen = [one.target for one in survey.facts.each()]
+    seen = [root.target for root in survey.facts.roots]
     claim.require_as_seen(host, *seen)
     journal.prepare()
     with journal.locked():

@@ -27,10 +27,10 @@ from entrypoint.preflight.checks import selinux as selinux_checks
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
-from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.edits import switch_edit
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Request
+from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import edits
 
 
@@ -50,8 +50,7 @@ def look(host: Host, systemd: Systemd, request: Request) -> Survey:
     with phase(Phase.PREFLIGHT):
         try:
             probe.sweep(host.path(existing_ancestor(host, host.resolve(request.target))))
-            facts = gather(host, systemd, request.target, handover.UNIT, our_containers(), request.containerd,
-                           request.only)  # fmt: skip
+            facts = gather(host, systemd, request, handover.UNIT, our_containers())
         except PreflightError:
             raise
         except RelocatorError as error:
@@ -69,8 +68,9 @@ def look(host: Host, systemd: Systemd, request: Request) -> Survey:
         for finding in findings:
             log.warning("finding", **asdict(finding))
         if not preflight.refuses(findings):
-            edit = None if facts.alone else switch_edit(facts)
-            validation.require_valid(host, facts, edit, str(facts.target.resolved))
+            moved = facts.root(RootKind.DATA_ROOT)
+            edit = switch_edit(facts, moved) if moved else None
+            validation.require_valid(host, facts, edit, str(facts.data_root_to_be))
             validation.require_valid_containerd(host, facts)
     return Survey(facts, findings, found if adopts else None)
 
@@ -80,14 +80,12 @@ def look_again(host: Host, systemd: Systemd, request: Request, seen: HostFacts, 
 
     Raises PreflightError, or MoveError if a file that is to be edited is not what it was.
     """
-    facts = gather(
-        host, systemd, request.target, handover.UNIT, our_containers(), request.containerd, request.only, seen
-    )
+    facts = gather(host, systemd, request, handover.UNIT, our_containers(), seen)
     errors = preflight.refuses(preflight.check_again(facts, request.accepted))
-    if errors or (facts.engine.engine_id, facts.source.path) != (seen.engine.engine_id, seen.source.path):
+    if errors or (facts.engine.engine_id, facts.data_root) != (seen.engine.engine_id, seen.data_root):
         raise PreflightError(
             "Something was changed on the host while the data was copied, and speaks against the move.",
-            details="\n".join(finding.text() for finding in errors) or f"The engine runs on {facts.source.path} now.",
+            details="\n".join(finding.text() for finding in errors) or f"The engine runs on {facts.data_root} now.",
         )
     for edit in plan.edits:
         edits.require_unedited(host, edit)
@@ -95,43 +93,35 @@ def look_again(host: Host, systemd: Systemd, request: Request, seen: HostFacts, 
 
 
 def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:
-    """The facts, with which of the targets an earlier move has left."""
-    images = facts.containerd_target.resolved if facts.containerd_target else None
-    if images is None and facts.containerd:
-        images = facts.containerd.root  # it stays, and may be what the engine has gone back to
-    return replace(
-        facts,
-        left=old_roots.how_left(host, journal, str(facts.moved.target.resolved)),
-        containerd_left=old_roots.how_left(host, journal, str(images)) if images else None,
-    )
+    """The facts, with which of the targets an earlier move has left; and of containerd's root, if that stays, for the
+    engine may have gone back to it."""
+    places = {root.kind: root.target.resolved for root in facts.roots}
+    if facts.containerd:
+        places.setdefault(RootKind.IMAGE_STORE, facts.containerd.root)
+    found = {kind: old_roots.how_left(host, journal, str(place)) for kind, place in places.items()}
+    return replace(facts, left={kind: left for kind, left in found.items() if left})
 
 
 def tried(host: Host, facts: HostFacts) -> HostFacts:
-    """The facts, with what the target's file system cannot do."""
-    found = facts if facts.alone else _tried(host, facts)
-    for one in facts.each():
-        if one is not facts:
-            found = replace(found, containerd_target=_tried(host, one).target)
-    return found
+    """The facts, with what the targets' file systems cannot do."""
+    return replace(facts, roots=tuple(_tried(host, facts, root) for root in facts.roots))
 
 
-def _tried(host: Host, facts: HostFacts) -> HostFacts:
-    if not target_checks.may_be_tried(facts):
-        return facts
+def _tried(host: Host, facts: HostFacts, root: RootFacts) -> RootFacts:
+    if not target_checks.may_be_tried(facts, root):
+        return root
     try:
-        lacks = probe.lacks(host, facts.target.ancestor, selinux_checks.label_to_try(facts),
+        lacks = probe.lacks(host, root.target.ancestor, selinux_checks.label_to_try(facts, root),
                             overlay=facts.engine.layers.is_overlay)  # fmt: skip
     except OSError as error:
-        return replace(facts, target=replace(facts.target, full=error.strerror or str(error)))
-    return replace(facts, target=replace(facts.target, lacks=lacks))
+        return replace(root, target=replace(root.target, full=error.strerror or str(error)))
+    return replace(root, target=replace(root.target, lacks=lacks))
 
 
 def make_plan(survey: Survey, request: Request) -> Plan:
     """The plan, shown whole: `plan` ends here, `run` executes the same."""
     with phase(Phase.PLAN):
-        plan = planning.make(survey.facts, request.bwlimit, checksum=request.checksum,
-                             remove_ephemeral=EPHEMERAL in request.accepted,
-                             ends_others=containerd_checks.USERS in request.accepted)  # fmt: skip
+        plan = planning.make(survey.facts, request)
         if survey.adopted:
             plan = planning.adopting(plan, survey.adopted.holdings.engine_id)
         for what, value in outlook.rows(plan, survey.facts).items():

@@ -61,7 +61,7 @@ def check(host: Host, asked: Asked) -> ExitCode:
     seen = look(host, requested(asked))
     if not preflight.is_already_there(seen.facts):
         preflight.require(seen.findings)
-        log.info("check.passed", target=str(seen.facts.moved.target.resolved))
+        log.info("check.passed", target=str(seen.facts.first.target.resolved))
     return ExitCode.DONE
 
 
@@ -69,7 +69,7 @@ def look(host: Host, request: Request) -> survey.Survey:
     with closing(Systemd()) as systemd:
         seen = survey.look(host, systemd, request)
     if preflight.is_already_there(seen.facts):
-        log.info("already_there", target=str(seen.facts.moved.source.path))
+        log.info("already_there", target=str(seen.facts.first.source.path))
     return seen
 
 

@@ -120,7 +120,7 @@ def leftovers(plan: Plan) -> tuple[str, ...]:
     containerd mounts its snapshots elsewhere, and does not end what it has started when it is stopped.
     """
     table = mounts()
-    roots = [PurePosixPath(root) for one in plan.roots for root in (one.source, one.target)]
+    roots = [PurePosixPath(root) for moved in plan.roots for root in (moved.source, moved.target)]
     inside = (mount for root in roots for mount in mounts_below(root, table))
     upper = tuple(f"upperdir={root}/" for root in roots)
     made = (mount for mount in table if any(option.startswith(upper) for option in mount.options))

@@ -16,10 +16,9 @@ from entrypoint.host.disks.filesystem import Mount
 from entrypoint.plan import outline
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove
-from entrypoint.preflight.checks.target import is_same_file_system
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only
-from entrypoint.preflight.roots import RootKind
+from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings.file_edit import does
 
 VERSION = 1
@@ -86,10 +85,10 @@ def is_copied(plan: Plan) -> bool:
 
 def copied(plan: Plan, facts: HostFacts) -> int:
     """Bytes that the targets will take."""
-    return sum(_copied(plan, root, seen) for root, seen in zip(plan.roots, facts.each(), strict=True))
+    return sum(_copied(plan, root, seen) for root, seen in zip(plan.roots, facts.roots, strict=True))
 
 
-def _copied(plan: Plan, root: RootMove, seen: HostFacts) -> int:
+def _copied(plan: Plan, root: RootMove, seen: RootFacts) -> int:
     """Bytes that one of them will take."""
     if not is_copied(plan):
         return 0
@@ -107,21 +106,21 @@ class Room:
 
 def room(plan: Plan, facts: HostFacts) -> Room:
     """Of the first root's file systems, with what other roots take and give there."""
-    pairs = list(zip(plan.roots, facts.each(), strict=True))
-    source, target = facts.moved.source.mount.device, facts.moved.target.mount.device
+    pairs = list(zip(plan.roots, facts.roots, strict=True))
+    source, target = facts.first.source.mount.device, facts.first.target.mount.device
     taken = {device: sum(_copied(plan, root, seen) for root, seen in pairs if seen.target.mount.device == device)
              for device in (source, target)}  # fmt: skip
     leaving = pairs if is_copied(plan) else []
     given = sum(root.size for root, seen in leaving if seen.source.mount.device == source)
-    linked = sum(root.size - _copied(plan, root, seen) for root, seen in leaving if is_same_file_system(seen))
-    here = max(0, facts.moved.source.space.free - taken[source])
-    there = max(0, facts.moved.target.space.free - taken[target])
+    linked = sum(root.size - _copied(plan, root, seen) for root, seen in leaving if seen.is_on_one_file_system)
+    here = max(0, facts.first.source.space.free - taken[source])
+    there = max(0, facts.first.target.space.free - taken[target])
     return Room(there, here, here + given - linked)
 
 
 def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
     """The plan's figures, a line each."""
-    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.first
+    source, target, after, first = facts.first.source, facts.first.target, room(plan, facts), plan.first
     along = ", ".join((*plan.dependents, *plan.awaited))
     return {
         "source": f"{first.source} on {_place(source.mount)}: {wording.size(first.size)} in {first.entries} files and "
@@ -143,7 +142,7 @@ def rows(plan: Plan, facts: HostFacts) -> dict[str, str]:
 def _along(plan: Plan, facts: HostFacts) -> dict[str, str]:
     """containerd's root, if it moves along."""
     rows = {}
-    for root, seen in list(zip(plan.roots, facts.each(), strict=True))[1:]:
+    for root, seen in list(zip(plan.roots, facts.roots, strict=True))[1:]:
         rows["containerd's root"] = (
             f"{root.source} on {_place(seen.source.mount)}: {wording.size(root.size)} in {root.entries} files and "
             f"directories, to {root.target} on {_place(seen.target.mount)}"
@@ -167,7 +166,7 @@ def _place(mount: Mount) -> str:
 
 
 def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[str, Any]:
-    source, target, after, first = facts.moved.source, facts.moved.target, room(plan, facts), plan.first
+    source, target, after, first = facts.first.source, facts.first.target, room(plan, facts), plan.first
     inodes = target.space.inodes
     return {
         **head("planned", findings),
@@ -218,7 +217,7 @@ def to_json(plan: Plan, facts: HostFacts, findings: Iterable[Finding]) -> dict[s
 
 def _containerd(plan: Plan, facts: HostFacts) -> dict[str, Any] | None:
     """containerd's root in the same words."""
-    for root, seen in list(zip(plan.roots, facts.each(), strict=True))[1:]:
+    for root, seen in list(zip(plan.roots, facts.roots, strict=True))[1:]:
         source = {**_mounted(root.source, seen.source.mount), "bytes": root.size, "entries": root.entries}
         target = {**_mounted(root.target, seen.target.mount), "created": list(root.created)}
         return {"source": source, "target": target}

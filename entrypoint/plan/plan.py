@@ -10,7 +10,10 @@ from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.services.units import RUNNING
 from entrypoint.plan.root_move import RootMove, RootService, root_moves
 from entrypoint.preflight import edits as configuration
+from entrypoint.preflight.checks.containerd.images import USERS
+from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.request import Request
 from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import formats
 from entrypoint.settings.file_edit import FileEdit
@@ -138,19 +141,12 @@ def adopting(made: Plan, engine_id: str) -> Plan:
     return replace(made, direction=Direction.ADOPT, adopts=engine_id, roots=roots, checksum=False)
 
 
-def make(
-    facts: HostFacts,
-    bwlimit: str = "",
-    *,
-    checksum: bool = False,
-    remove_ephemeral: bool = False,
-    ends_others: bool = False,
-) -> Plan:
+def make(facts: HostFacts, request: Request) -> Plan:
     """The plan for facts without an error finding."""
     return Plan(
         direction=Direction.FORTH,
-        roots=tuple(root_moves(facts, ends_others)),
-        stays=staying(facts),
+        roots=tuple(root_moves(facts, ends_others=USERS in request.accepted)),
+        stays={kind: str(path) for kind, path in facts.stays.items()},
         units=tuple(unit.name for unit in facts.units),
         started=tuple(unit.name for unit in facts.units if unit.active_state in RUNNING),
         ordering=configuration.ordering_edit(facts),
@@ -159,9 +155,9 @@ def make(
         dependents=facts.dependents,
         awaited=facts.awaited,
         engine_id=facts.engine.engine_id,
-        bwlimit=bwlimit,
-        checksum=checksum,
-        remove_ephemeral=remove_ephemeral,
+        bwlimit=request.bwlimit,
+        checksum=request.checksum,
+        remove_ephemeral=EPHEMERAL in request.accepted,
         driver=facts.engine.driver,
         driver_named=facts.storage_driver(),
         service=facts.service.name,
@@ -178,13 +174,3 @@ def as_it_runs(made: Plan, facts: HostFacts) -> Plan:
     """The same, with what stops along with the engine now; a copy of hours lies between the plan and the stop."""
     started = tuple(unit.name for unit in facts.units if unit.active_state in RUNNING)
     return replace(made, started=started, dependents=facts.dependents, awaited=facts.awaited, owners=facts.owners)
-
-
-def staying(facts: HostFacts) -> dict[RootKind, str]:
-    """The roots that stay where they are; one that containerd has in the data root is none of its own."""
-    found = facts.containerd
-    if facts.alone:
-        return {RootKind.DATA_ROOT: str(facts.source.path)}
-    if found and not (found.is_managed or facts.containerd_target):
-        return {RootKind.IMAGE_STORE: str(found.root)}
-    return {}

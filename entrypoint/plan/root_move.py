@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 
 from entrypoint.engine.containerd.service import STATE, Containerd
 from entrypoint.host.services.units import RUNNING
-from entrypoint.preflight import containerd_edits
-from entrypoint.preflight import edits as configuration
-from entrypoint.preflight.checks.target import can_link
+from entrypoint.preflight import containerd_edits, edits
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import RootKind
+from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings.file_edit import FileEdit, edit, missing_directories
 from entrypoint.settings.formats.config_toml import SETTING
 
@@ -59,37 +57,37 @@ class RootMove:
         return self.target if is_target else self.source
 
 
-def root_moves(facts: HostFacts, ends_others: bool) -> Iterator[RootMove]:
+def root_moves(facts: HostFacts, *, ends_others: bool) -> Iterator[RootMove]:
     """The roots that are to move, the first one first. Raises PreflightError where no edit would be right."""
-    for seen in facts.each():
-        if facts.containerd is not None and seen.source is facts.containerd_source:
-            yield _image_store(facts, seen, facts.containerd, ends_others)
+    for root in facts.roots:
+        moved = _moved(root, edits.switch_edit(facts, root))
+        if root.kind is RootKind.IMAGE_STORE and facts.containerd:
+            yield replace(moved, follow=_follow(facts), service=_service(facts.containerd, root, ends_others))
         else:
-            moved = _moved(RootKind.DATA_ROOT, seen, configuration.switch_edit(facts))
-            yield replace(moved, layers=facts.source.layers, within=facts.engine.within)
+            yield replace(moved, layers=root.source.layers, within=facts.engine.within)
 
 
-def _image_store(facts: HostFacts, seen: HostFacts, found: Containerd, ends_others: bool) -> RootMove:
-    return replace(
-        _moved(RootKind.IMAGE_STORE, seen, containerd_edits.switch_edit(facts)),
-        follow=tuple(replace(edit(file, after), setting=SETTING) for file, after in containerd_edits.naming(facts)),
-        service=RootService(
-            name=found.service.name,
-            started=found.service.active_state in RUNNING,
-            ordering=containerd_edits.ordering_edit(seen, facts),
-            state=found.state,
-            ends_others=ends_others,
-        ),
+def _follow(facts: HostFacts) -> tuple[FileEdit, ...]:
+    return tuple(replace(edit(file, after), setting=SETTING) for file, after in containerd_edits.naming(facts))
+
+
+def _service(found: Containerd, root: RootFacts, ends_others: bool) -> RootService:
+    return RootService(
+        name=found.service.name,
+        started=found.service.active_state in RUNNING,
+        ordering=containerd_edits.ordering_edit(found, root),
+        state=found.state,
+        ends_others=ends_others,
     )
 
 
-def _moved(kind: RootKind, seen: HostFacts, switch: FileEdit) -> RootMove:
-    source, target = seen.source, seen.target
+def _moved(root: RootFacts, switch: FileEdit) -> RootMove:
+    source, target = root.source, root.target
     return RootMove(
-        kind=kind,
+        kind=root.kind,
         source=str(source.path),
         target=str(target.resolved),
-        links=can_link(seen),
+        links=root.can_link,
         created=missing_directories(target.resolved, target.ancestor),
         size=source.size.allocated,
         entries=source.size.entries,

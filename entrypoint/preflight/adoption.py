@@ -28,6 +28,7 @@ from entrypoint.engine.inventory import Inventory
 from entrypoint.host.host import Host
 from entrypoint.journal.finished import Finished, identities
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootKind
 
 ADOPT = "adopt"  # what the operator has accepted, as with the ids of findings
 
@@ -68,12 +69,13 @@ class Adoptable:
 
 def look(host: Host, facts: HostFacts) -> Adoptable | None:
     """A root in the target, if one is there."""
-    if facts.alone:
+    moved = facts.root(RootKind.DATA_ROOT)
+    if moved is None:
         return None
-    place = host.path(facts.target.resolved)
+    place = host.path(moved.target.resolved)
     record = Finished.read(place)
     root = place / (record.within if record else facts.engine.within)
-    if facts.is_begun or not (record or is_root(root)):
+    if moved.is_begun(facts.engine.engine_id) or not (record or is_root(root)):
         return None
     others = {name: tags for name, tags in facts.inventory.images.items() if name not in facts.own_images}
     along, used = look_along(host, facts), record or facts.engine
@@ -94,11 +96,11 @@ def look(host: Host, facts: HostFacts) -> Adoptable | None:
 
 def look_along(host: Host, facts: HostFacts) -> Along | None:
     """containerd's root that belongs to the target, or is to."""
-    found, own = facts.containerd, facts.containerd_target
+    found, own = facts.containerd, facts.root(RootKind.IMAGE_STORE)
     if found is None:
         return None
-    managed = facts.target.resolved / MANAGED_ROOT if found.is_managed else None
-    path = own.resolved if own else managed or found.root
+    managed = facts.data_root_to_be / MANAGED_ROOT if found.is_managed else None
+    path = own.target.resolved if own else managed or found.root
     place, elsewhere = host.path(path), bool(found.snapshots_of(facts.engine.driver))
     return Along(
         path=path,
@@ -123,7 +125,7 @@ def occupant(found: Adoptable | None) -> Kinship | None:
 
 def kin_of(host: Host, facts: HostFacts, root: Path, held: Holdings, lacking_there: Iterable[tuple[str, str]]) -> Kin:
     """How a root that has no record is related to the engine's."""
-    source, known = host.path(facts.source.path) / facts.engine.within, [one.id for one in facts.inventory.containers]
+    source, known = host.path(facts.data_root) / facts.engine.within, [one.id for one in facts.inventory.containers]
     related, made = kinship.are_related(root, source, held, known, facts.engine.engine_id), kinship.made_at(root)
     is_less = any(kind in ("container", "volume") for kind, _name in lacking_there)
     return kinship.of(related, kinship.own_files(root), tuple(written(host, facts, made)), is_less, made)
@@ -131,8 +133,9 @@ def kin_of(host: Host, facts: HostFacts, root: Path, held: Holdings, lacking_the
 
 def written(host: Host, facts: HostFacts, instant: float) -> Iterator[Written]:
     """What was written to the roots that the engine works on since an instant, but for logs."""
-    source = host.path(facts.source.path) / facts.engine.within
-    images = host.path(facts.containerd_source.path) if facts.containerd_source else None
+    source = host.path(facts.data_root) / facts.engine.within
+    store = facts.root(RootKind.IMAGE_STORE)
+    images = host.path(store.source.path) if store else None
     if facts.containerd and facts.containerd.is_managed:
         images = source / MANAGED_ROOT
     since = written_since.between(facts.inventory, facts.inventory, source, instant, images)

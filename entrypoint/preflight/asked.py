@@ -6,6 +6,7 @@ where one is made; of a root that stays only that which the next start of the en
 
 from collections.abc import Callable, Iterator
 from enum import Flag, auto
+from functools import wraps
 
 from entrypoint.console.findings import Finding
 from entrypoint.preflight.checks import host, removal, selinux, settings, size_limits, target
@@ -14,8 +15,10 @@ from entrypoint.preflight.checks.engine import engine, next_start, restart, stor
 from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.checks.roots import parts, users
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootFacts, RootKind
 
 Check = Callable[[HostFacts], Iterator[Finding]]
+RootCheck = Callable[[HostFacts, RootFacts], Iterator[Finding]]
 
 
 class Asked(Flag):
@@ -39,19 +42,31 @@ SWITCH = ROOT | Asked.RETURN  # where the data root is set is changed
 STAYS = Asked.ALONE | Asked.RETURN_ALONE
 STOP = SWITCH | STAYS | Asked.AGAIN  # the engine is stopped, and started
 
+
+def of_data_root(check: RootCheck) -> Check:
+    """A check of any root, asked of the data root, if that moves."""
+
+    @wraps(check)
+    def of_facts(facts: HostFacts) -> Iterator[Finding]:
+        if root := facts.root(RootKind.DATA_ROOT):
+            yield from check(facts, root)
+
+    return of_facts
+
+
 TABLE: tuple[tuple[Check, Asked], ...] = (
-    (target.nesting, ROOT),
-    (target.occupied, Asked.MOVE),
-    (target.characters, ROOT),
-    (target.file_system, ROOT),
-    (target.space, Asked.MOVE),
-    (target.same_disk, Asked.MOVE),
-    (target.at_boot, ROOT),
-    (target.traverse, ROOT),
-    (target.exposed, Asked.MOVE),
-    (selinux.labels, ROOT),
-    (selinux.name, ROOT),
-    (selinux.rule, ROOT),
+    (of_data_root(target.nesting), ROOT),
+    (of_data_root(target.occupied), Asked.MOVE),
+    (of_data_root(target.characters), ROOT),
+    (of_data_root(target.file_system), ROOT),
+    (of_data_root(target.space), Asked.MOVE),
+    (of_data_root(target.same_disk), Asked.MOVE),
+    (of_data_root(target.at_boot), ROOT),
+    (of_data_root(target.traverse), ROOT),
+    (of_data_root(target.exposed), Asked.MOVE),
+    (of_data_root(selinux.labels), ROOT),
+    (of_data_root(selinux.name), ROOT),
+    (of_data_root(selinux.rule), ROOT),
     (engine.driver, ROOT),
     (store.pending, STOP),
     (next_start.differs, STOP),
@@ -77,16 +92,16 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (settings.linked, SWITCH),
     (host.dependents, STOP),
     (host.packages, STOP),
-    (parts.sub_mounts, SWITCH),
-    (parts.subvolumes, Asked.MOVE),
+    (of_data_root(parts.sub_mounts), SWITCH),
+    (of_data_root(parts.subvolumes), Asked.MOVE),
     (parts.missing, COPY | Asked.REMOVAL),  # of what is gone an old root may have the last copy
     (host.clock, COPY),
     (engine.ephemeral, STOP),
     (engine.unattended, COPY),
     (restart.startable, STOP),
     (restart.owned, STOP),
-    (users.bound, Asked.MOVE),
-    (size_limits.check, Asked.MOVE),
+    (of_data_root(users.bound), Asked.MOVE),
+    (of_data_root(size_limits.check), Asked.MOVE),
 )
 
 # What cleanup asks of the root itself.

@@ -4,19 +4,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from entrypoint.console.errors import PreflightError
+from entrypoint.engine.containerd.service import Containerd
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.services.ordering import ordering_drop_in
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import switch
 from entrypoint.settings.file_edit import FileEdit, edit
 from entrypoint.settings.formats.config_toml import renamed
 
 
-def switch_edit(facts: HostFacts) -> FileEdit:
+def switch_edit(facts: HostFacts, root: RootFacts) -> FileEdit:
     """The place that sets containerd's root names the target. Raises PreflightError."""
-    found, (*_, own) = facts.containerd, facts.each()
+    found = facts.containerd
     assert found is not None
-    place, target = found.place, str(own.target.resolved)
+    place, target = found.place, str(root.target.resolved)
     if place is None:
         raise PreflightError(f"The command of {found.service.name} cannot be understood.")
     changed = switch.change(place, found.override, target)
@@ -25,17 +27,17 @@ def switch_edit(facts: HostFacts) -> FileEdit:
 
 def naming(facts: HostFacts) -> Iterator[tuple[HostFile, bytes | None]]:
     """The files that name paths in the root and do not set it, and what they are to hold. Raises PreflightError."""
-    found, (*_, own) = facts.containerd, facts.each()
-    assert found is not None
+    found, root = facts.containerd, facts.root(RootKind.IMAGE_STORE)
+    if found is None or root is None or found.place is None:
+        return
     for file in (found.config, *found.imported):
-        if found.place and file.path != found.place.file.path:
-            after = renamed(file.content, str(found.root), str(own.target.resolved), str(file.path))
+        if file.path != found.place.file.path:
+            after = renamed(file.content, str(found.root), str(root.target.resolved), str(file.path))
             if after != file.content:
                 yield file, after
 
 
-def ordering_edit(own: HostFacts, facts: HostFacts) -> FileEdit:
+def ordering_edit(found: Containerd, root: RootFacts) -> FileEdit:
     """As for the engine: any drop-in but that for the source is a leftover."""
-    assert facts.containerd is not None
-    made = edit(facts.containerd.drop_in, ordering_drop_in(own.target.resolved))
-    return made if made.before == ordering_drop_in(own.source.path) else replace(made, before=None)
+    made = edit(found.drop_in, ordering_drop_in(root.target.resolved))
+    return made if made.before == ordering_drop_in(root.source.path) else replace(made, before=None)

@@ -1,5 +1,6 @@
 """The facts a move depends on, gathered once, by the only code that looks at the host before the plan is made."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -30,8 +31,8 @@ from entrypoint.host.services import dependents, waking
 from entrypoint.host.services.ordering import DROP_IN
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
-from entrypoint.preflight.request import Only
-from entrypoint.preflight.roots import Left, Source, Target, source_at, target_at
+from entrypoint.preflight.request import Only, Request
+from entrypoint.preflight.roots import Left, RootFacts, RootKind, source_at, target_at
 from entrypoint.settings import flags, options
 from entrypoint.settings.formats import daemon_json
 from entrypoint.settings.formats import unit as unit_files
@@ -41,32 +42,33 @@ from entrypoint.settings.switch import override_path
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
 NIXOS = "/etc/NIXOS"
 
+Table = tuple[Mount, ...]
+
 
 @dataclass(frozen=True)
 class HostFacts:
     """All of it.
 
-    `configured_root` is where the engine would look at its next start; `dependents` are the units that stop along with
-    the engine, `awaited` those that would, and are yet to be started. `arguments` and `environment` are those the
-    engine runs with, `inherited` are the variables that systemd gives to every service; `unit_files` and
-    `environment_files` are what both are made of; `override` is the drop-in of ours that would come after
-    all others. `package_programs` are at work on packages now. `own_images` are those this program runs from. `waking`
-    are the files that start the engine when a disk is mounted later. `binds` are the host's paths that containers and
-    volumes use, by name; `sized_volumes` the names of those that were made with a limit of size, `without_room` those
-    of containers that have reached theirs. `selinux` is None
-    where it is off. `unsettled` is the run that was cut off, if the last one was; `left` says that a move has left
-    the root that is in the target, `containerd_left` the same of containerd's. `containerd` is the one that the images
-    are in, if they are in one; where its root is to move too, that has a source and a target as well. `alone`: the data
-    root stays, and is its own target. `missing` is what the engine holds and is not on its disk, `owners` who
-    starts containers again beside the engine, by their names, `obstacles` why running ones could not be started again.
-    `lost_programs` are those that the next start needs and that are gone.
-    `occupant` is how a data root in the target is related to this one, if there is one that has no record.
+    `roots` are those that are to move, the data root first; there is none where containerd's is to move alone, and
+    there is no such. `configured_root` is where the engine would look at its next start; `dependents` are the units
+    that stop along with the engine, `awaited` those that would, and are yet to be started. `arguments` and
+    `environment` are those the engine runs with, `inherited` are the variables that systemd gives to every service;
+    `unit_files` and `environment_files` are what both are made of; `override` is the drop-in of ours that would come
+    after all others. `package_programs` are at work on packages now. `own_images` are those this program runs from.
+    `waking` are the files that start the engine when a disk is mounted later. `binds` are the host's paths that
+    containers and volumes use, by name; `sized_volumes` the names of those that were made with a limit of size,
+    `without_room` those of containers that have reached theirs. `selinux` is None where it is off. `unsettled` is the
+    run that was cut off, if the last one was; `left` says of each kind of root that a move has left the one that the
+    engine would have there. `containerd` is the one that the images are in, if they are in one. `missing` is what the
+    engine holds and is not on its disk, `owners` who starts containers again beside the engine, by their names,
+    `obstacles` why running ones could not be started again. `lost_programs` are those that the next start needs and
+    that are gone. `occupant` is how a data root in the target is related to this one, if there is one that has no
+    record.
     """
 
     engine: EngineInfo
     inventory: Inventory
-    source: Source
-    target: Target
+    roots: tuple[RootFacts, ...]
     service: Unit
     socket: Unit
     arguments: tuple[str, ...]
@@ -92,12 +94,8 @@ class HostFacts:
     without_room: tuple[str, ...] = ()
     selinux: SELinux | None = None
     unsettled: str = ""
-    left: Left | None = None
-    containerd_left: Left | None = None
+    left: Mapping[RootKind, Left] = field(default_factory=dict)
     containerd: Containerd | None = None
-    containerd_source: Source | None = None
-    containerd_target: Target | None = None
-    alone: bool = False
     missing: tuple[Lack, ...] = ()
     owners: dict[str, str] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
@@ -112,34 +110,38 @@ class HostFacts:
         """The engine's units that are there, the socket first."""
         return tuple(unit for unit in (self.socket, self.service) if unit.exists)
 
-    def each(self) -> tuple["HostFacts", ...]:
-        """The same facts as each root that is to move sees them, the data root's first."""
-        if self.containerd_source is None or self.containerd_target is None:
-            return (self,)
-        own = replace(self, source=self.containerd_source, target=self.containerd_target, containerd=None,
-                      containerd_source=None, containerd_target=None, alone=False, left=self.containerd_left,
-                      containerd_left=None)  # fmt: skip
-        return (own,) if self.alone else (self, own)
+    @property
+    def first(self) -> RootFacts:
+        """The root whose place is set by the commit point."""
+        return self.roots[0]
+
+    def root(self, kind: RootKind) -> RootFacts | None:
+        """The root of a kind, if it is to move."""
+        return next((root for root in self.roots if root.kind is kind), None)
 
     @property
-    def moved(self) -> "HostFacts":
-        """The same facts as the first root sees them that is to move."""
-        return self.each()[0]
+    def data_root(self) -> PurePosixPath:
+        """Where the engine works now."""
+        return self.engine.data_root
+
+    @property
+    def data_root_to_be(self) -> PurePosixPath:
+        """Where it will work then."""
+        moved = self.root(RootKind.DATA_ROOT)
+        return moved.target.resolved if moved else self.data_root
+
+    @property
+    def stays(self) -> dict[RootKind, PurePosixPath]:
+        """The roots that stay where they are; one that containerd has in the data root is none of its own."""
+        there = {RootKind.DATA_ROOT: self.data_root}
+        if self.containerd and not self.containerd.is_managed:
+            there[RootKind.IMAGE_STORE] = self.containerd.root
+        return {kind: path for kind, path in there.items() if self.root(kind) is None}
 
     @property
     def staying(self) -> tuple[PurePosixPath, ...]:
-        """Where the file systems are mounted of a root that stays."""
-        if self.alone:
-            return (self.source.mount.point,)
-        if self.containerd is None or self.containerd.is_managed or self.containerd_target:
-            return ()
-        return (mount_of(self.containerd.root, self.mounts).point,)
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether what is in the target is an unfinished copy of this engine's data root, made by relocator."""
-        record = self.target.unfinished
-        return record is not None and record.is_of(str(self.source.path), self.engine.engine_id)
+        """Where the file systems are mounted of roots that stay."""
+        return tuple(mount_of(path, self.mounts).point for path in self.stays.values())
 
     def command_line(self) -> tuple[Argument, ...]:
         """What the next start gives the engine. Raises ValueError."""
@@ -172,17 +174,14 @@ class HostFacts:
 def gather(
     host: Host,
     systemd: Systemd,
-    target: PurePosixPath,
+    request: Request,
     worker_unit: str,
     ours: frozenset[str],
-    containerd_target: PurePosixPath | None = None,
-    only: Only | None = None,
     seen: HostFacts | None = None,
 ) -> HostFacts:
     """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in.
 
-    `containerd_target` is where containerd's root is to go, if the operator has said so; if `only` that is to move, it
-    is the `target`. Sizes that were `seen` before are not measured again.
+    Sizes that were `seen` before are not measured again.
     """
     programs.require(host)
     table = mounts()
@@ -199,12 +198,11 @@ def gather(
     socket = service.socket_unit(systemd, unit)
     arguments = service.arguments(unit.main_pid)
     config = flags.last(arguments[1:], flags.CONFIG)
+    moves = request.only is not Only.CONTAINERD
     facts = HostFacts(
         engine=info,
         inventory=inventory,
-        source=source_at(host, info.data_root, table, seen.source if seen else None),
-        target=target_at(host, info.data_root if only is Only.CONTAINERD else target, table),
-        alone=only is Only.CONTAINERD,
+        roots=(_root(host, RootKind.DATA_ROOT, info.data_root, request.target, table, seen),) if moves else (),
         service=unit,
         socket=socket,
         arguments=arguments,
@@ -232,36 +230,38 @@ def gather(
         without_room=size_limits.without_room(host.path(info.data_root / info.within), inventory.containers),
         selinux=selinux.look(host, info.data_root, table),
     )
-    named = target if only is Only.CONTAINERD else containerd_target
-    facts = with_containerd(host, systemd, facts, named, only, seen)
-    points = [root.mount.point for one in facts.each() for root in (one.source, one.target)]
+    facts = with_containerd(host, systemd, facts, request, seen)
+    points = [place.mount.point for root in facts.roots for place in (root.source, root.target)]
     files = tuple(HostFile.read(host, path, table) for path in waking.places(*points, *facts.staying))
     return replace(facts, configured_root=_configured_root(host, facts), waking=files,
                    missing=_missing(host, facts, engine_socket),
                    lost_programs=needs.lost(host, facts.programs()))  # fmt: skip
 
 
+def _root(
+    host: Host, kind: RootKind, path: PurePosixPath, wanted: PurePosixPath, table: Table, seen: HostFacts | None
+) -> RootFacts:
+    known = seen.root(kind) if seen else None
+    source = source_at(host, path, table, known.source if known else None)
+    return RootFacts(kind, source, target_at(host, wanted, table))
+
+
 def with_containerd(
-    host: Host,
-    systemd: Systemd,
-    facts: HostFacts,
-    target: PurePosixPath | None,
-    only: Only | None,
-    seen: HostFacts | None = None,
+    host: Host, systemd: Systemd, facts: HostFacts, request: Request, seen: HostFacts | None = None
 ) -> HostFacts:
     """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
     found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)
-    if found is None or found.is_managed or only is Only.DATA_ROOT:
+    if found is None or found.is_managed or request.only is Only.DATA_ROOT:
         return replace(facts, containerd=found)
+    named = request.target if request.only is Only.CONTAINERD else request.containerd
     names = (facts.socket.name, facts.service.name, found.service.name)
-    wanted = target or containerd.default_target(facts.target.path)
-    if only is None and host.resolve(wanted) == found.root:
+    wanted = named or containerd.default_target(request.target)
+    if request.only is None and host.resolve(wanted) == found.root:
         return replace(facts, containerd=found)  # it is there, and stays
     return replace(
         facts,
-        containerd=replace(found, is_named=target is not None),
-        containerd_source=source_at(host, found.root, facts.mounts, seen.containerd_source if seen else None),
-        containerd_target=target_at(host, wanted, facts.mounts),
+        containerd=replace(found, is_named=named is not None),
+        roots=(*facts.roots, _root(host, RootKind.IMAGE_STORE, found.root, wanted, facts.mounts, seen)),
         dependents=tuple(name for name in dependents.active(systemd, names) if name not in names),
         awaited=tuple(name for name in dependents.awaited(systemd, names) if name not in names),
     )
@@ -271,7 +271,7 @@ def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, .
     found = facts.containerd
     named = found.snapshots_of(facts.engine.driver) if found else ""
     roots = whole.Roots(
-        host.path(facts.source.path) / facts.engine.within,
+        host.path(facts.data_root) / facts.engine.within,
         host.path(found.root) if found else None,
         host.path(host.resolve(named)) if named else None,
     )

@@ -14,7 +14,7 @@ from entrypoint.preflight.asked import OF_OLD_ROOT, Asked, asked
 from entrypoint.preflight.checks import adoption
 from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import is_same
+from entrypoint.preflight.roots import RootKind
 
 
 def check(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -32,7 +32,7 @@ def check_adoption(facts: HostFacts, there: Adoptable | None, accepted: Collecti
 
 def check_return(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
     """Every finding where the engine goes back to a root that it has left, but for those of that root itself."""
-    return found(facts, Asked.RETURN_ALONE if facts.alone else Asked.RETURN, accepted)
+    return found(facts, Asked.RETURN if facts.root(RootKind.DATA_ROOT) else Asked.RETURN_ALONE, accepted)
 
 
 def check_again(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -49,9 +49,9 @@ def check_removal(facts: HostFacts, old: OldRoot) -> tuple[Finding, ...]:
 
 
 def occasion(facts: HostFacts) -> Asked:
-    if not facts.alone:
+    if facts.root(RootKind.DATA_ROOT):
         return Asked.MOVE
-    return Asked.ALONE if facts.containerd_source else Asked.NOTHING
+    return Asked.ALONE if facts.roots else Asked.NOTHING
 
 
 def found(facts: HostFacts, when: Asked, accepted: Collection[str]) -> tuple[Finding, ...]:
@@ -80,7 +80,5 @@ def refuses(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def is_already_there(facts: HostFacts) -> bool:
-    """Whether the root that is to move is the target, by its name or by being the same directory."""
-    if facts.alone and facts.containerd_source is None:
-        return False  # there is none
-    return is_same(facts.moved.source, facts.moved.target)
+    """Whether the first root that is to move is the target."""
+    return bool(facts.roots) and facts.first.is_there

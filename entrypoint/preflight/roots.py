@@ -98,6 +98,35 @@ class Source:
     ahead: Ahead = field(default_factory=Ahead)
 
 
+@dataclass(frozen=True)
+class RootFacts:
+    """A root that is to move, and where to."""
+
+    kind: RootKind
+    source: Source
+    target: Target
+
+    @property
+    def is_on_one_file_system(self) -> bool:
+        return self.source.mount.device == self.target.mount.device
+
+    @property
+    def can_link(self) -> bool:
+        """Whether files can be hard-linked to the target: never across mounts, were they of one file system
+        (link(2))."""
+        return self.is_on_one_file_system and self.source.mount.point == self.target.mount.point
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the root is the target already."""
+        return is_same(self.source, self.target)
+
+    def is_begun(self, engine_id: str) -> bool:
+        """Whether what is in the target is an unfinished copy of this engine's root, made by relocator."""
+        record = self.target.unfinished
+        return record is not None and record.is_of(str(self.source.path), engine_id)
+
+
 def measure(path: Path, covered: Iterable[str] = ()) -> Size:
     """What `du` would count on one file system: sparse files as what they take, hard links once.
 

@@ -13,6 +13,7 @@ from entrypoint.host.disks.filesystem import atomic_write, make_directories
 from entrypoint.host.host import Host, Result
 from entrypoint.preflight import containerd_edits
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import flags, formats, masked
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.options import PROGRAMS
@@ -50,14 +51,15 @@ def require_valid_containerd(host: Host, facts: HostFacts) -> None:
 
     `containerd config dump` prints what it makes of the file that is edited. A flag needs no file.
     """
-    if facts.containerd is None or facts.containerd_target is None:
+    root = facts.root(RootKind.IMAGE_STORE)
+    if facts.containerd is None or root is None:
         return
-    edit = containerd_edits.switch_edit(facts)
+    edit = containerd_edits.switch_edit(facts, root)
     if edit.setting.kind is not Kind.TOML:
         return
     with _put(host.path(CONTAINERD_PLACE), edit.after):
         result = host.run([facts.containerd.program, "--config", CONTAINERD_PLACE, "config", "dump"], check=False)
-    target = str(facts.containerd_target.resolved)
+    target = str(root.target.resolved)
     if result.code or formats.root_in(result.stdout.encode(), edit.setting, "what it says") != target:
         raise PreflightError(
             "containerd would not start with the new configuration. Nothing was changed.",

@@ -72,7 +72,9 @@ def roots(host: Host, plan: Plan, *, is_target: bool) -> Roots:
     data = host.path(root) / plan.within
     if not plan.is_of_containerd:
         return Roots(data)
-    images = plan.place(RootKind.IMAGE_STORE, is_target=is_target) or f"{root}/{MANAGED_ROOT}"
+    images = plan.place(RootKind.IMAGE_STORE, is_target=is_target)
+    if not images and not host.path(images := f"{root}/{MANAGED_ROOT}").is_dir():
+        return Roots(data)  # the engine's own containerd has not worked in it yet
     kept = plan.snapshots
     if along and PurePosixPath(kept).is_relative_to(along.source):
         kept = str(PurePosixPath(images, PurePosixPath(kept).relative_to(along.source)))

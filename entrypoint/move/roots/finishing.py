@@ -18,7 +18,7 @@ from entrypoint.journal.unfinished import Found, Unfinished
 from entrypoint.plan.plan import Plan
 from entrypoint.preflight.adoption import Adoptable
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import MEASURING, Left, Rest
+from entrypoint.preflight.roots import MEASURING, Left, Rest, RootFacts, RootKind
 
 FINISH = "finish-copy"  # what the operator has accepted, as with the ids of findings
 
@@ -27,19 +27,20 @@ def look(host: Host, facts: HostFacts, found: Adoptable | None, accepted: Collec
     """The facts, with what would be removed from each target that can be finished, if that is accepted."""
     if FINISH not in accepted:
         return facts
-    images = facts.containerd_target
-    return replace(
-        facts,
-        target=replace(facts.target, rest=_rest(host, facts, found is not None and found.record is None)),
-        containerd_target=images and replace(
-            images, rest=_rest(host, facts.each()[-1], (host.path(images.resolved) / DATABASE).is_file())),
-    )  # fmt: skip
+    return replace(facts, roots=tuple(_with_rest(host, facts, root, found) for root in facts.roots))
 
 
-def _rest(host: Host, facts: HostFacts, is_root: bool) -> Rest | None:
-    """Nothing of a target that is empty, of one that is none of an engine's, or that an engine works on."""
-    target, source = host.path(facts.target.resolved), host.path(facts.source.path)
-    if not facts.target.content or not (is_root or facts.left is Left.FAILED) or is_in_use(target):
+def _with_rest(host: Host, facts: HostFacts, root: RootFacts, found: Adoptable | None) -> RootFacts:
+    is_root = (found is not None and found.record is None if root.kind is RootKind.DATA_ROOT
+               else (host.path(root.target.resolved) / DATABASE).is_file())  # fmt: skip
+    is_known = is_root or facts.left.get(root.kind) is Left.FAILED
+    return replace(root, target=replace(root.target, rest=_rest(host, root) if is_known else None))
+
+
+def _rest(host: Host, root: RootFacts) -> Rest | None:
+    """Nothing of a target that is empty, or that an engine works on."""
+    target, source = host.path(root.target.resolved), host.path(root.source.path)
+    if not root.target.content or is_in_use(target):
         return None
     theirs, ours = _names(target), _names(source)
     return Rest(len(theirs), len(theirs - ours))

@@ -101,26 +101,27 @@ def take(move: Move) -> None:
         file = move.host.path(drop_in(service))
         make_directories(file.parent)
         atomic_write(file, GUARDING.format(sh=sh, script=place, service=service, mounts=awaited(move.plan)).encode())
-    for one in move.plan.orderings:
-        edits.put(move.host.path(one.path), None)
+    for edit in move.plan.orderings:
+        edits.put(move.host.path(edit.path), None)
 
 
 def awaited(plan: Plan) -> str:
     """The mounts of all roots: where they are to be mounted at a boot, that has ended before a look is taken."""
     table = mounts()
-    points = {mount_of(PurePosixPath(root), table).point for one in plan.roots for root in (one.source, one.target)}
+    places = [PurePosixPath(place) for root in plan.roots for place in (root.source, root.target)]
+    points = {mount_of(place, table).point for place in places}
     return " ".join(f"{escaped(one)}.mount" for one in sorted(points - {ROOT}))
 
 
 def name_targets(move: Move) -> None:
     """The targets are configured: the services wait for them, by their paths."""
-    for one in move.plan.orderings:
-        edits.make(move.host, one)
+    for edit in move.plan.orderings:
+        edits.make(move.host, edit)
 
 
 def name_sources(move: Move) -> None:
-    for one in move.plan.orderings:
-        edits.take_back(move.host, one)
+    for edit in move.plan.orderings:
+        edits.take_back(move.host, edit)
 
 
 def wake_by_either(move: Move) -> None:
@@ -146,9 +147,9 @@ def release(move: Move) -> None:
             return
         for place in places:
             remove_durably(place)
-        for one in move.plan.orderings:
-            folder = str(PurePosixPath(one.path).parent)
-            edits.remove_empty(move.host, dict.fromkeys((folder, *reversed(one.created))))
+        for edit in move.plan.orderings:
+            folder = str(PurePosixPath(edit.path).parent)
+            edits.remove_empty(move.host, dict.fromkeys((folder, *reversed(edit.created))))
         move.systemd.reload()
     except (OSError, SystemdError) as problem:
         log.warning("guard.left", why=str(problem))

@@ -15,6 +15,7 @@ from entrypoint.preflight.adoption import Adoptable, Along
 from entrypoint.preflight.checks import target
 from entrypoint.preflight.checks.engine import store
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootKind
 
 INSIST = "If it is to be used as it is, add: --adopt"
 KEPT = "It stays in {source} and is not lost, but the engine will not see it."
@@ -26,7 +27,8 @@ ELSEWHERE = (
 def check(facts: HostFacts, found: Adoptable | None, insisted: bool) -> Iterator[Finding]:
     """What speaks against it."""
     if found is None:
-        yield error("nothing-to-adopt", "The target is no data root", f"{facts.target.path} holds no engine's data.",
+        yield error("nothing-to-adopt", "The target is no data root",
+                    f"{facts.first.target.path} holds no engine's data.",
                     "Leave --adopt out to move the data there.")  # fmt: skip
         return
     yield from whole(facts, found)
@@ -36,11 +38,11 @@ def check(facts: HostFacts, found: Adoptable | None, insisted: bool) -> Iterator
     for kind, name in found.lacks:
         if kind not in ("container", "volume"):
             yield warning("adopted-lacks", f"The root that is adopted has no {kind} {name}",
-                          KEPT.format(source=facts.source.path))  # fmt: skip
+                          KEPT.format(source=facts.data_root))  # fmt: skip
 
 
 def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
-    path = facts.target.path
+    path = facts.first.target.path
     if found.in_use:
         yield error("root-in-use", "An engine works on the root in the target", f"Its databases in {path} are locked.",
                     f"See which: fuser -v {path}")  # fmt: skip
@@ -48,12 +50,12 @@ def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
         shown = ", ".join(found.holdings.incomplete[:5])
         yield error("root-incomplete", "The root in the target is not complete", f"Missing in {path}: {shown}.",
                     "Bring it back from where it was copied, or choose another target.")  # fmt: skip
-    for one in facts.each():
-        if one.target.unfinished:
+    for root in facts.roots:
+        if root.target.unfinished:
             yield error("root-incomplete", "The root in the target is not complete",
-                        f"{one.target.path} says of itself that it is an unfinished copy.",
+                        f"{root.target.path} says of itself that it is an unfinished copy.",
                         "Choose another target, or empty this one after a look at what is in it.")  # fmt: skip
-    yield from target.left(facts)
+    yield from target.left(facts, facts.first)
     yield from older(facts, found)
     if found.along:
         yield from whole_along(facts, found, found.along)
@@ -61,9 +63,9 @@ def whole(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
 
 def older(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     """Whatever is insisted: nobody wants what was written since to be gone."""
-    if found.kin and found.kin.kinship is Kinship.OLDER and not facts.left:
+    if found.kin and found.kin.kinship is Kinship.OLDER and RootKind.DATA_ROOT not in facts.left:
         yield error("root-older", "The root in the target is an older copy of the one in use",
-                    f"{facts.target.path} has nothing of its own. {since(facts, found)}",
+                    f"{facts.first.target.path} has nothing of its own. {since(facts, found)}",
                     f"To make it a copy as the other is now: {target.FINISH}, or empty it.")  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def since(facts: HostFacts, found: Adoptable) -> str:
     told = [f"{one.place} ({one.files} file{'s' if one.files > 1 else ''}, {wording.size(one.size)})"
             for one in (kin.since if kin else ())]  # fmt: skip
     when = f"{datetime.fromtimestamp(kin.made, UTC):%Y-%m-%d %H:%M:%S} UTC" if kin else ""
-    parts = [f"Since {when}, when its last file was made, was written to {facts.source.path}: {', '.join(told[:5])}."
+    parts = [f"Since {when}, when its last file was made, was written to {facts.data_root}: {', '.join(told[:5])}."
              if told else "", f"It has no {', '.join(missed[:5])}." if missed else ""]  # fmt: skip
     return " ".join(filter(None, parts))
 
@@ -95,7 +97,7 @@ def compared(facts: HostFacts, found: Adoptable) -> str:
 
 def whole_along(facts: HostFacts, found: Adoptable, along: Along) -> Iterator[Finding]:
     """containerd's root, and whether it is the one in which the containers have their files."""
-    if facts.containerd_left:
+    if RootKind.IMAGE_STORE in facts.left:
         yield error("root-left", "The engine was moved away from containerd's root",
                     f"{along.path} is as it was then; what containers have written since is elsewhere.",
                     f"See where: relocator status. {ELSEWHERE}.")  # fmt: skip
@@ -124,7 +126,7 @@ def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     known = major(record.engine_version)
     if known is not None and is_older(engine.version, known):
         yield error("root-newer", "The root in the target was used by a newer engine",
-                    f"{facts.target.path} was used by {record.engine_version}; this engine is {engine.version}.",
+                    f"{facts.first.target.path} was used by {record.engine_version}; this engine is {engine.version}.",
                     "Upgrade the engine first.")  # fmt: skip
     if (record.driver, record.store) != (engine.driver, engine.store):
         yield error("root-driver", "The root in the target needs another storage driver",
@@ -145,7 +147,7 @@ def is_named(facts: HostFacts) -> bool:
 
 def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     """What a person may know better, and insist."""
-    path, record = facts.target.path, found.record
+    path, record = facts.first.target.path, found.record
     if record is None:
         yield error("root-unknown", "The root in the target has no record of relocator",
                     f"{path} looks like a data root. {compared(facts, found)}", INSIST)  # fmt: skip
@@ -163,8 +165,8 @@ def doubtful(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     missed = [f"{kind} {name}" for kind, name in found.lacks if kind in ("container", "volume")]
     if missed:
         yield error("adopted-lacks", "The engine holds what the root in the target does not",
-                    f"{', '.join(missed[:5])}. {KEPT.format(source=facts.source.path)}", INSIST)  # fmt: skip
+                    f"{', '.join(missed[:5])}. {KEPT.format(source=facts.data_root)}", INSIST)  # fmt: skip
     if found.written:
         places = ", ".join(one.place for one in found.written[:5])
         yield error("written-elsewhere", "Data was written to the engine's root since it had been moved to the target",
-                    f"{places}. {KEPT.format(source=facts.source.path)}", INSIST)  # fmt: skip
+                    f"{places}. {KEPT.format(source=facts.data_root)}", INSIST)  # fmt: skip

@@ -10,7 +10,7 @@ from entrypoint.preflight.facts import HostFacts
 
 def clock(facts: HostFacts) -> Iterator[Finding]:
     """Each look takes what is from the future for changed, so that all of it is left to the last pass."""
-    ahead = facts.moved.source.ahead
+    ahead = facts.first.source.ahead
     if count := ahead.entries:
         yield warning(
             "clock-behind",

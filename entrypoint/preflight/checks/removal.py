@@ -28,13 +28,13 @@ class OldRoot:
 
 def where(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
     """The engine must work where the last move has put it, and its next start must find the same."""
-    if str(facts.source.path) != old.target:
+    if str(facts.data_root) != old.target:
         yield error("root-differs", "The engine does not run where the last move has put it",
-                    f"It runs on {facts.source.path}; the last move was to {old.target}.",
+                    f"It runs on {facts.data_root}; the last move was to {old.target}.",
                     "Look at both, and remove by hand what is not needed.")  # fmt: skip
-    if facts.configured_root != facts.source.path:
+    if facts.configured_root != facts.data_root:
         yield error("configured-root-differs", "The engine's next start would find another root",
-                     f"It runs on {facts.source.path}; configured is {facts.configured_root}.",
+                     f"It runs on {facts.data_root}; configured is {facts.configured_root}.",
                     "Put that right, restart the engine, and run again.")  # fmt: skip
 
 
@@ -69,9 +69,9 @@ def apart(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
     if found and (old.path in found.root.parents or found.root in (old.path, *old.path.parents)):
         yield error("roots-nested", "The old root and containerd's are not apart", f"{old.path}, {found.root}.",
                     "Move containerd's root elsewhere first.")  # fmt: skip
-    for source in (root.source for root in facts.each()):
+    for source in (root.source for root in facts.roots):
         nested = old.path in source.path.parents or source.path in (old.path, *old.path.parents)
-        if nested or any(ask(source, facts.target) for ask in (is_same, is_inside, is_around)):
+        if nested or any(ask(source, facts.first.target) for ask in (is_same, is_inside, is_around)):
             yield error("roots-nested", "The old root and the engine's are not apart", f"{old.path}, {source.path}.",
                         "Look with findmnt at what is mounted where; remove by hand what is not needed.")  # fmt: skip
 

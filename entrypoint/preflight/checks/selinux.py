@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from entrypoint.console.findings import Finding, error, warning
 from entrypoint.host.selinux import CARRIES, MODEL, MODELS, can_be_named
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootFacts
 
 
-def labels(facts: HostFacts) -> Iterator[Finding]:
+def labels(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """Mounted with `context=`, a file system shows one label for all, and keeps none of what is written there."""
-    mount = facts.target.mount
-    if facts.selinux and not carries_labels(facts):
+    mount = root.target.mount
+    if facts.selinux and not carries_labels(root):
         fixed = sorted(option for option in mount.options if option.startswith("context="))
         how = f"with {fixed[0]}" if fixed else f"as {mount.kind}, without labels"
         yield error(
@@ -21,12 +22,12 @@ def labels(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def carries_labels(facts: HostFacts) -> bool:
-    return CARRIES in facts.target.mount.options
+def carries_labels(root: RootFacts) -> bool:
+    return CARRIES in root.target.mount.options
 
 
-def name(facts: HostFacts) -> Iterator[Finding]:
-    path = facts.target.resolved
+def name(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    path = root.target.resolved
     if facts.selinux and path not in MODELS and not can_be_named(path):
         yield error(
             "selinux-name",
@@ -36,9 +37,9 @@ def name(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def rule(facts: HostFacts) -> Iterator[Finding]:
+def rule(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """Without the rule all is well until somebody labels the host's files anew."""
-    path = facts.target.resolved
+    path = root.target.resolved
     if facts.selinux is None or path == MODEL or not can_be_named(path):
         return
     if not facts.selinux.has_rules:
@@ -51,6 +52,6 @@ def rule(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def label_to_try(facts: HostFacts) -> bytes:
+def label_to_try(facts: HostFacts, root: RootFacts) -> bytes:
     """The label that files in the target will have to take; nothing where that need not be tried."""
-    return facts.selinux.label if facts.selinux and carries_labels(facts) else b""
+    return facts.selinux.label if facts.selinux and carries_labels(root) else b""

@@ -88,7 +88,7 @@ def unambiguous(facts: HostFacts) -> Iterator[Finding]:
             "root-set-twice",
             "The data root is set in two places, and the engine would not start again",
             f"It is set in {places}.",
-            f"It runs on {facts.source.path}: keep the place that says so, take the setting out of the other, then: "
+            f"It runs on {facts.data_root}: keep the place that says so, take the setting out of the other, then: "
             f"systemctl daemon-reload; systemctl restart {facts.service.name}; and run again.",
         )
     else:
@@ -111,8 +111,8 @@ def editable(facts: HostFacts) -> Iterator[Finding]:
             "config-generated",
             "NixOS makes the engine's configuration",
             f"{path} is made anew from the system's configuration.",
-            f"In configuration.nix: {NIX.format(target=facts.target.resolved)} Stop "
-            f"{' and '.join(unit.name for unit in facts.units)}, copy {facts.source.path} there (cp -a), then: "
+            f"In configuration.nix: {NIX.format(target=facts.data_root_to_be)} Stop "
+            f"{' and '.join(unit.name for unit in facts.units)}, copy {facts.data_root} there (cp -a), then: "
             "nixos-rebuild switch.",
         )
         return
@@ -139,7 +139,7 @@ def _writable(facts: HostFacts, written: HostFile) -> Iterator[Finding]:
                 f"{file.path} cannot be written",
                 "It is on a read-only file system.",
                 "Set the root by the means of this system's image or generator, or make that file system writable. "
-                f"On NixOS the option is: {NIX.format(target=facts.target.resolved)}",
+                f"On NixOS the option is: {NIX.format(target=facts.data_root_to_be)}",
             )
 
 
@@ -164,21 +164,21 @@ def lasting(facts: HostFacts) -> Iterator[Finding]:
         "config-overwritten",
         f"{path} is written anew at each start of the engine",
         f"{facts.service.name} runs before it: {'; '.join(naming or commands)}",
-        f'Set "data-root": "{facts.source.path}" in what that command writes or copies from, or take the command out '
+        f'Set "data-root": "{facts.data_root}" in what that command writes or copies from, or take the command out '
         "(systemctl edit, with an empty ExecStartPre= line). Set in a flag of the unit instead, the move is possible: "
-        f"--data-root={facts.source.path}.",
+        f"--data-root={facts.data_root}.",
     )
 
 
 def pending(facts: HostFacts) -> Iterator[Finding]:
     """What the next start would change by itself: any start during the move would do it, also one that goes back."""
     decision = decided(facts)
-    if facts.configured_root not in (None, facts.source.path):
+    if facts.configured_root not in (None, facts.data_root):
         named = decision.place.text() if decision and decision.place.said else "the configuration"
         yield error(
             "configured-root-differs",
             "The engine is configured for another root than the one it runs on",
-            f"It runs on {facts.source.path}; {named} names {facts.configured_root}.",
+            f"It runs on {facts.data_root}; {named} names {facts.configured_root}.",
             "Put that right and restart the engine, or take the setting out, then run again.",
         )
     for unit in (facts.service, facts.socket):
@@ -193,15 +193,15 @@ def pending(facts: HostFacts) -> Iterator[Finding]:
 
 def linked(facts: HostFacts) -> Iterator[Finding]:
     decision = decided(facts)
-    if decision is None or facts.configured_root != facts.source.path:
+    if decision is None or facts.configured_root != facts.data_root:
         return
     named = PurePosixPath("/", decision.place.root)
-    if named != facts.source.path:
+    if named != facts.data_root:
         yield warning(
             "root-is-link",
             f"{named} leads to the data root by a symbolic link",
-            f"The data is in {facts.source.path}. The link is left as it is: after the move it still leads to the old "
-            f"root, and the engine, set to {facts.target.resolved}, does not use it any more.",
+            f"The data is in {facts.data_root}. The link is left as it is: after the move it still leads to the old "
+            f"root, and the engine, set to {facts.data_root_to_be}, does not use it any more.",
             "Scripts and bind mounts that use the link see the old root; point them to the new one.",
         )
 

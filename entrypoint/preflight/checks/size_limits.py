@@ -15,6 +15,7 @@ from entrypoint.engine.drivers.driver import Limit
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.kinds import COUNTING
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootFacts
 from entrypoint.settings import flags
 from entrypoint.settings.formats import daemon_json
 
@@ -31,7 +32,7 @@ class Wish:
     kinds: tuple[str, ...]
 
 
-def check(facts: HostFacts) -> Iterator[Finding]:
+def check(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     lasting = [one for one in facts.inventory.containers if not one.is_fleeting]
     lost = [one.name for one in lasting if one.size_limit]
     wishes = [Wish(f"volume {name}", COUNTING) for name in facts.sized_volumes]
@@ -39,7 +40,7 @@ def check(facts: HostFacts) -> Iterator[Finding]:
     if limit and limits_all(facts, limit):
         wishes.append(Wish(f"every container ({limit.option.rstrip('=')})", limit.only_on or COUNTING))
         lost = [one.name for one in lasting]
-    mount = facts.target.mount
+    mount = root.target.mount
     if unmet := [wish.who for wish in wishes if not can_limit(mount, wish.kinds)]:
         yield error(
             "quota-unsupported",
@@ -48,7 +49,7 @@ def check(facts: HostFacts) -> Iterator[Finding]:
             f"{mount.point} is {mount.kind}, mounted with {','.join(sorted(mount.options))}.",
             "Use xfs mounted with pquota.",
         )
-    if facts.without_room and not facts.alone:
+    if facts.without_room:
         yield error(
             "quota-full",
             "Containers have no room left within their limit of size",

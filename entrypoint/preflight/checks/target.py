@@ -9,7 +9,7 @@ from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.versions import Since
 from entrypoint.host.disks import fstab, kinds
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import Left, is_around, is_inside
+from entrypoint.preflight.roots import Left, RootFacts, is_around, is_inside
 
 FINISH = "add: --finish-copy"
 SYSTEM = (PurePosixPath("/"), PurePosixPath("/usr"))
@@ -20,9 +20,9 @@ LEAST_MARGIN = 256 * 1024 * 1024
 FORMAT = "%"
 
 
-def nesting(facts: HostFacts) -> Iterator[Finding]:
+def nesting(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """By names, and by what is really there: a bind mount shows the same directory under another name."""
-    source, target = facts.source, facts.target
+    source, target = root.source, root.target
     if is_inside(source, target):
         yield error(
             "target-inside-source",
@@ -39,8 +39,8 @@ def nesting(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def occupied(facts: HostFacts) -> Iterator[Finding]:
-    target = facts.target
+def occupied(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    target = root.target
     if target.exists and not target.is_directory:
         yield error("target-not-directory", "The target is not a directory", f"{target.path} exists and is none.",
                     "Choose another path.")  # fmt: skip
@@ -51,19 +51,19 @@ def occupied(facts: HostFacts) -> Iterator[Finding]:
             f"{target.ancestor} is not a directory.",
             "Choose another path.",
         )
-    elif facts.is_begun:
+    elif root.is_begun(facts.engine.engine_id):
         yield warning(
             "target-unfinished",
             "The target holds an unfinished copy of this data root",
             "An earlier attempt was cut off; what it copied is used. Anything else in there will be removed.",
             "To begin anew instead, empty it first.",
         )
-    elif target.rest and facts.left in (None, Left.FAILED):
+    elif target.rest and facts.left.get(root.kind) in (None, Left.FAILED):
         yield warning("target-taken-over", "What is in the target will be made a copy of the root in use",
                       f"{target.path} holds {target.rest.entries} files and directories. {target.rest.extra} of them "
                       "the root in use has not, and they are removed; so is all of it, if the move fails.")  # fmt: skip
-    elif facts.left and target.content:
-        yield from left(facts)
+    elif root.kind in facts.left and target.content:
+        yield from left(facts, root)
     elif strangers := [name for name in target.content if name != "lost+found"]:
         yield error(
             "target-not-empty",
@@ -81,34 +81,34 @@ def ways(facts: HostFacts) -> str:
     return finish if facts.occupant is Kinship.OLDER else f"{finish}. If it is to be used as it is, add: --adopt"
 
 
-def left(facts: HostFacts) -> Iterator[Finding]:
+def left(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """A root that a move on this host has left is neither to be copied to nor to be used as it is."""
-    path = facts.moved.target.path
-    if facts.left is Left.FAILED:
+    path, how = root.target.path, facts.left.get(root.kind)
+    if how is Left.FAILED:
         yield error("failed-copy", "The target holds the copy of a move that failed",
-                    f"The engine was started on {path}, and went back to {facts.moved.source.path}, where it has "
+                    f"The engine was started on {path}, and went back to {root.source.path}, where it has "
                     "written since. What was written meanwhile is only in the copy.",
                     f"Look whether something there is missed; then {FINISH}, or empty it.")  # fmt: skip
-    elif facts.left:
+    elif how:
         ways = {
             Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",
             Left.ASIDE: "What is missed in the engine can be copied out of it (of a data root from `volumes`). "
             "To remove it: relocator cleanup",
         }
         yield error("root-left", "The engine was moved away from the root in the target",
-                    f"{path} is as it was then; what came since is in {facts.moved.source.path}.",
-                    ways[facts.left])  # fmt: skip
+                    f"{path} is as it was then; what came since is in {root.source.path}.",
+                    ways[how])  # fmt: skip
 
 
-def characters(facts: HostFacts) -> Iterator[Finding]:
-    if found := [char for char in facts.engine.layers.separators if char in str(facts.target.resolved)]:
+def characters(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    if found := [char for char in facts.engine.layers.separators if char in str(root.target.resolved)]:
         yield error(
             "target-characters",
             "The target's name cannot be used for overlay mounts",
-            f"{facts.target.resolved} holds `{'` and `'.join(found)}`, which mean something else there.",
+            f"{root.target.resolved} holds `{'` and `'.join(found)}`, which mean something else there.",
             "Choose a path without them.",
         )
-    for path in (facts.target.resolved, facts.source.path):
+    for path in (root.target.resolved, root.source.path):
         if FORMAT in str(path) and not facts.engine.is_at_least(Since.ANY_NAME):
             yield error(
                 "percent-in-name",
@@ -118,14 +118,14 @@ def characters(facts: HostFacts) -> Iterator[Finding]:
             )
 
 
-def file_system(facts: HostFacts) -> Iterator[Finding]:
+def file_system(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """Where there is no room to try it, nothing is known of it, and `space` says so."""
-    mount, lacks = facts.target.mount, ", ".join(facts.target.lacks)
+    mount, lacks = root.target.mount, ", ".join(root.target.lacks)
     if reason := kinds.of(mount.kind).unfit or (lacks and f"it was tried there, and it cannot do {lacks}"):
         yield error(
             "target-file-system",
             f"Docker cannot keep its data on {mount.kind}",
-            f"{facts.target.path} is on {mount.point} ({mount.kind}): {reason}.",
+            f"{root.target.path} is on {mount.point} ({mount.kind}): {reason}.",
             "Choose a directory on a local disk with ext4, xfs or btrfs.",
         )
     for name, harm in (
@@ -160,73 +160,64 @@ def remedy(option: str, point: PurePosixPath) -> str:
     )
 
 
-def copied(facts: HostFacts) -> int:
+def copied(root: RootFacts) -> int:
     """Bytes that the copy of a root takes."""
-    linked = facts.source.layer_bytes if can_link(facts) else 0  # layers are hard-linked there
-    return max(0, facts.source.size.allocated - linked)
+    linked = root.source.layer_bytes if root.can_link else 0  # layers are hard-linked there
+    return max(0, root.source.size.allocated - linked)
 
 
-def together(facts: HostFacts) -> tuple[HostFacts, ...]:
-    """The roots that go to the file system of the first, as they see it."""
-    return tuple(one for one in facts.each() if one.target.mount.device == facts.target.mount.device)
+def together(facts: HostFacts, root: RootFacts) -> tuple[RootFacts, ...]:
+    """The roots that go to the same file system as one of them."""
+    return tuple(other for other in facts.roots if other.target.mount.device == root.target.mount.device)
 
 
-def space(facts: HostFacts) -> Iterator[Finding]:
+def space(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """Of all roots that go to the same file system together."""
-    free, roots = facts.target.space, together(facts)
-    size = sum(copied(one) for one in roots)
+    free, roots = root.target.space, together(facts, root)
+    size = sum(map(copied, roots))
     need = size + max(int(size * MARGIN), LEAST_MARGIN)
     if free.free < need:
         yield error(
             "target-space",
             "The target has too little space",
             f"{wording.size(size)} have to be copied, with a margin {wording.size(need)}; "
-            f"{facts.target.mount.point} has {wording.size(free.free)} free.",
+            f"{root.target.mount.point} has {wording.size(free.free)} free.",
             "Free space there, choose a larger disk, or shrink the data root: docker system prune.",
         )
-    entries = sum(one.source.size.entries for one in roots)
+    entries = sum(other.source.size.entries for other in roots)
     wanted = int(entries * (1 + MARGIN))
     if free.inodes is not None and free.inodes < wanted:
         yield error(
             "target-inodes",
             "The target has too few inodes",
             f"The data root has {entries} files and directories, with a margin {wanted}; "
-            f"{facts.target.mount.point} has {free.inodes} inodes free.",
+            f"{root.target.mount.point} has {free.inodes} inodes free.",
             "Make the file system anew with more inodes (mkfs.ext4 -N), or use xfs.",
         )
-    elif free.free >= need and facts.target.full:
+    elif free.free >= need and root.target.full:
         yield error(
             "target-space",
             "The target takes nothing more",
-            f"{facts.target.mount.point} has {wording.size(free.free)} free, and not for us: {facts.target.full}.",
+            f"{root.target.mount.point} has {wording.size(free.free)} free, and not for us: {root.target.full}.",
             "See what limits it there, such as a quota, or choose another disk.",
         )
 
 
-def is_same_file_system(facts: HostFacts) -> bool:
-    return facts.source.mount.device == facts.target.mount.device
-
-
-def can_link(facts: HostFacts) -> bool:
-    """Whether files can be hard-linked to the target: never across mounts, were they of one file system (link(2))."""
-    return is_same_file_system(facts) and facts.source.mount.point == facts.target.mount.point
-
-
-def same_disk(facts: HostFacts) -> Iterator[Finding]:
-    if is_same_file_system(facts):
+def same_disk(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    if root.is_on_one_file_system:
         yield warning(
             "same-file-system",
             "The target is on the same file system as the data root",
-            f"Both are on {facts.source.mount.point}; the move frees no space on it.",
+            f"Both are on {root.source.mount.point}; the move frees no space on it.",
             "If a new disk was meant, see that it is mounted (findmnt) and that the path is spelled right.",
         )
 
 
-def at_boot(facts: HostFacts) -> Iterator[Finding]:
+def at_boot(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """A disk that was mounted by hand is not there after a reboot."""
-    point = facts.target.mount.point
-    if point != PurePosixPath("/") and not fstab.lists(facts.fstab, point) and not is_same_file_system(facts):
-        line = fstab.line(facts.target.mount, facts.target.uuid)
+    point = root.target.mount.point
+    if point != PurePosixPath("/") and not fstab.lists(facts.fstab, point) and not root.is_on_one_file_system:
+        line = fstab.line(root.target.mount, root.target.uuid)
         yield warning(
             "mount-not-in-fstab",
             "The target's disk is not in /etc/fstab",
@@ -235,10 +226,10 @@ def at_boot(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def traverse(facts: HostFacts) -> Iterator[Finding]:
+def traverse(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """Remapped users reach their files through the directories above, and dockerd refuses to start if they cannot."""
-    if facts.engine.remaps and facts.target.closed:
-        closed = " ".join(facts.target.closed)
+    if facts.engine.remaps and root.target.closed:
+        closed = " ".join(root.target.closed)
         yield error(
             "target-not-traversable",
             "Remapped users cannot reach the target",
@@ -247,14 +238,14 @@ def traverse(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def exposed(facts: HostFacts) -> Iterator[Finding]:
+def exposed(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """Whoever can rename a directory above the target can give the engine another root."""
-    if facts.target.exposed:
-        paths = " ".join(facts.target.exposed)
+    if root.target.exposed:
+        paths = " ".join(root.target.exposed)
         yield warning(
             "target-exposed",
             "Others than root can put something else in the target's place",
-            f"These directories above {facts.target.path} are theirs to change: {paths}.",
+            f"These directories above {root.target.path} are theirs to change: {paths}.",
             f"Choose another target, or give them to root alone: chown root {paths}; chmod o-w {paths}",
         )
 
@@ -262,6 +253,6 @@ def exposed(facts: HostFacts) -> Iterator[Finding]:
 UNTRIABLE = (nesting, occupied, file_system)
 
 
-def may_be_tried(facts: HostFacts) -> bool:
+def may_be_tried(facts: HostFacts, root: RootFacts) -> bool:
     """Whether a scratch directory may be made: not in a data root, nor on the kernel's files, nor where it is vain."""
-    return all(finding.severity is not Severity.ERROR for one in UNTRIABLE for finding in one(facts))
+    return all(finding.severity is not Severity.ERROR for check in UNTRIABLE for finding in check(facts, root))

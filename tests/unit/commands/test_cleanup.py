@@ -30,7 +30,7 @@ from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check_removal
 from entrypoint.preflight.roots import Left, Size
 from tests.unit.support.fakes import make_host
-from tests.unit.support.good_facts import CONTAINERD, GOOD, mount, unit
+from tests.unit.support.good_facts import CONTAINERD, GOOD, mount, unit, with_target
 from tests.unit.support.world import make_plan, with_first
 
 
@@ -204,7 +204,7 @@ def test_a_path_that_leads_through_a_link_is_seen_as_what_it_leads_to(host: Host
 
 
 def left(host: Host, journal: Journal) -> Remains:
-    moved(journal, host, "/srv/old", str(GOOD.source.path), engine_id=GOOD.engine.engine_id)
+    moved(journal, host, "/srv/old", str(GOOD.data_root), engine_id=GOOD.engine.engine_id)
     return remains.moves(journal)[-1]
 
 
@@ -213,14 +213,14 @@ def against(host: Host, one: Remains, seen: HostFacts = GOOD, **binds: tuple[str
     return [finding.id for finding in found]
 
 
-SOURCE = GOOD.source.path
+SOURCE = GOOD.data_root
 
 
 @pytest.mark.parametrize(
     ("facts", "finding"),
     [
         ({}, []),
-        ({"source": replace(GOOD.source, path=PurePosixPath("/x"))}, ["root-differs", "configured-root-differs"]),
+        ({"engine": replace(GOOD.engine, data_root=PurePosixPath("/x"))}, ["root-differs", "configured-root-differs"]),
         ({"configured_root": PurePosixPath("/x")}, ["configured-root-differs"]),
         ({"configured_root": None}, ["configured-root-differs"]),
         ({"engine": replace(GOOD.engine, engine_id="other")}, ["another-engine"]),
@@ -279,7 +279,7 @@ def test_roots_within_each_other_are_refused(host: Host, journal: Journal) -> No
 
 def test_the_engines_own_root_under_another_name_is_refused(host: Host, journal: Journal) -> None:
     """A bind mount at the old place, for scripts that know no other."""
-    same = replace(GOOD, target=replace(GOOD.target, identities=(GOOD.source.identity, *GOOD.target.identities[1:])))
+    same = with_target(GOOD, identities=(GOOD.first.source.identity, *GOOD.first.target.identities[1:]))
     assert against(host, left(host, journal), same) == ["roots-nested"]
 
 

@@ -19,14 +19,14 @@ from entrypoint.host.host import Host, Result
 from entrypoint.host.selinux import SELinux, with_rule
 from entrypoint.move.steps import STEPS
 from entrypoint.plan import outline
-from entrypoint.plan.plan import Plan, make
+from entrypoint.plan.plan import Plan
 from entrypoint.preflight import probe
 from entrypoint.preflight.checks import selinux as selinux_checks
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, check_adoption
 from entrypoint.settings.edits import merged
 from tests.unit.move.dying.test_crash_points import Failing
-from tests.unit.support.good_facts import DATA_MOUNT, GOOD, ROOT_MOUNT, RW, mount
+from tests.unit.support.good_facts import DATA_MOUNT, GOOD, ROOT_MOUNT, RW, make, mount, with_target
 from tests.unit.support.world import RULE, RULES, TARGET, World, make_world
 
 PLACE = PurePosixPath(RULES)
@@ -39,7 +39,7 @@ LABELLED = mount("/mnt/data", "8:17", "ext4", RW | {"seclabel"})
 def enforcing(selinux: SELinux | None = None, on: Mount = LABELLED, target: str = str(DATA)) -> HostFacts:
     path = PurePosixPath(target)
     found = selinux or SELinux(enforcing=True, label=LABEL, rules=FILE)
-    return replace(GOOD, selinux=found, target=replace(GOOD.target, mount=on, path=path, resolved=path))
+    return with_target(replace(GOOD, selinux=found), mount=on, path=path, resolved=path)
 
 
 def rules(**facts: Any) -> SELinux:
@@ -314,4 +314,4 @@ def test_going_back_takes_the_rule_along() -> None:
 def test_the_label_is_that_of_the_root_and_nothing_where_there_is_none(tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert selinux.label_of(host, PurePosixPath("/none")) == b""
-    assert selinux_checks.label_to_try(enforcing()) == LABEL
+    assert selinux_checks.label_to_try(enforcing(), enforcing().first) == LABEL

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -29,7 +29,7 @@ from tests.unit.move.dying.test_crash_points import Deadly, Failing, Killed, saf
 from tests.unit.support.bolt_file import make_store
 from tests.unit.support.data_root import write
 from tests.unit.support.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
-from tests.unit.support.good_facts import GOOD, TWO, config, container
+from tests.unit.support.good_facts import GOOD, TWO, config, container, working_on
 from tests.unit.support.world import CONTENT, DROP_IN, OTHER_RULE, RULE, RULES, TARGET, World, make_world, with_first
 
 
@@ -239,11 +239,10 @@ def findings(
     known = identity(world.path(DEFAULT_ROOT))
     plan = with_first(world.move.plan, identity=known, born=birth(world.path(DEFAULT_ROOT)))
     plan = with_first(replace(plan, engine_version=version), **facts)
-    source = replace(GOOD.source, path=GOOD.source.path.__class__(TARGET))
     held = world.move.run.inventory() or {}
     for name in ("inventory", "left"):
         world.move.run.save_inventory({**held, "containers": [], "volumes": volumes or {}, "images": {}}, name)
-    found = rollback.old_root(world.host, replace(GOOD, source=source), world.move.run, plan)
+    found = rollback.old_root(world.host, working_on(GOOD, PurePosixPath(TARGET)), world.move.run, plan)
     return [finding.id for finding in found]
 
 

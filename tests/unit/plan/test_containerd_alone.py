@@ -21,21 +21,31 @@ from entrypoint.move.roots import old_roots
 from entrypoint.move.switch import paired_switch
 from entrypoint.plan import outline, outlook
 from entrypoint.plan.outlook import rows
-from entrypoint.plan.plan import Direction, Plan, make
+from entrypoint.plan.plan import Direction, Plan
 from entrypoint.preflight import edits, preflight
 from entrypoint.preflight.adoption import look
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
-from tests.unit.support.good_facts import CONTAINERD, DROP_IN, GOOD, INVENTORY, SOURCE, TARGET, TWO, container, mount
+from tests.unit.support.good_facts import (
+    ALONE,
+    CONTAINERD,
+    DROP_IN,
+    GOOD,
+    INVENTORY,
+    SOURCE,
+    STAYING,
+    TARGET,
+    TWO,
+    container,
+    make,
+    mount,
+    with_source,
+    with_target,
+)
 from tests.unit.support.world import make_world_alone, with_first
 
 DATA, STORE, NEW = PurePosixPath("/var/lib/docker"), PurePosixPath("/var/lib/containerd"), "/mnt/data/containerd"
-# The data root is its own target.
-ALONE = replace(
-    TWO, alone=True,
-    target=replace(TARGET, path=DATA, resolved=DATA, mount=SOURCE.mount, identities=SOURCE.ancestors),
-)  # fmt: skip
 
 
 def ids(facts: HostFacts) -> list[str]:
@@ -48,8 +58,7 @@ def test_a_good_root_that_moves_alone_has_no_finding() -> None:
 
 
 def to(**facts: object) -> HostFacts:
-    assert ALONE.containerd_target is not None
-    return replace(ALONE, containerd_target=replace(ALONE.containerd_target, **facts))  # type: ignore[arg-type]
+    return with_target(ALONE, **facts)
 
 
 GRAPHDRIVER = b'{"features": {"containerd-snapshotter": false}}'
@@ -59,9 +68,8 @@ TASK = replace(container("web.1"), service="web")
 @pytest.mark.parametrize(
     ("expected", "facts"),
     [
-        ("containerd-no-root", replace(ALONE, containerd=None, containerd_source=None, containerd_target=None)),
-        ("containerd-no-root", replace(ALONE, containerd=replace(CONTAINERD, is_managed=True), containerd_source=None,
-                                       containerd_target=None)),
+        ("containerd-no-root", replace(ALONE, containerd=None, roots=())),
+        ("containerd-no-root", replace(ALONE, containerd=replace(CONTAINERD, is_managed=True), roots=())),
         ("containerd-users", replace(ALONE, containerd=replace(CONTAINERD, users=("k8s.io",)))),
         ("containerd-target-nested", to(resolved=DATA / "containerd")),
         ("containerd-tasks", replace(ALONE, inventory=replace(INVENTORY, containers=(TASK,)))),
@@ -71,7 +79,7 @@ TASK = replace(container("web.1"), service="web")
         ("mount-not-in-fstab", to(mount=mount("/mnt/other", "8:33"))),
         ("configured-root-differs", replace(ALONE, configured_root=PurePosixPath("/elsewhere"))),
         ("config-read-only", replace(ALONE, drop_in=replace(DROP_IN, writable=False))),
-        ("subvolume", replace(ALONE, containerd_source=replace(SOURCE, path=STORE, subvolumes=("a",)))),
+        ("subvolume", with_source(ALONE, subvolumes=("a",))),
         ("store-pending", replace(ALONE, config=replace(ALONE.config, content=GRAPHDRIVER))),
     ],
 )  # fmt: skip
@@ -85,9 +93,7 @@ def test_a_setting_of_the_data_root_that_cannot_be_edited_is_not_asked_about() -
 
 
 def test_it_is_there_already_when_containerd_works_in_the_target() -> None:
-    assert ALONE.containerd_source is not None
-    there = replace(ALONE, containerd_source=replace(ALONE.containerd_source, path=PurePosixPath(NEW)))
-    assert preflight.is_already_there(there)
+    assert preflight.is_already_there(with_source(ALONE, path=PurePosixPath(NEW)))
 
 
 def test_the_plan_moves_one_root_and_edits_one_file_that_names_it() -> None:
@@ -123,7 +129,6 @@ def test_selinux_treats_it_as_containerds_root() -> None:
 
 BOTH, IMAGES_ONLY = ordering_drop_in(DATA, STORE), ordering_drop_in(STORE, what=IMAGES)
 NEXT = PurePosixPath("/mnt/data/docker")
-NOT_ALONE = replace(TWO, containerd_source=None, containerd_target=None)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +139,10 @@ NOT_ALONE = replace(TWO, containerd_source=None, containerd_target=None)
         (ALONE, IMAGES_ONLY, IMAGES_ONLY, ordering_drop_in(PurePosixPath(NEW), what=IMAGES)),
         (ALONE, ordering_drop_in(DATA), ordering_drop_in(DATA), ordering_drop_in(DATA, PurePosixPath(NEW))),
         (ALONE, BOTH, BOTH, ordering_drop_in(DATA, PurePosixPath(NEW))),
-        (NOT_ALONE, BOTH, BOTH, ordering_drop_in(NEXT, STORE)),
-        (NOT_ALONE, IMAGES_ONLY, IMAGES_ONLY, ordering_drop_in(NEXT, STORE)),
-        (NOT_ALONE, ordering_drop_in(DATA), ordering_drop_in(DATA), ordering_drop_in(NEXT)),
-        (NOT_ALONE, None, None, ordering_drop_in(NEXT)),
+        (STAYING, BOTH, BOTH, ordering_drop_in(NEXT, STORE)),
+        (STAYING, IMAGES_ONLY, IMAGES_ONLY, ordering_drop_in(NEXT, STORE)),
+        (STAYING, ordering_drop_in(DATA), ordering_drop_in(DATA), ordering_drop_in(NEXT)),
+        (STAYING, None, None, ordering_drop_in(NEXT)),
         (TWO, ordering_drop_in(DATA), ordering_drop_in(DATA), ordering_drop_in(NEXT, PurePosixPath(NEW))),
     ],
 )
@@ -154,8 +159,9 @@ def test_a_drop_in_of_somebody_else_guards_nothing() -> None:
 
 def test_a_disk_of_a_root_that_stays_goes_on_to_wake_the_engine() -> None:
     point = PurePosixPath("/mnt/other")
-    source = replace(SOURCE, mount=mount(str(point), "8:33"))
-    facts = replace(ALONE, source=source, target=replace(ALONE.target, mount=source.mount))
+    data_root = point / "docker"
+    facts = replace(ALONE, engine=replace(ALONE.engine, data_root=data_root),
+                    mounts=(*ALONE.mounts, mount(str(point), "8:33")))  # fmt: skip
     files = [HostFile(PurePosixPath(path), b"ours", True, True, PurePosixPath("/etc"))
              for path in waking.places(point, PurePosixPath("/mnt/data"))]  # fmt: skip
     made = {edit.path: edit.after for edit in edits.waking_edits(replace(facts, waking=tuple(files)))}
@@ -258,4 +264,6 @@ def test_a_way_back_of_one_root_leaves_the_file_of_the_other() -> None:
 
 
 def test_an_engine_without_it_is_what_it_was() -> None:
-    assert (GOOD.moved, GOOD.staying, TWO.staying) == (GOOD, (), ())
+    assert (GOOD.stays, TWO.stays) == ({}, {})
+    assert STAYING.stays == {RootKind.IMAGE_STORE: STORE}
+    assert ALONE.stays == {RootKind.DATA_ROOT: DATA}

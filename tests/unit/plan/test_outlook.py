@@ -11,14 +11,13 @@ from entrypoint.console import wording
 from entrypoint.console.findings import warning
 from entrypoint.host.disks.filesystem import Space
 from entrypoint.plan import outlook
-from entrypoint.plan.plan import make
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import Size
-from tests.unit.support.good_facts import GIB, GOOD, INVENTORY, ROOT_MOUNT, SOURCE, container, target
+from tests.unit.support.good_facts import GIB, GOOD, INVENTORY, ROOT_MOUNT, container, make, source, target, with_target
 
 PAGE = (Path(__file__).parents[3] / "docs/json.md").read_text()
-FACTS = replace(GOOD, source=replace(SOURCE, space=Space(2 * GIB, None)), dependents=("app.service",))
-SAME = replace(FACTS, target=replace(FACTS.target, mount=ROOT_MOUNT, space=Space(2 * GIB, None)))
+FACTS = replace(source(space=Space(2 * GIB, None)), dependents=("app.service",))
+SAME = with_target(FACTS, mount=ROOT_MOUNT, space=Space(2 * GIB, None))
 
 
 def rows(facts: HostFacts) -> dict[str, str]:
@@ -55,8 +54,8 @@ def test_on_the_same_file_system_layers_take_and_free_nothing() -> None:
 def test_the_copy_takes_as_long_as_bytes_or_files_do(
     size: int, entries: int, bwlimit: str, low: float, high: float
 ) -> None:
-    facts = replace(GOOD, source=replace(SOURCE, size=Size(size, entries)))
-    found = outlook.copying(make(facts, bwlimit), facts)
+    facts = source(size=Size(size, entries))
+    found = outlook.copying(make(facts, bwlimit=bwlimit), facts)
     assert [found.low, found.high] == pytest.approx([low, high])
 
 

@@ -13,7 +13,7 @@ from entrypoint.host.services.units import UnitState
 from entrypoint.host.services.waking import UNIT, places
 from entrypoint.plan import outline
 from entrypoint.plan.outline import fates
-from entrypoint.plan.plan import Direction, Plan, make
+from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.file_edit import FileEdit, missing_directories
@@ -25,7 +25,9 @@ from tests.unit.support.good_facts import (
     TARGET,
     config,
     container,
+    make,
     missing_target,
+    target,
     unit,
 )
 
@@ -35,7 +37,7 @@ def stored(plan: Plan) -> Plan:
 
 
 def test_a_plan_says_what_follows_from_the_facts() -> None:
-    plan = make(GOOD, "50m")
+    plan = make(GOOD, bwlimit="50m")
     assert plan == Plan(
         direction=Direction.FORTH,
         roots=(
@@ -47,7 +49,7 @@ def test_a_plan_says_what_follows_from_the_facts() -> None:
                 created=(),
                 size=10 * 1024**3,
                 entries=100_000,
-                identity=GOOD.source.identity,
+                identity=GOOD.first.source.identity,
                 born="",
                 switch=FileEdit(
                     "/etc/docker/daemon.json",
@@ -126,7 +128,7 @@ def test_a_socket_that_is_not_up_is_stopped_but_not_started() -> None:
 
 
 def test_the_resolved_path_is_what_is_written() -> None:
-    facts = replace(GOOD, target=replace(TARGET, path=PurePosixPath("/data"), resolved=PurePosixPath("/mnt/data/x")))
+    facts = target(path=PurePosixPath("/data"), resolved=PurePosixPath("/mnt/data/x"))
     plan = make(facts)
     assert plan.first.target == "/mnt/data/x"
     assert b"/mnt/data/x" in (plan.first.switch.after or b"")
@@ -202,7 +204,7 @@ def test_a_removal_is_told_as_what_it_does() -> None:
 
 
 def test_on_the_same_file_system_layers_are_linked() -> None:
-    plan = make(replace(GOOD, target=replace(TARGET, mount=ROOT_MOUNT)))
+    plan = make(target(mount=ROOT_MOUNT))
     assert plan.first.links
     assert outline.steps(plan)[1].startswith("hard-link 7 image layers")
 

@@ -30,10 +30,10 @@ from entrypoint.plan.plan import Direction, Plan
 from entrypoint.preflight import adoption, preflight
 from entrypoint.preflight.adoption import ADOPT, Adoptable
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import Left
+from entrypoint.preflight.roots import Left, RootKind
 from tests.unit.move.dying.test_crash_points import Deadly, Failing, Killed, safety_net
 from tests.unit.support.fakes import CONFIG, DEFAULT_ROOT, make_host
-from tests.unit.support.good_facts import GOOD, INVENTORY, container
+from tests.unit.support.good_facts import GOOD, INVENTORY, container, with_target, working_on
 from tests.unit.support.world import CONTENT, DROP_IN, TARGET, World, make_plan, make_world
 
 RECORD = Finished("ID", "28.5.0", "overlay2", "graphdriver", "", "machine", "hardware", 0.0)
@@ -97,10 +97,10 @@ def look(root: Path, **facts: Any) -> Adoptable | None:
     host = make_host(root)
     make_root(host.path(TARGET), "web")
     RECORD.write(host.path(TARGET))
-    target = replace(GOOD.target, path=PurePosixPath(TARGET), resolved=PurePosixPath(TARGET), **facts)
-    source = replace(GOOD.source, path=PurePosixPath(DEFAULT_ROOT))
-    held = replace(GOOD, target=target, source=source, own_images=frozenset({"sha256:1"}))
-    assert existing_ancestor(host, target.resolved) == target.resolved
+    target = PurePosixPath(TARGET)
+    held = replace(GOOD, own_images=frozenset({"sha256:1"}))
+    held = working_on(with_target(held, path=target, resolved=target, **facts), PurePosixPath(DEFAULT_ROOT))
+    assert existing_ancestor(host, target) == target
     log = host.path(f"{DEFAULT_ROOT}/volumes/data/_data/log")
     log.parent.mkdir(parents=True)
     log.write_text("since")
@@ -190,7 +190,8 @@ def test_what_cannot_work_is_refused_even_if_insisted_on(name: str, insisted: bo
 
 @pytest.mark.parametrize("insisted", [False, True])
 def test_a_root_that_a_move_has_left_is_refused_even_if_insisted_on(insisted: bool) -> None:
-    assert findings(insisted, FOUND, replace(GOOD, left=Left.WAY_BACK)) == [("root-left", "error")]
+    facts = replace(GOOD, left={RootKind.DATA_ROOT: Left.WAY_BACK})
+    assert findings(insisted, FOUND, facts) == [("root-left", "error")]
 
 
 @pytest.mark.parametrize("name", UNLESS_INSISTED)

@@ -19,18 +19,18 @@ from entrypoint.journal.unfinished import NAME as UNFINISHED
 from entrypoint.move import safety_net as net
 from entrypoint.move.steps import STEPS_BACK, Step
 from entrypoint.plan import outline, plan
-from entrypoint.plan.plan import Direction, make
+from entrypoint.plan.plan import Direction
 from entrypoint.preflight import adoption, preflight
 from entrypoint.preflight.adoption import ADOPT, Adoptable, Along
 from entrypoint.preflight.checks import adoption as adoption_checks
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import Left
+from entrypoint.preflight.roots import Left, RootKind
 from tests.unit.move.dying.test_crash_pairs import NEW, OLD, boot, safety_net
 from tests.unit.preflight.test_adoption import RECORD as ONE_RECORD
 from tests.unit.preflight.test_adoption import die, make_root, steps
 from tests.unit.support.bolt_file import make_store
 from tests.unit.support.fakes import CONTAINERD_ROOT, DEFAULT_ROOT, make_host
-from tests.unit.support.good_facts import CONTAINERD, TWO, two
+from tests.unit.support.good_facts import CONTAINERD, GOOD, STAYING, TWO, make, two, with_target
 from tests.unit.support.good_facts import TARGET as TARGET_FACTS
 from tests.unit.support.good_facts import UNFINISHED as UNFINISHED_COPY
 from tests.unit.support.world import CONTAINERD_TARGET, TARGET, World, make_world_of_two
@@ -73,15 +73,14 @@ def test_both_roots_are_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_containerd_root_that_stays_is_looked_at_where_it_is(tmp_path: Path) -> None:
-    stays = replace(TWO, containerd_source=None, containerd_target=None)
-    found = look(make_pair(tmp_path), stays)
+    found = look(make_pair(tmp_path), STAYING)
     assert found.along is not None
     assert (found.along.path, found.along.is_adopted) == (CONTAINERD.root, False)
-    assert [one.id for one in adoption_checks.whole(stays, found)] == ["root-incomplete"]
+    assert [one.id for one in adoption_checks.whole(STAYING, found)] == ["root-incomplete"]
 
 
 def test_that_of_the_engines_own_containerd_is_a_part_of_the_data_root(tmp_path: Path) -> None:
-    managed = replace(two(is_managed=True), containerd_source=None, containerd_target=None)
+    managed = replace(two(is_managed=True), roots=GOOD.roots)
     host = make_pair(tmp_path)
     make_store(host.path(f"/mnt/data/docker/{MANAGED_ROOT}"), "web")
     found = look(host, managed)
@@ -104,14 +103,14 @@ def along(**changed: Any) -> Adoptable:
 
 def test_a_containerd_root_that_a_move_has_left_is_refused_even_if_insisted_on() -> None:
     """Alone, and the data root stayed: it has the record still, and an older state of what containers write."""
-    assert ids(FOUND, replace(TWO, containerd_left=Left.ASIDE), insisted=True) == [("root-left", "error")]
-    stays = replace(TWO, containerd_left=Left.WAY_BACK, containerd_source=None, containerd_target=None)
+    assert ids(FOUND, replace(TWO, left={RootKind.IMAGE_STORE: Left.ASIDE}), insisted=True) == [("root-left", "error")]
+    stays = replace(STAYING, left={RootKind.IMAGE_STORE: Left.WAY_BACK})
     assert ids(along(is_adopted=False), stays, insisted=True) == [("root-left", "error")]
 
 
-@pytest.mark.parametrize("which", ["target", "containerd_target"])
-def test_an_unfinished_copy_is_no_root_even_if_insisted_on(which: str) -> None:
-    facts = replace(TWO, **{which: replace(getattr(TWO, which), unfinished=UNFINISHED_COPY)})
+@pytest.mark.parametrize("number", range(len(TWO.roots)))
+def test_an_unfinished_copy_is_no_root_even_if_insisted_on(number: int) -> None:
+    facts = with_target(TWO, number, unfinished=UNFINISHED_COPY)
     assert ids(FOUND, facts, insisted=True) == [("root-incomplete", "error")]
 
 

@@ -14,10 +14,9 @@ from entrypoint.engine.containers.needs import Obstacle
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.inventory import Status
 from entrypoint.engine.swarm import Swarm
-from entrypoint.host.disks.filesystem import Space
+from entrypoint.host.disks.filesystem import Mount, Space
 from entrypoint.host.disks.kinds import FILE_SYSTEMS
 from entrypoint.host.services.units import UnitState
-from entrypoint.plan.plan import make
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.engine.swarm import to_return
@@ -25,7 +24,7 @@ from entrypoint.preflight.checks.target import may_be_tried
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, is_already_there, refuses, require
 from entrypoint.preflight.request import parse_target
-from entrypoint.preflight.roots import Left, Size, Target
+from entrypoint.preflight.roots import Left, RootKind, Size
 from tests.unit.support.good_facts import (
     CONFIG,
     DATA_MOUNT,
@@ -40,12 +39,15 @@ from tests.unit.support.good_facts import (
     config,
     container,
     engine,
+    make,
     missing_target,
     mount,
     source,
     target,
     target_on,
     unit,
+    with_source,
+    with_target,
 )
 
 
@@ -66,7 +68,7 @@ def free(free: int = 100 * GIB, inodes: int | None = 1_000_000) -> HostFacts:
 
 
 def same_file_system(facts: HostFacts, free: int = 100 * GIB) -> HostFacts:
-    return replace(facts, target=replace(facts.target, mount=ROOT_MOUNT, space=Space(free, None)))
+    return with_target(facts, mount=ROOT_MOUNT, space=Space(free, None))
 
 
 def named(path: str) -> HostFacts:
@@ -119,8 +121,8 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("target-not-empty", target(content=("overlay2",), unfinished=replace(UNFINISHED, source="/elsewhere"))),
     ("target-not-empty", target(content=("overlay2",), unfinished=replace(UNFINISHED, engine_id="OTHER"))),
     ("target-unfinished", target(content=("overlay2",), unfinished=UNFINISHED)),
-    ("root-left", replace(target(content=("overlay2",)), left=Left.WAY_BACK)),
-    ("root-left", replace(target(content=("overlay2",)), left=Left.ASIDE)),
+    ("root-left", replace(target(content=("overlay2",)), left={RootKind.DATA_ROOT: Left.WAY_BACK})),
+    ("root-left", replace(target(content=("overlay2",)), left={RootKind.DATA_ROOT: Left.ASIDE})),
     ("target-characters", named("/mnt/data/a:b")),
     ("target-characters", named("/mnt/data/a,b")),
     ("target-characters", named("/mnt/data/a\\b")),
@@ -293,16 +295,13 @@ def test_what_is_read_only_on_purpose_is_not_to_be_remounted(option: str, point:
     ],
 )
 def test_nothing_is_tried_in_a_data_root_nor_where_it_is_futile(facts: HostFacts, may: bool) -> None:
-    assert may_be_tried(facts) is may
+    assert may_be_tried(facts, facts.first) is may
 
 
 def test_a_small_root_still_needs_a_fixed_margin() -> None:
-    small = replace(SOURCE, size=Size(GIB, 10))
-    facts = replace(free(free=GIB + 256 * 1024**2), source=small)
+    facts = with_source(free(free=GIB + 256 * 1024**2), size=Size(GIB, 10))
     assert ids(facts) == []
-    assert ids(replace(facts, target=replace(facts.target, space=Space(GIB + 256 * 1024**2 - 1, None)))) == [
-        "target-space"
-    ]
+    assert ids(with_target(facts, space=Space(GIB + 256 * 1024**2 - 1, None))) == ["target-space"]
 
 
 def test_layers_take_no_space_on_the_same_file_system() -> None:
@@ -314,7 +313,7 @@ def test_layers_take_no_space_on_the_same_file_system() -> None:
 def test_another_mount_of_the_same_file_system_takes_no_links() -> None:
     facts = target(mount=mount("/mnt/bound", "8:1"), space=Space(11 * GIB, None))
     assert ids(replace(facts, fstab="/dev/sda1 /mnt/bound none bind 0 0")) == ["same-file-system"]
-    assert "target-space" in ids(replace(facts, target=replace(facts.target, space=Space(11 * GIB - 1, None))))
+    assert "target-space" in ids(with_target(facts, space=Space(11 * GIB - 1, None)))
     assert not make(facts).first.links
 
 
@@ -410,7 +409,7 @@ def test_another_relocator_with_rm_is_no_loss() -> None:
         (GOOD, False),
         (target(resolved=SOURCE.path), True),
         (target(identities=(SOURCE.identity, (801, 2))), True),
-        (replace(missing_target("/mnt/x"), source=replace(SOURCE, identity=(817, 2))), False),
+        (with_source(missing_target("/mnt/x"), identity=(817, 2)), False),
     ],
 )
 def test_the_root_is_already_there_by_name_or_by_identity(facts: HostFacts, expected: bool) -> None:
@@ -476,10 +475,11 @@ def test_a_limit_for_every_container_needs_xfs_with_quotas_and_is_kept_there() -
 def test_vfs_limits_every_container_on_more_file_systems_and_by_an_option_of_its_own() -> None:
     def limited_vfs(option: str, kind: str) -> list[str]:
         content = json.dumps({"storage-driver": "vfs", "storage-opts": [option]}).encode()
-        return ids(replace(engine(driver="vfs"), config=replace(CONFIG, content=content), target=kind_of(kind)))
+        facts = replace(engine(driver="vfs"), config=replace(CONFIG, content=content))
+        return ids(with_target(facts, mount=kind_of(kind)))
 
-    def kind_of(kind: str) -> Target:
-        return target_on(kind, "prjquota").target
+    def kind_of(kind: str) -> Mount:
+        return target_on(kind, "prjquota").first.target.mount
 
     assert limited_vfs("size=1G", "ext4") == []
     assert limited_vfs("size=1G", "btrfs") == ["quota-unsupported", "quota-lost"]

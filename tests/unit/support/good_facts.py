@@ -12,8 +12,11 @@ from entrypoint.host.disks.filesystem import Mount, Space
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.services.units import Unit, UnitState
 from entrypoint.journal.unfinished import Unfinished
+from entrypoint.plan import plan
+from entrypoint.plan.plan import Plan
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import Size, Source, Target
+from entrypoint.preflight.request import Request
+from entrypoint.preflight.roots import RootFacts, RootKind, Size, Source, Target
 
 GIB = 1024**3
 RW = frozenset({"rw", "relatime"})
@@ -82,8 +85,7 @@ OVERRIDE = replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/docker.servi
 GOOD = HostFacts(
     engine=ENGINE,
     inventory=INVENTORY,
-    source=SOURCE,
-    target=TARGET,
+    roots=(RootFacts(RootKind.DATA_ROOT, SOURCE, TARGET),),
     service=unit("docker.service"),
     socket=unit("docker.socket"),
     arguments=("/usr/bin/dockerd", "-H", "fd://", "--containerd=/run/containerd/containerd.sock"),
@@ -107,21 +109,26 @@ CONTAINERD = Containerd(
     override=replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/containerd.service.d/zz-relocator.conf")),
     root=PurePosixPath("/var/lib/containerd"),
 )
-# An engine that keeps its images in the host's containerd, whose root moves along.
+STORE = RootFacts(
+    RootKind.IMAGE_STORE,
+    replace(
+        SOURCE, path=CONTAINERD.root, layers=0, layer_bytes=0, identity=(801, 50),
+        ancestors=((801, 50), (801, 30), (801, 20), (801, 2)),
+    ),
+    replace(
+        TARGET, path=PurePosixPath("/mnt/data/containerd"), resolved=PurePosixPath("/mnt/data/containerd"),
+        exists=False, is_directory=False, ancestor=PurePosixPath("/mnt/data"), identities=TARGET.identities[1:],
+    ),
+)  # fmt: skip
+# An engine that keeps its images in the host's containerd, whose root moves along, or stays, or moves alone.
 TWO = replace(
     GOOD,
     engine=replace(ENGINE, driver="overlayfs", store="containerd", version="29.0.0"),
     inventory=replace(INVENTORY, driver="overlayfs", store="containerd"),
     containerd=CONTAINERD,
-    containerd_source=replace(
-        SOURCE, path=CONTAINERD.root, layers=0, layer_bytes=0, identity=(801, 50),
-        ancestors=((801, 50), (801, 30), (801, 20), (801, 2)),
-    ),
-    containerd_target=replace(
-        TARGET, path=PurePosixPath("/mnt/data/containerd"), resolved=PurePosixPath("/mnt/data/containerd"),
-        exists=False, is_directory=False, ancestor=PurePosixPath("/mnt/data"), identities=TARGET.identities[1:],
-    ),
-)  # fmt: skip
+    roots=(GOOD.first, STORE),
+)
+STAYING, ALONE = replace(TWO, roots=(GOOD.first,)), replace(TWO, roots=(STORE,))
 
 
 def two(**facts: Any) -> HostFacts:
@@ -129,12 +136,38 @@ def two(**facts: Any) -> HostFacts:
     return replace(TWO, containerd=replace(CONTAINERD, **facts))
 
 
+def make(facts: HostFacts, **asked: Any) -> Plan:
+    """The plan for them, and for what else the operator has asked."""
+    return plan.make(facts, replace(Request(TARGET.path), **asked))
+
+
+def with_target(found: HostFacts, number: int = 0, /, **facts: Any) -> HostFacts:
+    """The same, with other facts of the target of one of the roots."""
+    root = found.roots[number]
+    return _with_root(found, number, replace(root, target=replace(root.target, **facts)))
+
+
+def with_source(found: HostFacts, number: int = 0, /, **facts: Any) -> HostFacts:
+    """The same, with other facts of one of the roots."""
+    root = found.roots[number]
+    return _with_root(found, number, replace(root, source=replace(root.source, **facts)))
+
+
+def _with_root(found: HostFacts, number: int, root: RootFacts) -> HostFacts:
+    return replace(found, roots=(*found.roots[:number], root, *found.roots[number + 1 :]))
+
+
+def working_on(found: HostFacts, path: PurePosixPath) -> HostFacts:
+    """The same, of an engine that works on another root."""
+    return replace(with_source(found, path=path), engine=replace(found.engine, data_root=path))
+
+
 def target(**facts: Any) -> HostFacts:
-    return replace(GOOD, target=replace(TARGET, **facts))
+    return with_target(GOOD, **facts)
 
 
 def source(**facts: Any) -> HostFacts:
-    return replace(GOOD, source=replace(SOURCE, **facts))
+    return with_source(GOOD, **facts)
 
 
 def engine(**facts: Any) -> HostFacts:

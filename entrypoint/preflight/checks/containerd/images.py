@@ -14,6 +14,7 @@ from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.containerd.root import of_setting
 from entrypoint.preflight.checks.roots.users import bound
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.formats import config_toml
 
 Check = Callable[[HostFacts, Containerd], Iterator[Finding]]
@@ -43,7 +44,7 @@ def no_root(facts: HostFacts) -> Iterator[Finding]:
 
 def tasks(facts: HostFacts) -> Iterator[Finding]:
     """A swarm makes its tasks anew at each start. Taken back alone, the old root would know nothing of them."""
-    if facts.alone and (names := [one.name for one in facts.inventory.containers if one.service]):
+    if names := [one.name for one in facts.inventory.containers if one.service]:
         yield error("containerd-tasks", "Tasks of a swarm run here, which cannot be taken back with containerd's root",
                     f"The swarm makes them anew at each start: {', '.join(names[:5])}.",
                     "Drain the node first: docker node update --availability=drain NODE. Or move both roots: "
@@ -75,7 +76,7 @@ def of_root(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
 
 def nested(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
     """A root that stays, too: the data root would take a copy of it along, and leave the one that is worked on."""
-    for inner, outer in ((found.root, facts.source.path), (facts.source.path, found.root)):
+    for inner, outer in ((found.root, facts.data_root), (facts.data_root, found.root)):
         if inner.is_relative_to(outer):
             yield error(
                 "containerd-root-nested",
@@ -101,18 +102,19 @@ def users(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
 
 def place(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
     """Where its root is to go."""
-    target, own = facts.target, facts.containerd_target
-    assert own is not None
-    if not (found.is_named or facts.alone) and target.mount.point == target.resolved:
+    moved, store = facts.root(RootKind.DATA_ROOT), facts.root(RootKind.IMAGE_STORE)
+    assert store is not None
+    target, own = facts.data_root_to_be, store.target
+    if moved and not found.is_named and moved.target.mount.point == target:
+        named = moved.target.path
         yield error(
             "containerd-target-unknown",
             "It is not said where containerd's root is to go",
-            f"The images are in {found.root}. Beside {target.path}, which is a mount point, would be another disk.",
-            f"Name it with --containerd-root; or take directories on that disk: {target.path}/docker, and "
-            f"{target.path}/containerd will be beside it.",
+            f"The images are in {found.root}. Beside {named}, which is a mount point, would be another disk.",
+            f"Name it with --containerd-root; or take directories on that disk: {named}/docker, and "
+            f"{named}/containerd will be beside it.",
         )
-    pairs = ((own.resolved, target.resolved), (target.resolved, own.resolved),
-             (own.resolved, facts.source.path), (target.resolved, found.root))  # fmt: skip
+    pairs = ((own.resolved, target), (target, own.resolved), (own.resolved, facts.data_root), (target, found.root))
     for inner, outer in dict.fromkeys(pairs):
         if inner.is_relative_to(outer):
             yield error("containerd-target-nested", "The two roots would lie in each other", f"{inner} is in {outer}.",
@@ -127,9 +129,10 @@ def sub_mounts(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
             f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
             "This version moves a root only as a whole.",
         )
-    if facts.containerd_source and facts.containerd_source.subvolumes:
+    store = facts.root(RootKind.IMAGE_STORE)
+    if store and store.source.subvolumes:
         yield error("subvolume", "A part of containerd's root is a btrfs subvolume of its own",
-                    f"Below {found.root}: {', '.join(facts.containerd_source.subvolumes[:5])}. It would be an empty "
+                    f"Below {found.root}: {', '.join(store.source.subvolumes[:5])}. It would be an empty "
                     "directory in the copy.",
                     "Turn it into a directory (cp -a --reflink=always), or move it out of the root.")  # fmt: skip
 
@@ -147,17 +150,19 @@ TARGET = (
     bound,
 )
 
+OF_MOUNT = (target_checks.file_system, target_checks.at_boot, selinux.labels)
+
 
 def of_target(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
     """What the data root's target was not told of already."""
-    *_, own = facts.each()
-    same_mount = own.target.mount == facts.target.mount and not facts.alone
-    for check in (*TARGET, *([target_checks.same_disk] if facts.alone else [])):
-        if same_mount and check in (target_checks.file_system, target_checks.at_boot, selinux.labels):
+    moved, store = facts.root(RootKind.DATA_ROOT), facts.root(RootKind.IMAGE_STORE)
+    assert store is not None
+    for check in TARGET if moved else (*TARGET, target_checks.same_disk):
+        if moved and store.target.mount == moved.target.mount and check in OF_MOUNT:
             continue
-        yield from (of_containerd(finding) for finding in check(own))
-    if facts.alone or len(target_checks.together(facts)) == 1:
-        yield from map(of_containerd, target_checks.space(own))
+        yield from map(of_containerd, check(facts, store))
+    if target_checks.together(facts, store) == (store,):
+        yield from map(of_containerd, target_checks.space(facts, store))
 
 
 def of_containerd(finding: Finding) -> Finding:
@@ -167,15 +172,15 @@ def of_containerd(finding: Finding) -> Finding:
 
 def left_behind(facts: HostFacts) -> Iterator[Finding]:
     """Where the data root is in the target already: whether containerd's root is where it was to go, too."""
-    found, own = facts.containerd, facts.containerd_target
-    if found is None or own is None or own.resolved == found.root:
+    found, store = facts.containerd, facts.root(RootKind.IMAGE_STORE)
+    if found is None or store is None or store.target.resolved == found.root:
         return
     if found.is_named or found.root == PurePosixPath(config_toml.DEFAULT_ROOT):
         yield error(
             "containerd-left-behind",
             "The data root is in the target already, and containerd's root is elsewhere",
-            f"The images are in {found.root}, and were to be in {own.resolved}.",
-            f"Move it alone: relocator --only containerd {own.path}",
+            f"The images are in {found.root}, and were to be in {store.target.resolved}.",
+            f"Move it alone: relocator --only containerd {store.target.path}",
         )
 
 
@@ -194,9 +199,10 @@ ADOPTED = (target_checks.nesting, target_checks.characters, target_checks.file_s
 
 
 def of_adopted(facts: HostFacts, _found: Containerd) -> Iterator[Finding]:
-    *_, own = facts.each()
+    store = facts.root(RootKind.IMAGE_STORE)
+    assert store is not None
     for check in ADOPTED:
-        yield from (of_containerd(finding) for finding in check(own))
+        yield from map(of_containerd, check(facts, store))
 
 
 OF_ROOT = (of_root, of_setting, users, place, sub_mounts)
@@ -220,7 +226,7 @@ def _each(facts: HostFacts, checks: tuple[Check, ...]) -> Iterator[Finding]:
     found = facts.containerd
     if found is None or found.is_managed:
         return
-    if facts.containerd_target is None:
+    if facts.root(RootKind.IMAGE_STORE) is None:
         yield from nested(facts, found)
         return
     stopped = False

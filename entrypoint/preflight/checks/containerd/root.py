@@ -12,6 +12,7 @@ from entrypoint.engine.containerd.service import CONFIG_FLAGS, ROOT_FLAGS, Conta
 from entrypoint.engine.drivers import SNAPSHOTTERS
 from entrypoint.preflight.containerd_edits import naming
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import flags, masked
 from entrypoint.settings.formats import config_toml
 from entrypoint.settings.formats.unit import is_vendors
@@ -65,7 +66,7 @@ def of_setting(facts: HostFacts, found: Containerd) -> Iterator[Finding]:
     place = found.place
     if place is None:
         return  # told above
-    if place.setting.kind is not Kind.TOML and not facts.alone:
+    if place.setting.kind is not Kind.TOML and facts.root(RootKind.DATA_ROOT):
         yield error(
             "containerd-root-flag",
             "containerd's root is set on its command line, and cannot move in one with the data root",

@@ -8,14 +8,15 @@ from entrypoint.engine.holdings import whole
 from entrypoint.engine.info import REMAPPED
 from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.roots import RootFacts
 
 VIEWS = tuple((driver.name, driver.view) for driver in WITH_VIEWS)
 
 
-def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
+def sub_mounts(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """File systems mounted inside the data root that the engine did not mount itself."""
-    for mount in mounts_below(facts.source.path, facts.mounts):
-        parts = mount.point.relative_to(facts.source.path).parts
+    for mount in mounts_below(root.source.path, facts.mounts):
+        parts = mount.point.relative_to(root.source.path).parts
         if not _is_the_engines(parts):
             yield error(
                 "sub-mount",
@@ -25,13 +26,13 @@ def sub_mounts(facts: HostFacts) -> Iterator[Finding]:
             )
 
 
-def subvolumes(facts: HostFacts) -> Iterator[Finding]:
-    if facts.source.subvolumes:
-        shown = ", ".join(facts.source.subvolumes[:5])
+def subvolumes(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    if root.source.subvolumes:
+        shown = ", ".join(root.source.subvolumes[:5])
         yield error(
             "subvolume",
             "A part of the data root is a btrfs subvolume of its own",
-            f"Below {facts.source.path}: {shown}. It would be an empty directory in the copy.",
+            f"Below {root.source.path}: {shown}. It would be an empty directory in the copy.",
             "Turn it into a directory (cp -a --reflink=always), or move it out of the data root.",
         )
 

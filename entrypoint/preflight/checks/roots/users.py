@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 from entrypoint.console.findings import Finding, warning
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import users
+from entrypoint.preflight.roots import RootFacts, users
 
 
-def bound(facts: HostFacts) -> Iterator[Finding]:
-    for name, path in users(facts.source.path, facts.binds, facts.mounts):
+def bound(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    for name, path in users(root.source.path, facts.binds, facts.mounts):
         yield warning(
             "bound-into-root",
             "Something uses a path in the data root by its name",
             f"{name}: {path}. After the move it goes on using the old root, and has nothing there after `cleanup`.",
-            f"Then make it anew with {facts.target.resolved / path.relative_to(facts.source.path)}, or with the name "
+            f"Then make it anew with {root.target.resolved / path.relative_to(root.source.path)}, or with the name "
             "of a volume.",
         )

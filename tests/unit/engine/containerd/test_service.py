@@ -15,12 +15,12 @@ from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.selinux import SELinux
 from entrypoint.plan import outline
-from entrypoint.plan.plan import Plan, make
+from entrypoint.plan.plan import Plan
 from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.roots import RootKind
 from entrypoint.preflight.validation import require_valid_containerd
 from tests.unit.support.bolt_file import make_store
-from tests.unit.support.good_facts import DROP_IN, GOOD, TWO
+from tests.unit.support.good_facts import DROP_IN, GOOD, TWO, make
 from tests.unit.support.world import image_store, image_store_of, make_plan
 
 

@@ -17,10 +17,9 @@ from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.host import Host
 from entrypoint.move import freeze
 from entrypoint.plan import outline
-from entrypoint.plan.plan import make
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.containerd.images import USERS
-from tests.unit.support.good_facts import TWO, two
+from tests.unit.support.good_facts import TWO, make, two
 from tests.unit.support.world import image_store_of, make_world_of_two
 
 STATE = "/run/containerd"
@@ -96,7 +95,7 @@ def test_agreed_to_they_refuse_nothing_and_the_plan_says_so() -> None:
     [refused] = preflight.check(facts)
     assert (refused.id, refused.severity) == (USERS, Severity.ERROR)
     assert not preflight.refuses(preflight.check(facts, (USERS,)))
-    assert "end what others run with it" in "\n".join(outline.steps(make(TWO, ends_others=True)))
+    assert "end what others run with it" in "\n".join(outline.steps(make(TWO, accepted=frozenset({USERS}))))
     assert "others" not in "\n".join(outline.steps(make(TWO)))
 
 

@@ -10,7 +10,7 @@ from entrypoint.console.findings import Finding, Severity
 from entrypoint.engine.drivers import MOVED, choice, refused
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, check_adoption
-from tests.unit.support.good_facts import CONFIG, GOOD, engine
+from tests.unit.support.good_facts import CONFIG, engine, with_target
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,8 @@ def check_adoption_of(facts: HostFacts) -> list[Finding]:
 
 @pytest.mark.parametrize(("driver", "found"), [("fuse-overlayfs", ["target-characters"]), ("vfs", [])])
 def test_only_what_is_named_in_a_mounts_options_must_do_without_their_separators(driver: str, found: list[str]) -> None:
-    odd = replace(GOOD.target, resolved=PurePosixPath("/mnt/data/a:b"))
     named = replace(CONFIG, content=json.dumps({"storage-driver": driver}).encode())
-    facts = replace(engine(driver=driver), target=odd, config=named)
+    facts = with_target(replace(engine(driver=driver), config=named), resolved=PurePosixPath("/mnt/data/a:b"))
     assert [one.id for one in check(facts)] == found
 
 

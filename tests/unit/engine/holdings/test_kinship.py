@@ -14,7 +14,7 @@ from entrypoint.engine.holdings.written_since import Written
 from entrypoint.preflight import preflight
 from entrypoint.preflight.adoption import ADOPT
 from entrypoint.preflight.checks import target as target_checks
-from entrypoint.preflight.roots import Left
+from entrypoint.preflight.roots import Left, RootKind
 from tests.unit.preflight.test_adoption import FOUND, WHOLE
 from tests.unit.support.data_root import write
 from tests.unit.support.good_facts import GOOD, target
@@ -82,15 +82,16 @@ def test_an_older_copy_is_refused_whatever_is_insisted() -> None:
 
 @pytest.mark.parametrize("kin", [*Kinship, None])
 def test_adoption_is_proposed_for_no_older_root_and_nothing_for_what_is_none(kin: Kinship | None) -> None:
-    (found,) = target_checks.occupied(replace(target(content=("overlay2",)), occupant=kin))
+    facts = replace(target(content=("overlay2",)), occupant=kin)
+    (found,) = target_checks.occupied(facts, facts.first)
     assert found.id == "target-not-empty"
     assert ("--adopt" in found.remedy) is (kin not in (Kinship.OLDER, None))
     assert ("--finish-copy" in found.remedy) is (kin is not None)
 
 
 def test_the_copy_of_a_failed_move_is_named_and_never_adopted() -> None:
-    facts = replace(target(content=("overlay2",)), left=Left.FAILED)
-    (found,) = target_checks.occupied(facts)
+    facts = replace(target(content=("overlay2",)), left={RootKind.DATA_ROOT: Left.FAILED})
+    (found,) = target_checks.occupied(facts, facts.first)
     assert (found.id, "--adopt" in found.remedy) == ("failed-copy", False)
     assert "failed-copy" in [one.id for one in preflight.check_adoption(facts, OLDER, (ADOPT,))]
 

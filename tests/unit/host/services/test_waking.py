@@ -10,12 +10,22 @@ from entrypoint.console.events import Phase
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.services import waking
 from entrypoint.move.steps import STEPS
-from entrypoint.plan.plan import Plan, make
+from entrypoint.plan.plan import Plan
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings.file_edit import FileEdit
 from tests.unit.move.dying.test_crash_points import Failing
 from tests.unit.support.fakes import SERVICE, SOCKET
-from tests.unit.support.good_facts import DATA_MOUNT, DROP_IN, GOOD, ROOT_MOUNT, TWO, mount
+from tests.unit.support.good_facts import (
+    DATA_MOUNT,
+    DROP_IN,
+    GOOD,
+    ROOT_MOUNT,
+    TWO,
+    make,
+    mount,
+    with_source,
+    with_target,
+)
 from tests.unit.support.world import World, make_world
 
 DATA_DROP_IN = "/etc/systemd/system/mnt-data.mount.d/50-relocator.conf"
@@ -50,8 +60,7 @@ def facts(source: str, target: str) -> HostFacts:
         replace(DROP_IN, path=PurePosixPath(path))
         for path in waking.places(PurePosixPath(source), PurePosixPath(target))
     )
-    return replace(GOOD, source=replace(GOOD.source, mount=mounts[source]),
-                   target=replace(GOOD.target, mount=mounts[target]), waking=files)  # fmt: skip
+    return with_target(with_source(replace(GOOD, waking=files), mount=mounts[source]), mount=mounts[target])
 
 
 def edits(found: HostFacts) -> dict[str, tuple[bytes | None, bytes | None]]:
@@ -79,11 +88,10 @@ def test_the_root_file_system_is_always_there() -> None:
 
 
 def test_with_containerd_on_another_disk_the_last_of_both_mounts_wakes_them() -> None:
-    assert TWO.containerd_target is not None
     more = mount("/mnt/more", "8:33")
     names = waking.places(ROOT_MOUNT.point, DATA_MOUNT.point, more.point)
     files = tuple(replace(DROP_IN, path=PurePosixPath(path)) for path in names)
-    found = replace(TWO, waking=files, containerd_target=replace(TWO.containerd_target, mount=more))
+    found = with_target(replace(TWO, waking=files), 1, mount=more)
     made = {edit.path: edit.after for edit in make(found).waking}
     assert set(made) == {waking.UNIT, DATA_DROP_IN, "/etc/systemd/system/mnt-more.mount.d/50-relocator.conf"}
     text = (made[waking.UNIT] or b"").decode()

@@ -21,11 +21,11 @@ from entrypoint.preflight import preflight
 from entrypoint.preflight.adoption import ADOPT, Adoptable
 from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import Left, Rest
+from entrypoint.preflight.roots import Left, Rest, RootKind
 from tests.unit.preflight.test_adoption import FOUND
 from tests.unit.support.data_root import write
 from tests.unit.support.fakes import DEFAULT_ROOT, make_host
-from tests.unit.support.good_facts import GOOD
+from tests.unit.support.good_facts import GOOD, with_target, working_on
 from tests.unit.support.world import TARGET, make_plan
 
 
@@ -35,17 +35,16 @@ def facts_of(root: Path) -> tuple[Host, HostFacts]:
         write(host.path(place) / "volumes/data/_data/file")
     write(host.path(TARGET) / "volumes/data/_data/extra")
     wanted = PurePosixPath(TARGET)
-    target = replace(GOOD.target, path=wanted, resolved=wanted, content=("volumes",))
-    source = replace(GOOD.source, path=PurePosixPath(DEFAULT_ROOT))
-    return host, replace(GOOD, target=target, source=source)
+    facts = with_target(GOOD, path=wanted, resolved=wanted, content=("volumes",))
+    return host, working_on(facts, PurePosixPath(DEFAULT_ROOT))
 
 
 def test_what_the_root_in_use_has_not_is_counted_and_the_rest_becomes_a_copy_of_ours(tmp_path: Path) -> None:
     host, facts = facts_of(tmp_path)
     held = replace(FOUND, record=None)
     wanted = finishing.look(host, facts, held, (FINISH,))
-    assert wanted.target.rest == Rest(entries=5, extra=1)
-    (found,) = target_checks.occupied(wanted)
+    assert wanted.first.target.rest == Rest(entries=5, extra=1)
+    (found,) = target_checks.occupied(wanted, wanted.first)
     assert (found.id, found.severity) == ("target-taken-over", "warning")
     assert "5 files and directories. 1 of them" in found.detail
     plan = make_plan()
@@ -66,15 +65,16 @@ def test_what_the_root_in_use_has_not_is_counted_and_the_rest_becomes_a_copy_of_
 def test_nothing_else_is_taken_over(tmp_path: Path, held: Adoptable | None, left: Left | None, is_asked: bool) -> None:
     """No directory that is not known for a root, none with a record, none that a move has left, and none unasked."""
     host, facts = facts_of(tmp_path)
-    wanted = finishing.look(host, replace(facts, left=left), held, (FINISH,) if is_asked else ())
-    found = list(target_checks.occupied(wanted))
+    facts = replace(facts, left={RootKind.DATA_ROOT: left} if left else {})
+    wanted = finishing.look(host, facts, held, (FINISH,) if is_asked else ())
+    found = list(target_checks.occupied(wanted, wanted.first))
     assert preflight.refuses(found), found
 
 
 def test_the_copy_of_a_failed_move_may_be_finished(tmp_path: Path) -> None:
     host, facts = facts_of(tmp_path)
-    wanted = finishing.look(host, replace(facts, left=Left.FAILED), None, (FINISH,))
-    assert [one.id for one in target_checks.occupied(wanted)] == ["target-taken-over"]
+    wanted = finishing.look(host, replace(facts, left={RootKind.DATA_ROOT: Left.FAILED}), None, (FINISH,))
+    assert [one.id for one in target_checks.occupied(wanted, wanted.first)] == ["target-taken-over"]
 
 
 def test_it_is_either_finished_or_adopted() -> None:

@@ -12,7 +12,7 @@ from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.services.units import UnitState
 from entrypoint.move import safety_net
 from entrypoint.plan import outline
-from entrypoint.plan.plan import Plan, make
+from entrypoint.plan.plan import Plan
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.containerd.root import of_setting
@@ -21,7 +21,23 @@ from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.formats import root_in
-from tests.unit.support.good_facts import CONTAINERD, DATA_MOUNT, GIB, GOOD, SOURCE, TARGET, TWO, mount, two, unit
+from tests.unit.support.good_facts import (
+    ALONE,
+    CONTAINERD,
+    DATA_MOUNT,
+    GIB,
+    GOOD,
+    SOURCE,
+    STAYING,
+    TARGET,
+    TWO,
+    make,
+    mount,
+    two,
+    unit,
+    with_source,
+    with_target,
+)
 
 CONFIG = CONTAINERD.config
 IMPORTED = replace(CONFIG, path=PurePosixPath("/etc/containerd/conf.d/a.toml"), content=b'root = "/srv/x"\n')
@@ -29,8 +45,7 @@ OTHER = replace(IMPORTED, path=PurePosixPath("/etc/containerd/conf.d/b.toml"))
 
 
 def to(**facts: object) -> HostFacts:
-    assert TWO.containerd_target is not None
-    return replace(TWO, containerd_target=replace(TWO.containerd_target, **facts))  # type: ignore[arg-type]
+    return with_target(TWO, 1, **facts)
 
 
 def at(path: str) -> HostFacts:
@@ -60,8 +75,7 @@ def flagged(text: str = UNIT, path: str = "/lib/systemd/system/containerd.servic
 
 def on_mount_point(named: bool = False) -> HostFacts:
     """The target is where a disk is mounted."""
-    here = replace(TARGET, path=DATA_MOUNT.point, resolved=DATA_MOUNT.point)
-    return replace(two(is_named=named), target=here)
+    return with_target(two(is_named=named), path=DATA_MOUNT.point, resolved=DATA_MOUNT.point)
 
 
 FOUND: tuple[tuple[str, HostFacts], ...] = (
@@ -72,8 +86,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("unit-needs-reload", two(service=replace(CONTAINERD.service, needs_reload=True))),
     ("containerd-root-nested", two(root=PurePosixPath("/var/lib/docker/containerd"),
                                    config=config(content=b'root = "/var/lib/docker/containerd"\n'))),
-    ("containerd-root-nested", replace(two(root=PurePosixPath("/var/lib/docker/containerd")),
-                                       containerd_source=None, containerd_target=None)),
+    ("containerd-root-nested", replace(two(root=PurePosixPath("/var/lib/docker/containerd")), roots=GOOD.roots)),
     ("containerd-root-flag", flagged()),
     ("containerd-flag-unknown", two(arguments=FLAGGED)),
     ("containerd-flag-unknown", flagged("[Service]\nExecStart=/opt/wrapper\n")),
@@ -134,9 +147,9 @@ def test_a_fault_of_containerds_root_is_found(expected: str, facts: HostFacts) -
     ],
 )  # fmt: skip
 def test_the_place_that_wins_is_edited_where_it_stands(facts: HostFacts, path: str, after: str) -> None:
-    alone = replace(facts, alone=True)
+    alone = replace(facts, roots=facts.roots[1:])
     assert not preflight.refuses(of_setting(alone, containerd_of(alone)))
-    edit = switch_edit(alone)
+    edit = switch_edit(alone, alone.first)
     assert (edit.path, after in (edit.after or b"").decode()) == (path, True), edit.after
     assert root_in(edit.after, edit.setting, edit.path) == "/mnt/data/containerd"
     assert from_json(FileEdit, to_json(edit)) == edit
@@ -154,7 +167,7 @@ def containerd_of(facts: HostFacts) -> Containerd:
 
 def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
     """As Debian's file does, where the root is set elsewhere."""
-    facts = replace(flagged(config=config(content=OPT)), alone=True)
+    facts = replace(flagged(config=config(content=OPT)), roots=ALONE.roots)
     plan = make(facts)
     [edit] = plan.follow
     assert (edit.path, edit.after) == (str(CONFIG.path), OPT.replace(b"/var/lib/containerd", b"/mnt/data/containerd"))
@@ -169,7 +182,7 @@ def test_what_other_files_name_in_the_root_follows_ahead_of_it() -> None:
 def test_a_snapshotter_in_the_root_moves_with_it() -> None:
     facts = two(config=config(content=INSIDE))
     assert ids(facts) == []
-    assert b'root_path = "/mnt/data/containerd/snapshots"' in (switch_edit(facts).after or b"")
+    assert b'root_path = "/mnt/data/containerd/snapshots"' in (switch_edit(facts, facts.roots[1]).after or b"")
 
 
 def test_a_finding_of_its_target_says_whose_it_is() -> None:
@@ -184,13 +197,8 @@ def test_a_target_that_is_a_mount_point_wants_containerds_named() -> None:
 @pytest.mark.parametrize(("free", "found"), [(23 * GIB, []), (21 * GIB, ["target-space"])])
 def test_the_space_is_asked_of_both_roots_together(free: int, found: list[str]) -> None:
     size = replace(SOURCE.size, allocated=10 * GIB)
-    assert TWO.containerd_source is not None
-    facts = replace(
-        TWO,
-        source=replace(TWO.source, size=size),
-        containerd_source=replace(TWO.containerd_source, size=size),
-        target=replace(TWO.target, space=replace(TWO.target.space, free=free)),
-    )
+    facts = with_source(with_source(TWO, size=size), 1, size=size)
+    facts = with_target(facts, space=replace(TARGET.space, free=free))
     assert ids(facts) == found
 
 
@@ -203,8 +211,8 @@ def test_the_space_of_another_disk_is_its_own() -> None:
 @pytest.mark.parametrize("facts", [two(is_managed=True), TWO])
 def test_a_root_that_stays_is_not_asked_about(facts: HostFacts) -> None:
     """It is in the data root, or is to be left where it is."""
-    alone = replace(facts, containerd_source=None, containerd_target=None)
-    assert ids(replace(alone, containerd=replace(CONTAINERD, is_open=False, users=("k8s.io",)))) == []
+    stays = replace(facts, roots=STAYING.roots)
+    assert ids(replace(stays, containerd=replace(CONTAINERD, is_open=False, users=("k8s.io",)))) == []
 
 
 @pytest.mark.parametrize(
@@ -214,7 +222,7 @@ def test_a_root_that_stays_is_not_asked_about(facts: HostFacts) -> None:
         (two(root=PurePosixPath("/mnt/data/containerd")), []),
         (two(root=PurePosixPath("/srv/chosen")), []),
         (two(root=PurePosixPath("/srv/chosen"), is_named=True), ["containerd-left-behind"]),
-        (replace(TWO, containerd_source=None, containerd_target=None), []),
+        (STAYING, []),
         (GOOD, []),
     ],
 )

@@ -101,6 +101,6 @@ def test_each_way_to_set_the_root_is_judged(given: HostFacts, found: list[str]) 
     ],
 )  # fmt: skip
 def test_the_place_that_wins_is_edited(given: HostFacts, path: str, kind: Kind, after: str) -> None:
-    edit = switch_edit(given)
+    edit = switch_edit(given, given.first)
     assert (edit.path, edit.setting.kind) == (path, kind)
     assert after in (edit.after or b"").decode()
