@@ -112,6 +112,11 @@ class Engine:
                 found[f"volume {volume['Name']}"] = (device,)
         return found
 
+    def writers(self) -> dict[str, tuple[str, ...]]:
+        """The host's paths that containers may write to, by the container's name."""
+        listed = self._client.api.containers(all=True)
+        return {one["Names"][0].lstrip("/"): tuple(_written(one.get("Mounts") or ())) for one in listed}
+
     def labels(self) -> dict[str, dict[str, str]]:
         """The labels of every container, by its name."""
         listed = self._client.api.containers(all=True)
@@ -223,6 +228,10 @@ class Sibling:
         with suppress(NotFound):
             self._container.remove()
         return code
+
+
+def _written(mounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    return (str(mount["Source"]) for mount in mounts if mount.get("Type") == "bind" and mount.get("RW"))
 
 
 def _tags(image: dict[str, Any]) -> list[str]:

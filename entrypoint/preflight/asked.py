@@ -67,6 +67,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (of_data_root(selinux.labels), ROOT),
     (of_data_root(selinux.name), ROOT),
     (of_data_root(selinux.rule), ROOT),
+    (engine.other, STOP | Asked.REMOVAL),
     (engine.driver, ROOT),
     (store.pending, STOP),
     (next_start.differs, STOP),
@@ -100,6 +101,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (engine.unattended, COPY),
     (restart.startable, STOP),
     (restart.owned, STOP),
+    (users.around, COPY | Asked.ADOPT | Asked.AGAIN),
     (of_data_root(users.bound), Asked.MOVE),
     (of_data_root(size_limits.check), Asked.MOVE),
 )

@@ -62,8 +62,9 @@ class HostFacts:
     engine would have there. `containerd` is the one that the images are in, if they are in one. `missing` is what the
     engine holds and is not on its disk, `owners` who starts containers again beside the engine, by their names,
     `obstacles` why running ones could not be started again. `lost_programs` are those that the next start needs and
-    that are gone. `occupant` is how a data root in the target is related to this one, if there is one that has no
-    record.
+    that are gone. `strangers` are the containers of this program that the engine does not have, `writers` the host's
+    paths that containers may write to, by their names. `occupant` is how a data root in the target is related to this
+    one, if there is one that has no record.
     """
 
     engine: EngineInfo
@@ -101,6 +102,8 @@ class HostFacts:
     obstacles: tuple[Obstacle, ...] = ()
     occupant: Kinship | None = None
     lost_programs: tuple[str, ...] = ()
+    strangers: frozenset[str] = frozenset()
+    writers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     # These may hold secrets.
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     inherited: dict[str, str] = field(default_factory=dict, repr=False)
@@ -193,6 +196,7 @@ def gather(
         reach = Reach()
         binds = {name: reach.resolved(host, paths) for name, paths in engine.binds().items()}
         inventory = held.without(ours)
+        writers = {name: reach.resolved(host, paths) for name, paths in engine.writers().items()}
         obstacles = needs.look(host, engine, inventory, reach)
     unit = service.find(host, systemd, engine_socket)
     socket = service.socket_unit(systemd, unit)
@@ -222,9 +226,11 @@ def gather(
         is_nixos=host.path(NIXOS).exists(),
         package_programs=packages.at_work(),
         wants_reboot=packages.wants_reboot(host),
+        strangers=ours - {container.id for container in held.containers},
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
         obstacles=obstacles,
+        writers=writers,
         owners=owners.owners(owners.runners(systemd), labels),
         sized_volumes=sized_volumes,
         without_room=size_limits.without_room(host.path(info.data_root / info.within), inventory.containers),
@@ -283,14 +289,12 @@ def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, .
 
 def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:
     """Where the engine would look at its next start; nothing if that cannot be read."""
-    try:
+    with suppress(PreflightError, ValueError):
         return host.resolve(PurePosixPath("/", facts.decision().place.root))
-    except (PreflightError, ValueError):
-        return None
+    return None
 
 
 def _read_text(place: Path) -> str:
-    try:
+    with suppress(OSError):
         return place.read_text(errors="replace")
-    except OSError:
-        return ""
+    return ""

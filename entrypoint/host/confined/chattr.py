@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import os
 import struct
+from pathlib import Path
 
 # S, i, a, d, A, D and C of chattr(1); others are the file system's own, or not to be set.
 GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602
@@ -17,6 +19,18 @@ FORGOING = (CARRIED, FIXED | 0x8 | 0x40 | 0x80, FIXED)
 def flags_of(handle: int) -> int:
     """What chattr(1) has set, of what is carried; nothing where the file system knows none."""
     return _flags(handle) & CARRIED
+
+
+def is_fixed(place: Path) -> bool:
+    """Whether a file or a directory is kept from being changed; what is not there, or neither, is not."""
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return bool(flags_of(handle) & FIXED)
+    finally:
+        os.close(handle)
 
 
 def set_flags(handle: int, wanted: int) -> None:

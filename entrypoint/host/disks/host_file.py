@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from entrypoint.console.errors import PreflightError
+from entrypoint.host.confined.chattr import is_fixed
 from entrypoint.host.disks.filesystem import Mount, existing_ancestor, mount_of
 from entrypoint.host.host import Host
 
@@ -13,7 +14,8 @@ from entrypoint.host.host import Host
 class HostFile:
     """A file of the host's configuration; `content` is None where there is none. `path` is free of symlinks.
 
-    `ancestor` is the nearest directory above it that exists.
+    `ancestor` is the nearest directory above it that exists. `fixed` is what chattr(1) keeps from being changed: the
+    file, or that directory.
     """
 
     path: PurePosixPath
@@ -22,6 +24,7 @@ class HostFile:
     writable: bool
     ancestor: PurePosixPath
     changed_at: float = 0.0  # seconds since 1970
+    fixed: str = ""
 
     @classmethod
     def read(cls, host: Host, path: str, table: tuple[Mount, ...]) -> "HostFile":
@@ -38,4 +41,15 @@ class HostFile:
             ) from error
         changed_at = place.stat().st_ctime if content is not None else 0.0
         is_file = place.is_file() or not os.path.lexists(place)
-        return cls(resolved, content, is_file, "ro" not in options, ancestor, changed_at)
+        fixed = next((str(path) for path in (resolved, ancestor) if is_fixed(host.path(path))), "")
+        return cls(resolved, content, is_file, "ro" not in options, ancestor, changed_at, fixed)
+
+    @property
+    def can_be_written(self) -> bool:
+        return self.writable and not self.fixed
+
+    def why_not(self, way: str) -> tuple[str, str]:
+        """Why it cannot be written, and what to do; `way` is for a file system that is read-only."""
+        if self.fixed:
+            return f"chattr has set a flag on {self.fixed} that forbids it.", f"chattr -i -a {self.fixed}"
+        return "It is on a read-only file system.", way

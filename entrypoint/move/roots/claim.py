@@ -1,5 +1,6 @@
 """Taking the target: it is still what was looked at, it is empty, and from then on nobody else writes into it."""
 
+import errno
 import os
 from pathlib import PurePosixPath
 
@@ -11,6 +12,7 @@ from entrypoint.journal.unfinished import Found, Unfinished
 from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.roots import Target
 
+ACCESS_LISTS = ("system.posix_acl_default", "system.posix_acl_access")
 COPY_MODE = 0o700  # until the copy gives the target the data root's own mode: nobody is to look into a half copy
 AGAIN = "then run the same command again."
 
@@ -64,10 +66,22 @@ def take(host: Host, root: RootMove, engine_id: str) -> Found:
         was = Found.at(handle)
         os.fchown(handle, os.geteuid(), os.getegid())  # first: its owner could give the mode back
         os.fchmod(handle, COPY_MODE)
+        _shed(handle)
     finally:
         os.close(handle)
     _require_itself(host, root, engine_id)
     return was
+
+
+def _shed(handle: int) -> None:
+    """Lists of who else may do something, which a share gives to every directory that is made in it: the old root has
+    none, and all below the new one would get them."""
+    for name in ACCESS_LISTS:
+        try:
+            os.removexattr(handle, name)
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                raise
 
 
 def _require_itself(host: Host, root: RootMove, engine_id: str) -> None:

@@ -133,14 +133,12 @@ def editable(facts: HostFacts) -> Iterator[Finding]:
 
 def _writable(facts: HostFacts, written: HostFile) -> Iterator[Finding]:
     for file in dict.fromkeys((written, facts.drop_in)):
-        if not file.writable:
-            yield error(
-                "config-read-only",
-                f"{file.path} cannot be written",
-                "It is on a read-only file system.",
+        if not file.can_be_written:
+            why, remedy = file.why_not(
                 "Set the root by the means of this system's image or generator, or make that file system writable. "
-                f"On NixOS the option is: {NIX.format(target=facts.data_root_to_be)}",
+                f"On NixOS the option is: {NIX.format(target=facts.data_root_to_be)}"
             )
+            yield error("config-read-only", f"{file.path} cannot be written", why, remedy)
 
 
 def lasting(facts: HostFacts) -> Iterator[Finding]:

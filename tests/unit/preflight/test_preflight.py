@@ -187,6 +187,13 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("sub-mount", with_mounts("/var/lib/docker/volumes")),
     ("sub-mount", with_mounts("/var/lib/docker/overlay2")),
     ("sub-mount", with_mounts("/var/lib/docker/volumes/data")),
+    ("sub-mount", with_mounts("/var/lib/docker/volumes/db/_data")),
+    ("sub-mount", replace(with_mounts("/var/lib/docker/volumes/nfs/_data/deep"), binds={"volume nfs": (":/x",)})),
+    ("target-in-bind", replace(GOOD, writers={"app": ("/mnt/data",)})),
+    ("target-in-bind", replace(GOOD, writers={"app": ("/mnt/data/docker/volumes",)})),
+    ("target-in-bind", replace(GOOD, binds={"volume share": ("/mnt/data",)})),
+    ("other-engine", replace(GOOD, strangers=frozenset({"0" * 64}))),
+    ("config-read-only", replace(GOOD, config=replace(CONFIG, fixed="/etc/docker"))),
     ("subvolume", source(subvolumes=("volumes/db/_data",))),
     ("source-incomplete", replace(GOOD, missing=(Lack("container", "id", "stopped", "snapshot"),))),
     ("ephemeral-containers", running(False, True)),
@@ -236,16 +243,25 @@ NOT_FOUND: dict[str, HostFacts] = {
     "a flag that only begins like one": arguments("--data-root-x", "/srv", "--exec-root=/run/docker"),
     "a mount beside the data root": with_mounts("/var/lib/docker2", "/var/lib"),
     "the data root itself is a mount": with_mounts("/var/lib/docker"),
-    "what the engine mounts": with_mounts(
-        "/var/lib/docker/overlay2/abc/merged",
-        "/var/lib/docker/containers/abc/mounts/shm",
-        "/var/lib/docker/containers/abc/secrets",
-        "/var/lib/docker/volumes/nfs/_data",
-        "/var/lib/docker/plugins/abc/propagated-mount",
+    "what the engine mounts": replace(
+        with_mounts(
+            "/var/lib/docker/overlay2/abc/merged",
+            "/var/lib/docker/containers/abc/mounts/shm",
+            "/var/lib/docker/containers/abc/secrets",
+            "/var/lib/docker/volumes/nfs/_data",
+            "/var/lib/docker/plugins/abc/propagated-mount",
+        ),
+        binds={"volume nfs": (":/export",)},
+    ),
+    "containers that write beside the target, to the whole host, or nowhere": replace(
+        GOOD, writers={"beside": ("/mnt/data/docker2", "/srv"), "agent": ("/",), "none": ()}
     ),
     "a container that uses paths beside the data root, or around it": bound("/", "/var/lib", "/var/lib/docker2"),
     "a bind mount of a directory of the same name on another disk": mounted("/srv/web", "8:17", "/var/lib/docker/x"),
-    "what the engine has bound in its own root": mounted("/var/lib/docker/volumes/x/_data", "8:1", "/var/lib/docker/v"),
+    "what the engine has bound in its own root": replace(
+        mounted("/var/lib/docker/volumes/x/_data", "8:1", "/var/lib/docker/v"),
+        binds={"volume x": ("/srv/v",)},
+    ),
     "a container with --rm that stands still": replace(
         GOOD, inventory=replace(INVENTORY, containers=(container("c", Status.EXITED, auto_remove=True),))
     ),

@@ -104,7 +104,10 @@ def _editable(facts: HostFacts, found: Containerd, place: Place) -> Iterator[Fin
             f"{path} belongs to a package, is made anew at each start, or is no file.",
             f"Copy it to /etc, let {found.service.name} name the copy (--config), restart it, and run again.",
         )
-    elif not all(file.writable for file in (written, found.drop_in, *(file for file, _ in naming(facts)))):
-        yield error("containerd-config-read-only", f"{written.path} cannot be written",
-                    "It is on a read-only file system.",
-                    "Set the root by the means of this system's image, or make that file system writable.")  # fmt: skip
+        return
+    files = (written, found.drop_in, *(file for file, _ in naming(facts)))
+    if file := next((file for file in files if not file.can_be_written), None):
+        why, remedy = file.why_not(
+            "Set the root by the means of this system's image, or make that file system writable."
+        )
+        yield error("containerd-config-read-only", f"{file.path} cannot be written", why, remedy)

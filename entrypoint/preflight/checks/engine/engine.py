@@ -17,6 +17,19 @@ def driver(facts: HostFacts) -> Iterator[Finding]:
         yield error("storage-driver", f"The storage driver {kept.name} cannot be moved", kept.reason, kept.way)
 
 
+def other(facts: HostFacts) -> Iterator[Finding]:
+    """What was asked to be moved is the engine that was asked to start us."""
+    if facts.strangers:
+        yield error(
+            "other-engine",
+            "This container runs in another engine than the one that would be moved",
+            f"The engine of the host's /var/run/docker.sock, on {facts.engine.data_root}, does not have the container "
+            f"{', '.join(name[:12] for name in sorted(facts.strangers))}.",
+            "Start it in the engine that is to be moved: docker -H unix:///var/run/docker.sock run … An engine with "
+            "another socket than that is moved by hand.",
+        )
+
+
 def age(facts: HostFacts) -> Iterator[Finding]:
     if not facts.engine.is_at_least(Since.TRIED):
         yield warning(

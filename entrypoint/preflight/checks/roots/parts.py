@@ -17,12 +17,14 @@ def sub_mounts(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """File systems mounted inside the data root that the engine did not mount itself."""
     for mount in mounts_below(root.source.path, facts.mounts):
         parts = mount.point.relative_to(root.source.path).parts
-        if not _is_the_engines(parts):
+        if not _is_the_engines(parts, frozenset(facts.binds)):
+            inner = mount.point.relative_to(root.source.path)
             yield error(
                 "sub-mount",
                 "A part of the data root is a file system of its own",
-                f"{mount.point} is mounted from {mount.source} ({mount.kind}).",
-                "This version moves a data root only as a whole.",
+                f"{mount.point} is mounted from {mount.source} ({mount.kind}), by something else than the engine.",
+                f"Stop what uses it, unmount it for the move (umount {mount.point}, and its line in /etc/fstab), and "
+                f"mount it on {root.target.resolved / inner} when the move is done. Or copy it into the root first.",
             )
 
 
@@ -48,8 +50,9 @@ def missing(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _is_the_engines(parts: tuple[str, ...]) -> bool:
-    """What dockerd mounts below its root: layers, shared memory and secrets of containers, volumes in use, plugins."""
+def _is_the_engines(parts: tuple[str, ...], named: frozenset[str]) -> bool:
+    """What dockerd mounts below its root: layers, shared memory and secrets of containers, volumes in use that have a
+    device (those are `named`), plugins."""
     if REMAPPED.fullmatch(parts[0]):
         parts = parts[1:]
     match parts:
@@ -57,8 +60,8 @@ def _is_the_engines(parts: tuple[str, ...]) -> bool:
             return True
         case ("containers", _, "mounts" | "secrets", *_):
             return True
-        case ("volumes", _, "_data", *_):
-            return True
+        case ("volumes", volume, "_data"):
+            return f"volume {volume}" in named
         case ("plugins", *_):
             return True
         case ("rootfs", _, _, *_):  # where containerd's snapshots are put together

@@ -5,10 +5,30 @@ seeing the root that was left, and a bind mount of the host does so too.
 """
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
-from entrypoint.console.findings import Finding, warning
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.engine.containers.needs import VOLUME
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, users
+
+
+def around(facts: HostFacts) -> Iterator[Finding]:
+    """Who may write to a directory around the target writes into the new root: one `chown -R` at its start is enough,
+    and images often do that. Who has the whole host may do anything anyway."""
+    devices = {name: paths for name, paths in facts.binds.items() if name.startswith(VOLUME)}
+    targets = [root.target.resolved for root in facts.roots]
+    for name, paths in (facts.writers | devices).items():
+        for path in (PurePosixPath(path) for path in paths if path.startswith("/") and path != "/"):
+            if touched := [target for target in targets if target.is_relative_to(path) or path.is_relative_to(target)]:
+                yield error(
+                    "target-in-bind",
+                    f"{name} may write into the new root",
+                    f"It mounts {path}, and the root would be in {touched[0]}: whatever it does there, to owners and "
+                    "modes, too, it would do to the engine's data.",
+                    "Choose another target, beside what containers mount; or make the container anew with a directory "
+                    "of its own.",
+                )
 
 
 def bound(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:

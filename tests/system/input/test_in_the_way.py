@@ -1,0 +1,103 @@
+"""What lies in the way of a move on a host that looks well: told before the stop, with the way that works."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts import Disk, Host, boot
+from tests.system.support.moving import ATTACHED, DISK, IMAGE, SOURCE, TARGET, move, relocator
+
+pytestmark = pytest.mark.system
+
+# In a network of its own: it would take the first one's bridge away.
+SECOND = r"""
+systemd-run --quiet --unit=second unshare --net dockerd --data-root=/srv/second --exec-root=/run/second \
+    --pidfile=/run/second.pid --host=unix:///run/second.sock --bridge=none --iptables=false --ip6tables=false \
+    --containerd=/run/containerd/containerd.sock
+"""
+SHARE = f"{DISK}/share"
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with Disk("4G") as disk, boot(name="in-the-way", disks={DISK: disk}) as made:
+        made.docker(
+            "run", "--detach", "--name=app", "--restart=always", "--volume=data:/data", "busybox", "sleep", "9999"
+        )
+        yield made
+
+
+def assert_refused(host: Host, finding: str, *said: str) -> None:
+    """By `check` and by the move itself, with all that somebody needs to go on."""
+    for words in (("check", TARGET), (TARGET,)):
+        told = relocator(host, *words)
+        assert told.returncode == 3, told.stdout + told.stderr
+        assert f"[{finding}]" in told.stderr
+        assert all(word in told.stderr for word in said), told.stderr
+    assert host.run(["systemctl", "is-active", "docker.service"]).stdout == "active\n"
+
+
+def test_another_engine_than_the_one_that_was_asked_is_not_moved(host: Host) -> None:
+    host.run(SECOND)
+    second = ["docker", "--host=unix:///run/second.sock"]
+    try:
+        deadline = time.monotonic() + 60
+        while host.run([*second, "info"], check=False).returncode:
+            assert time.monotonic() < deadline, host.journal("second.service")
+            time.sleep(0.2)
+        host.run(f"docker save {IMAGE} | {' '.join(second)} load")
+        command = [*second, "run", "--rm", "--network=none", *ATTACHED[1:], IMAGE, "check", TARGET]
+        told = host.run(command, check=False)
+        assert told.returncode == 3, told.stdout + told.stderr
+        assert "[other-engine]" in told.stderr
+        assert SOURCE in told.stderr
+    finally:
+        host.run("systemctl stop second.service; rm -rf /srv/second")
+
+
+@pytest.mark.parametrize("path", [DISK, f"{TARGET}/volumes"])
+def test_who_may_write_around_the_new_root_or_into_it_is_named(host: Host, path: str) -> None:
+    host.docker("run", "--detach", "--name=files", f"--volume={path}:/files", "busybox", "sleep", "9999")
+    try:
+        if path == DISK:
+            assert_refused(host, "target-in-bind", "files may write", DISK)
+        else:
+            told = relocator(host, "check", TARGET)
+            assert "[target-in-bind]" in told.stderr, told.stdout + told.stderr
+    finally:
+        host.docker("rm", "--force", "files")
+        host.run(f"rm -rf {TARGET}")
+
+
+def test_a_disk_on_a_volume_is_told_with_the_place_where_it_will_be(host: Host) -> None:
+    inner = "volumes/data/_data"
+    host.run(f"mkdir -p /srv/disk; mount --bind /srv/disk {SOURCE}/{inner}")
+    try:
+        assert_refused(host, "sub-mount", f"umount {SOURCE}/{inner}", f"{TARGET}/{inner}")
+    finally:
+        host.run(f"umount {SOURCE}/{inner}")
+
+
+def test_a_configuration_that_nobody_may_change_is_seen_before_the_stop(host: Host) -> None:
+    place = str(host.path("/etc/docker/daemon.json"))
+    if not host.path("/etc/docker/daemon.json").exists():
+        place = str(host.path("/etc/docker"))
+    subprocess.run(["chattr", "+i", place], check=True)
+    try:
+        assert_refused(host, "config-read-only", "chattr -i")
+    finally:
+        subprocess.run(["chattr", "-i", place], check=True)
+
+
+def test_a_share_that_gives_rights_to_all_that_is_made_in_it_gives_none_to_the_root(host: Host) -> None:
+    """Every copy to such a place had been found unequal, when all was copied."""
+    share = host.path(SHARE)
+    share.mkdir()
+    subprocess.run(["setfacl", "-m", "u:1234:rwx,d:u:1234:rwx,d:g:users:rwx", share], check=True)
+    told = move(host, f"{SHARE}/docker")
+    assert (told["state"], told["exit_code"]) == ("committed", 0), told
+    given = subprocess.run(["getfacl", "-p", f"{share}/docker"], capture_output=True, text=True, check=True).stdout
+    assert "1234" not in given
+    assert "default" not in given
