@@ -17,6 +17,7 @@ from entrypoint.host.selinux import SELinux
 from entrypoint.host.services import waking
 from entrypoint.host.services.ordering import IMAGES, Guarded, guarded, ordering_drop_in
 from entrypoint.journal.journal import Journal
+from entrypoint.journal.record import Event
 from entrypoint.move.roots import old_roots
 from entrypoint.move.switch import paired_switch
 from entrypoint.plan import outline, outlook
@@ -27,6 +28,7 @@ from entrypoint.preflight.adoption import look
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
+from tests.unit.support.fakes import CONTAINERD_ROOT
 from tests.unit.support.good_facts import (
     ALONE,
     CONTAINERD,
@@ -222,6 +224,13 @@ def test_containers_that_were_made_since_refuse_the_way_back(tmp_path: Path, mon
     for held in (INVENTORY, going):
         assert list(rollback.since(replace(ALONE, inventory=held), run, made)) == []
     assert list(rollback.since(new, run, replace(made, stays={}))) == []
+
+
+def test_what_was_removed_is_named_and_not_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world_alone(tmp_path, monkeypatch)
+    world.move.run.append(Event.CLEANUP, root=CONTAINERD_ROOT)
+    found = {one.id: one.detail for one in rollback.old_root(world.host, ALONE, world.move.run, world.move.plan)}
+    assert found["old-root-removed"] == f"{CONTAINERD_ROOT}, by `relocator cleanup`."
 
 
 def test_one_that_is_made_during_the_way_back_ends_it_before_the_engine_stops(

@@ -128,6 +128,16 @@ def test_a_fault_of_containerds_root_is_found(expected: str, facts: HostFacts) -
     assert expected in ids(facts)
 
 
+OF_TWO = ("containerd-root-flag", "containerd-target-unknown", "containerd-target-nested")
+
+
+@pytest.mark.parametrize(
+    ("expected", "facts"), [(id, facts) for id, facts in FOUND if facts.roots[1:] and id not in OF_TWO]
+)
+def test_the_same_fault_is_found_where_it_moves_alone(expected: str, facts: HostFacts) -> None:
+    assert expected in ids(replace(facts, roots=facts.roots[1:]))
+
+
 @pytest.mark.parametrize(
     ("facts", "path", "after"),
     [
