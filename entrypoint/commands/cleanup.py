@@ -21,6 +21,8 @@ from entrypoint.host.confined.removal import REMOVING, Removal
 from entrypoint.host.disks import obstacles
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
+from entrypoint.host.machine.mentions import mentions
+from entrypoint.host.machine.openers import openers
 from entrypoint.host.machine.standing import our_containers
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.journal import finished
@@ -165,6 +167,8 @@ def old_root(host: Host, last: Remains, one: Remains, along: RootMove | None = N
         images=along.target if along else "",
         lost=tuple(amiss.text for amiss in last.run.amiss() if amiss.kind is Kind.HELD),
         in_use=is_in_use(host.path(one.path) / one.root.within),
+        openers=openers(host, PurePosixPath(one.path)),
+        mentions=mentions(host, PurePosixPath(one.path)),
     )
 
 

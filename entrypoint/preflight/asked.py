@@ -13,7 +13,7 @@ from entrypoint.preflight.checks import host, removal, selinux, settings, size_l
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.engine import engine, next_start, restart, store, swarm
 from entrypoint.preflight.checks.removal import OldRoot
-from entrypoint.preflight.checks.roots import parts, users
+from entrypoint.preflight.checks.roots import others, parts, users
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, RootKind
 
@@ -101,6 +101,8 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (engine.unattended, COPY),
     (restart.startable, STOP),
     (restart.owned, STOP),
+    (others.opened, STOP),
+    (others.named, COPY),
     (users.around, COPY | Asked.ADOPT | Asked.AGAIN),
     (of_data_root(users.bound), Asked.MOVE),
     (of_data_root(size_limits.check), Asked.MOVE),
@@ -116,6 +118,8 @@ OF_OLD_ROOT: tuple[Callable[[HostFacts, OldRoot], Iterator[Finding]], ...] = (
     removal.mounts,
     removal.bound,
     removal.in_use,
+    removal.opened,
+    removal.named,
 )
 
 

@@ -14,6 +14,8 @@ from entrypoint.engine.drivers import WITH_VIEWS, layers
 from entrypoint.host.disks import fstab, kinds
 from entrypoint.host.disks.filesystem import Mount, Space, birth, existing_ancestor, mount_of
 from entrypoint.host.host import Host, run
+from entrypoint.host.machine.mentions import mentions
+from entrypoint.host.machine.openers import Opener, openers
 from entrypoint.journal.unfinished import Unfinished
 
 SUBVOLUME = 256  # the inode number of each one's root: BTRFS_FIRST_FREE_OBJECTID of linux/btrfs_tree.h
@@ -83,7 +85,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Source:
-    """A root as it is now: the engine's, or that of its containerd, which has no layers that are known."""
+    """A root as it is now: the engine's, or that of its containerd, which has no layers that are known.
+
+    `openers` have something of it open, `mentions` are files of the host that name it.
+    """
 
     path: PurePosixPath
     mount: Mount
@@ -93,6 +98,8 @@ class Source:
     identity: tuple[int, int]
     ancestors: tuple[tuple[int, int], ...]
     subvolumes: tuple[str, ...] = ()
+    openers: tuple[Opener, ...] = ()
+    mentions: tuple[str, ...] = ()
     born: str = ""
     space: Space = field(default_factory=lambda: Space(0, None))
     ahead: Ahead = field(default_factory=Ahead)
@@ -162,7 +169,7 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...], seen: S
     """What is known of a root; one that was `seen` is not measured again, for that takes its time."""
     place = host.path(path)
     if seen and (seen.path, seen.identity) == (path, _identity(place)):
-        return replace(seen, mount=mount_of(path, table), space=Space.at(place))
+        return replace(seen, mount=mount_of(path, table), space=Space.at(place), openers=openers(host, path))
     immutable = layers.immutable_layers(place)
     return Source(
         path=path,
@@ -176,6 +183,8 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...], seen: S
         space=Space.at(place),
         ahead=ahead(place, left_out(layer.place for layer in immutable)),
         subvolumes=subvolumes(place) if kinds.of(mount_of(path, table).kind).has_subvolumes else (),
+        openers=openers(host, path),
+        mentions=mentions(host, path),
     )
 
 

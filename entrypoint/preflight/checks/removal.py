@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from entrypoint.console.findings import Finding, error
+from entrypoint.console.findings import Finding, error, warning
 from entrypoint.host.disks.filesystem import mounts_below
+from entrypoint.host.machine.openers import Opener
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import is_around, is_inside, is_same, users
 
@@ -24,6 +25,8 @@ class OldRoot:
     images: str = ""
     lost: tuple[str, ...] = ()
     in_use: bool = False
+    openers: tuple[Opener, ...] = ()
+    mentions: tuple[str, ...] = ()
 
 
 def where(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
@@ -92,3 +95,16 @@ def in_use(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
     if old.in_use:
         yield error("old-root-in-use", "An engine works on the old root", f"Its databases in {old.path} are locked.",
                     f"See which: fuser -v {old.path}")  # fmt: skip
+
+
+def opened(_facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
+    for opener in old.openers:
+        yield error("old-root-open", "Something on the host has files of the old root open", f"{opener.text}.",
+                    f"Let it use {old.target}: change its configuration, and start it anew.")  # fmt: skip
+
+
+def named(_facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
+    if old.mentions:
+        yield warning("old-root-named", "Files of the host name a path in the old root",
+                      f"{', '.join(old.mentions[:5])}{' …' if old.mentions[5:] else ''}: {old.path}.",
+                      f"Let them name {old.target}.")  # fmt: skip

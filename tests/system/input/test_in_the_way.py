@@ -2,12 +2,12 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.hosts import Disk, Host, boot
-from tests.system.support.moving import ATTACHED, DISK, IMAGE, SOURCE, TARGET, move, relocator
+from tests.system.support.moving import ATTACHED, DISK, IMAGE, SOURCE, TARGET, move, outcome, relocator
 
 pytestmark = pytest.mark.system
 
@@ -29,6 +29,17 @@ def host() -> Iterator[Host]:
         yield made
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def await_file(host: Host, path: str) -> None:
+    until(lambda: host.path(path).exists())
+
+
 def assert_refused(host: Host, finding: str, *said: str) -> None:
     """By `check` and by the move itself, with all that somebody needs to go on."""
     for words in (("check", TARGET), (TARGET,)):
@@ -43,10 +54,7 @@ def test_another_engine_than_the_one_that_was_asked_is_not_moved(host: Host) -> 
     host.run(SECOND)
     second = ["docker", "--host=unix:///run/second.sock"]
     try:
-        deadline = time.monotonic() + 60
-        while host.run([*second, "info"], check=False).returncode:
-            assert time.monotonic() < deadline, host.journal("second.service")
-            time.sleep(0.2)
+        until(lambda: host.run([*second, "info"], check=False).returncode == 0)
         host.run(f"docker save {IMAGE} | {' '.join(second)} load")
         command = [*second, "run", "--rm", "--network=none", *ATTACHED[1:], IMAGE, "check", TARGET]
         told = host.run(command, check=False)
@@ -89,6 +97,35 @@ def test_a_configuration_that_nobody_may_change_is_seen_before_the_stop(host: Ho
         assert_refused(host, "config-read-only", "chattr -i")
     finally:
         subprocess.run(["chattr", "-i", place], check=True)
+
+
+def test_a_program_of_the_host_that_writes_into_the_root_is_named(host: Host) -> None:
+    """It would go on with the file that it has open, and every later line of it were lost."""
+    log = f"{SOURCE}/volumes/data/_data/log"
+    host.run(f"systemd-run --quiet --unit=logger sh -c 'exec 3>>{log}; while :; do date >&3; sleep 0.1; done'")
+    host.write("/etc/logrotate.d/app", f"{log} {{}}\n")
+    try:
+        await_file(host, log)
+        assert_refused(host, "source-written", "logger.service", log, "systemctl stop logger.service")
+    finally:
+        host.run("systemctl stop logger.service")
+    told = relocator(host, "check", TARGET)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "/etc/logrotate.d/app" in told.stdout + told.stderr
+
+
+def test_who_still_has_the_old_root_open_keeps_it(host: Host) -> None:
+    assert move(host, TARGET)["state"] == "committed"
+    log = f"{SOURCE}/volumes/data/_data/log"
+    host.run(f"systemd-run --quiet --unit=reader sh -c 'exec 3<{log}; exec sleep 9999'")
+    try:
+        until(lambda: "[old-root-open]" in relocator(host, "cleanup", "--yes").stderr)
+        assert host.path(log).exists()
+    finally:
+        host.run("systemctl stop reader.service")
+    told = relocator(host, "rollback", "--yes")
+    assert told.returncode == 10, told.stdout + told.stderr
+    assert outcome(host)["state"] == "committed"
 
 
 def test_a_share_that_gives_rights_to_all_that_is_made_in_it_gives_none_to_the_root(host: Host) -> None:

@@ -11,6 +11,7 @@ import pytest
 from entrypoint.commands import cleanup
 from entrypoint.console.errors import Interrupted, JournalError, RollbackError
 from entrypoint.console.events import Phase, log
+from entrypoint.console.findings import Severity
 from entrypoint.engine.holdings.in_use import is_in_use
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.host.confined.removal import Removal
@@ -18,6 +19,7 @@ from entrypoint.host.disks.filesystem import birth
 from entrypoint.host.disks.reach import Reach
 from entrypoint.host.disks.stored import to_json
 from entrypoint.host.host import Host
+from entrypoint.host.machine.openers import Opener
 from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
@@ -25,7 +27,7 @@ from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
 from entrypoint.move.roots import old_roots as remains
 from entrypoint.move.roots.old_roots import Remains, how_left, old_roots
 from entrypoint.plan.plan import Direction
-from entrypoint.preflight.checks.removal import in_use
+from entrypoint.preflight.checks.removal import OldRoot, in_use, named, opened
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check_removal
 from entrypoint.preflight.roots import Left, Size
@@ -426,3 +428,13 @@ def test_what_cannot_be_removed_is_told(host: Host, journal: Journal, monkeypatc
     assert "/srv/old/x: Operation not permitted" in failed.value.details
     assert failed.value.exit_code == 5
     assert events(one) == ["cleanup"]
+
+
+def test_who_has_it_open_keeps_it_and_who_names_it_is_told() -> None:
+    old = OldRoot(PurePosixPath("/srv/old"), target=str(SOURCE), engine_id="ID")
+    reader = Opener("tail (7)", f"{old.path}/log", writes=False, unit="logs.service")
+    (found,) = opened(GOOD, replace(old, openers=(reader,)))
+    assert (found.id, found.severity) == ("old-root-open", Severity.ERROR)
+    assert "tail (7) of logs.service" in found.detail
+    (told,) = named(GOOD, replace(old, mentions=("/etc/fstab",)))
+    assert (told.id, told.severity) == ("old-root-named", Severity.WARNING)

@@ -16,6 +16,7 @@ from entrypoint.engine.inventory import Status
 from entrypoint.engine.swarm import Swarm
 from entrypoint.host.disks.filesystem import Mount, Space
 from entrypoint.host.disks.kinds import FILE_SYSTEMS
+from entrypoint.host.machine.openers import Opener
 from entrypoint.host.services.units import UnitState
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
@@ -190,6 +191,10 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("sub-mount", with_mounts("/var/lib/docker/volumes/db/_data")),
     ("sub-mount", replace(with_mounts("/var/lib/docker/volumes/nfs/_data/deep"), binds={"volume nfs": (":/x",)})),
     ("target-in-bind", replace(GOOD, writers={"app": ("/mnt/data",)})),
+    ("source-written", source(openers=(Opener("logger (7)", "/var/lib/docker/x", True, "logger.service"),))),
+    ("source-written", source(openers=(Opener("/dev/loop0", "/var/lib/docker/x", True),))),
+    ("source-read", source(openers=(Opener("tail (7)", "/var/lib/docker/x", False),))),
+    ("source-named", source(mentions=("/etc/cron.d/backup",))),
     ("target-in-bind", replace(GOOD, writers={"app": ("/mnt/data/docker/volumes",)})),
     ("target-in-bind", replace(GOOD, binds={"volume share": ("/mnt/data",)})),
     ("other-engine", replace(GOOD, strangers=frozenset({"0" * 64}))),
@@ -252,6 +257,10 @@ NOT_FOUND: dict[str, HostFacts] = {
             "/var/lib/docker/plugins/abc/propagated-mount",
         ),
         binds={"volume nfs": (":/export",)},
+    ),
+    "the engine has its own files open, and its own files name its root": source(
+        openers=(Opener("dockerd (5)", "/var/lib/docker/x", True, "docker.service"),),
+        mentions=(str(CONFIG.path),),
     ),
     "containers that write beside the target, to the whole host, or nowhere": replace(
         GOOD, writers={"beside": ("/mnt/data/docker2", "/srv"), "agent": ("/",), "none": ()}

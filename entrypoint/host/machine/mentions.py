@@ -1,0 +1,39 @@
+"""Which files of the host's configuration name a path in a directory: they go on naming the old place."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from entrypoint.host.host import Host
+
+# Below the host's root: what runs by itself, mounts, exports, watches or rotates.
+PLACES = (
+    "etc/fstab", "etc/exports", "etc/exports.d/*", "etc/crontab", "etc/cron.*/*", "var/spool/cron/**/*",
+    "etc/logrotate.conf", "etc/logrotate.d/*", "etc/audit/*.rules", "etc/audit/rules.d/*", "etc/rsyslog.d/*",
+    "etc/samba/smb.conf", "etc/systemd/system/**/*", "etc/tmpfiles.d/*",
+)  # fmt: skip
+LARGEST = 1024**2  # bytes; no such file is larger
+END = r"(?=[/\s\"',;:*)]|$)"
+
+
+def mentions(host: Host, root: PurePosixPath) -> tuple[str, ...]:
+    """The paths of those files; lines that are comments say nothing."""
+    wanted = re.compile(rf"^(?!\s*[#;]).*?(?<![\w/.-]){re.escape(str(root))}{END}", re.MULTILINE)
+    return tuple(f"/{place.relative_to(host.root)}" for place in _files(host.root) if wanted.search(_text(place)))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for pattern in PLACES:
+        for place in sorted(root.glob(pattern)):
+            if place not in seen and not place.is_symlink():
+                seen.add(place)
+                yield place
+
+
+def _text(place: Path) -> str:
+    with suppress(OSError):
+        if place.is_file() and place.stat().st_size <= LARGEST:
+            return place.read_text(errors="replace")
+    return ""

@@ -1,0 +1,58 @@
+"""Who else is there: programs of the host that have files of a root open, and files of the host that name them."""
+
+from collections.abc import Iterable, Iterator
+
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.host.machine.openers import Opener
+from entrypoint.preflight.facts import HostFacts
+
+SHOWN = 5
+
+
+def opened(facts: HostFacts) -> Iterator[Finding]:
+    """What is written after the last look is in the old root alone; what is read is that of before the move."""
+    found = [opener for root in facts.roots for opener in root.source.openers if opener.unit not in own(facts)]
+    if writers := [opener for opener in found if opener.writes]:
+        yield error(
+            "source-written",
+            "Something on the host writes to files of the data root",
+            f"{told(writers)}. It would go on writing to the old root, and the engine would never see that.",
+            f"Stop it for the move: {way(writers)}",
+        )
+    if readers := [opener for opener in found if not opener.writes]:
+        yield warning(
+            "source-read",
+            "Something on the host has files of the data root open",
+            f"{told(readers)}. After the move it still sees the old root.",
+            f"Start it anew then: {way(readers, 'restart')}",
+        )
+
+
+def named(facts: HostFacts) -> Iterator[Finding]:
+    known = {str(file.path) for file in (*facts.unit_files, *facts.environment_files, *facts.waking, facts.drop_in,
+                                         facts.override, facts.config)}  # fmt: skip
+    for root in facts.roots:
+        if files := [path for path in root.source.mentions if path not in known]:
+            yield warning(
+                "source-named",
+                "Files of the host name a path in the data root",
+                f"{', '.join(files[:SHOWN])}{' …' if files[SHOWN:] else ''}: {root.source.path}. They go on "
+                "meaning the old root.",
+                f"After the move let them name {root.target.resolved}.",
+            )
+
+
+def own(facts: HostFacts) -> frozenset[str]:
+    """What stops with the engine, or is ended by the move itself."""
+    containerd = {facts.containerd.service.name} if facts.containerd else set()
+    return frozenset({facts.service.name, facts.socket.name, facts.worker.name, *facts.dependents, *containerd})
+
+
+def told(openers: Iterable[Opener]) -> str:
+    texts = [opener.text for opener in openers]
+    return f"{'; '.join(texts[:SHOWN])}{' …' if texts[SHOWN:] else ''}"
+
+
+def way(openers: Iterable[Opener], verb: str = "stop") -> str:
+    units = dict.fromkeys(opener.unit for opener in openers if opener.unit.endswith(".service"))
+    return f"systemctl {verb} {' '.join(units)}" if units else "see which it is by its number: systemctl status NUMBER"
