@@ -103,6 +103,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (restart.owned, STOP),
     (others.opened, STOP),
     (others.named, COPY),
+    (others.awaited, COPY | Asked.ADOPT),
     (users.around, COPY | Asked.ADOPT | Asked.AGAIN),
     (of_data_root(users.bound), Asked.MOVE),
     (of_data_root(size_limits.check), Asked.MOVE),

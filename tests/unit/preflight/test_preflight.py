@@ -60,6 +60,15 @@ def arguments(*words: str) -> HostFacts:
     return replace(GOOD, arguments=("/usr/bin/dockerd", *words))
 
 
+def waiting(*lines: str) -> HostFacts:
+    """Of a root on a disk of its own, with such lines in a drop-in of the administrator's."""
+    text = "[Unit]\n" + "\n".join(lines) + "\n"
+    file = replace(
+        CONFIG, path=PurePosixPath("/etc/systemd/system/docker.service.d/10-disk.conf"), content=text.encode()
+    )
+    return replace(source(mount=mount("/mnt/old", "8:33")), unit_files=(file,))
+
+
 def with_mounts(*points: str) -> HostFacts:
     return replace(GOOD, mounts=(ROOT_MOUNT, DATA_MOUNT, *(mount(point, "8:33") for point in points)))
 
@@ -194,6 +203,10 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("source-written", source(openers=(Opener("logger (7)", "/var/lib/docker/x", True, "logger.service"),))),
     ("source-written", source(openers=(Opener("/dev/loop0", "/var/lib/docker/x", True),))),
     ("source-read", source(openers=(Opener("tail (7)", "/var/lib/docker/x", False),))),
+    ("unit-waits-for-old", waiting("ConditionPathIsMountPoint=/mnt/old")),
+    ("unit-waits-for-old", waiting("Requires=mnt-old.mount")),
+    ("unit-waits-for-old", waiting('RequiresMountsFor="/mnt/old/docker"')),
+    ("unit-waits-for-old", waiting("AssertPathExists=|!/var/lib/docker/overlay2")),
     ("source-named", source(mentions=("/etc/cron.d/backup",))),
     ("target-in-bind", replace(GOOD, writers={"app": ("/mnt/data/docker/volumes",)})),
     ("target-in-bind", replace(GOOD, binds={"volume share": ("/mnt/data",)})),
@@ -262,6 +275,7 @@ NOT_FOUND: dict[str, HostFacts] = {
         openers=(Opener("dockerd (5)", "/var/lib/docker/x", True, "docker.service"),),
         mentions=(str(CONFIG.path),),
     ),
+    "a unit that waits for another disk": waiting("RequiresMountsFor=/mnt/older", "Description=/mnt/old2"),
     "containers that write beside the target, to the whole host, or nowhere": replace(
         GOOD, writers={"beside": ("/mnt/data/docker2", "/srv"), "agent": ("/",), "none": ()}
     ),

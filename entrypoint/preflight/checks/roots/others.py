@@ -1,10 +1,15 @@
 """Who else is there: programs of the host that have files of a root open, and files of the host that name them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error, warning
+from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.machine.openers import Opener
+from entrypoint.host.services.waking import escaped
 from entrypoint.preflight.facts import HostFacts
+from entrypoint.settings.formats.text import text_of_file
+from entrypoint.settings.formats.unit import assignments
 
 SHOWN = 5
 
@@ -40,6 +45,31 @@ def named(facts: HostFacts) -> Iterator[Finding]:
                 "meaning the old root.",
                 f"After the move let them name {root.target.resolved}.",
             )
+
+
+def awaited(facts: HostFacts) -> Iterator[Finding]:
+    """What the administrator lets the engine wait for: the old disk, when that is gone, and with it for ever."""
+    for root in facts.roots:
+        point = root.source.mount.point
+        is_shared = point in (PurePosixPath("/"), root.target.mount.point)
+        names = {str(root.source.path)} if is_shared else {str(root.source.path), str(point), f"{escaped(point)}.mount"}
+        lines = [line for file in facts.unit_files if file != facts.drop_in for line in _waiting(file, names)]
+        if lines:
+            yield warning(
+                "unit-waits-for-old",
+                f"{facts.service.name} waits for the old root, or for its disk",
+                f"{'; '.join(lines[:SHOWN])}. When that is removed, the engine does not start any more.",
+                "Take these lines out before the old root is removed (systemctl edit), then: systemctl daemon-reload",
+            )
+
+
+def _waiting(file: HostFile, names: Collection[str]) -> Iterator[str]:
+    for assignment in assignments(text_of_file(file.content)):
+        words = assignment.value.replace('"', " ").split()
+        if assignment.section == "Unit" and any(
+            word.lstrip("|!") == name or word.lstrip("|!").startswith(f"{name}/") for word in words for name in names
+        ):
+            yield f"{file.path} has {assignment.key}={assignment.value}"
 
 
 def own(facts: HostFacts) -> frozenset[str]:
