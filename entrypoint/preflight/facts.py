@@ -12,7 +12,7 @@ from entrypoint.engine.containerd.service import Containerd
 from entrypoint.engine.containers import needs, owners
 from entrypoint.engine.containers.needs import Obstacle
 from entrypoint.engine.docker import Engine, socket_of
-from entrypoint.engine.drivers import choice
+from entrypoint.engine.drivers import OVERLOOKED, choice
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.holdings.whole import Lack
@@ -21,6 +21,7 @@ from entrypoint.engine.inventory import Inventory
 from entrypoint.engine.unit import absence, service
 from entrypoint.engine.versions import Since, is_older
 from entrypoint.host import selinux
+from entrypoint.host.disks import fstab
 from entrypoint.host.disks.filesystem import Mount, mount_of, mounts
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.disks.reach import Reach
@@ -64,7 +65,7 @@ class HostFacts:
     `obstacles` why running ones could not be started again. `lost_programs` are those that the next start needs and
     that are gone. `strangers` are the containers of this program that the engine does not have, `writers` the host's
     paths that containers may write to, by their names. `occupant` is how a data root in the target is related to this
-    one, if there is one that has no record.
+    one, if there is one that has no record. `traces` are the storage drivers that have left something in the data root.
     """
 
     engine: EngineInfo
@@ -103,6 +104,7 @@ class HostFacts:
     occupant: Kinship | None = None
     lost_programs: tuple[str, ...] = ()
     strangers: frozenset[str] = frozenset()
+    traces: frozenset[str] = frozenset()
     writers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     # These may hold secrets.
     environment: dict[str, str] = field(default_factory=dict, repr=False)
@@ -216,7 +218,7 @@ def gather(
         drop_in=HostFile.read(host, unit_files.drop_in(unit.name, DROP_IN), table),
         override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         mounts=table,
-        fstab=_read_text(host.path(host.resolve("/etc/fstab"))),
+        fstab=fstab.read(host),
         worker=systemd.unit(worker_unit),
         program=service.program(unit),
         unit_files=service.unit_files(host, unit, table),
@@ -226,6 +228,7 @@ def gather(
         is_nixos=host.path(NIXOS).exists(),
         package_programs=packages.at_work(),
         wants_reboot=packages.wants_reboot(host),
+        traces=choice.traces(host.path(info.data_root)) - OVERLOOKED,
         strangers=ours - {container.id for container in held.containers},
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
@@ -292,9 +295,3 @@ def _configured_root(host: Host, facts: HostFacts) -> PurePosixPath | None:
     with suppress(PreflightError, ValueError):
         return host.resolve(PurePosixPath("/", facts.decision().place.root))
     return None
-
-
-def _read_text(place: Path) -> str:
-    with suppress(OSError):
-        return place.read_text(errors="replace")
-    return ""

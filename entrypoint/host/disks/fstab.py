@@ -1,6 +1,7 @@
 """What mounts a disk at boot: whether a line of fstab(5) does, and the line that would."""
 
 import os
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from entrypoint.host.disks import kinds
@@ -10,6 +11,13 @@ from entrypoint.host.host import Host
 BY_UUID = PurePosixPath("/dev/disk/by-uuid")
 QUOTAS = ("prjquota", "usrquota", "grpquota")  # of xfs: an engine's limits of size need the first
 ESCAPES = {"\\": "\\134", " ": "\\040", "\t": "\\011", "\n": "\\012", "#": "\\043"}
+
+
+def read(host: Host) -> str:
+    """The host's table; nothing where there is none."""
+    with suppress(OSError):
+        return host.path(host.resolve("/etc/fstab")).read_text(errors="replace")
+    return ""
 
 
 def lists(content: str, point: PurePosixPath) -> bool:

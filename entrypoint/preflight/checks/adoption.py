@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from entrypoint.console import wording
@@ -117,7 +118,7 @@ def whole_along(facts: HostFacts, found: Adoptable, along: Along) -> Iterator[Fi
 def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     """Whether this engine can work on it."""
     record, engine = found.record, facts.engine
-    if found.along and found.traces - OVERLOOKED and not is_named(facts):
+    if found.along and found.traces - OVERLOOKED and not is_chosen(facts, found.traces - OVERLOOKED):
         yield error("root-driver", "The engine would choose another store on the root in the target",
                     f"There, {', '.join(sorted(found.traces))} has left something, and the configuration names none.",
                     'Set "features": {"containerd-snapshotter": true} in daemon.json; restart the engine.')  # fmt: skip
@@ -138,10 +139,10 @@ def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
                     "Set userns-remap as it was, and restart the engine.")  # fmt: skip
 
 
-def is_named(facts: HostFacts) -> bool:
-    """Whether the configuration says that images are to be in containerd."""
+def is_chosen(facts: HostFacts, traces: frozenset[str]) -> bool:
+    """Whether an engine keeps its images in containerd on a root in which these drivers have left something."""
     with suppress(PreflightError, ValueError):  # what cannot be read is told by another check
-        return store.configured_store(facts) == CONTAINERD
+        return store.configured_store(replace(facts, traces=traces)) == CONTAINERD
     return True
 
 

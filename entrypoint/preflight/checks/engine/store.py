@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, error
-from entrypoint.engine.info import GRAPHDRIVER
+from entrypoint.engine.drivers import STORAGE_DRIVERS
+from entrypoint.engine.info import CONTAINERD, GRAPHDRIVER
 from entrypoint.engine.versions import Since
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.settings import flags
@@ -32,9 +33,16 @@ def pending(facts: HostFacts) -> Iterator[Finding]:
             "The next start of the engine would keep images elsewhere",
             f"It runs with the {key} {now}; by its configuration it would start with {then}, and see none of its "
             "images and containers.",
-            f"Take that change out of {facts.config.path} or the unit, or restart the engine with it first and see "
-            "that everything is there; then run again.",
+            _way(facts),
         )
+
+
+def _way(facts: HostFacts) -> str:
+    """From 29 on a start with a graph driver leaves a trace of that in the root, and the engine stays with it."""
+    out = f"Take that change out of {facts.config.path} or the unit"
+    if facts.engine.store == CONTAINERD and facts.engine.is_at_least(Since.CONTAINERD):
+        return f"{out}, then run again. Do not restart the engine with it: what one start leaves there decides."
+    return f"{out}, or restart the engine with it first and see that everything is there; then run again."
 
 
 def unnamed(facts: HostFacts) -> Iterator[Finding]:
@@ -65,13 +73,21 @@ def _changes(facts: HostFacts) -> Iterator[tuple[str, str, str]]:
 
 
 def configured_store(facts: HostFacts) -> str:
-    """Empty if it does not depend on the configuration; what an engine finds in its root a move carries along."""
+    """What the next start would choose; empty if it does not depend on the configuration."""
     wanted = _feature(facts)
     if facts.engine.remaps or not facts.engine.is_at_least(Since.STORE_FEATURE):
         return ""  # then it has the graph driver, whatever the configuration says
     if wanted is None and facts.engine.is_at_least(Since.CONTAINERD):
-        return ""
-    return "containerd" if wanted else "graphdriver"
+        return _found(facts)
+    return CONTAINERD if wanted else GRAPHDRIVER
+
+
+def _found(facts: HostFacts) -> str:
+    """Since 29, without a word on the feature: a graph driver that has left something in the root decides, then the
+    driver that is named (moby: daemon/image_store_choice.go, 29.7, lines 94-155)."""
+    if facts.traces or facts.storage_driver() in {driver.name for driver in STORAGE_DRIVERS}:
+        return GRAPHDRIVER
+    return CONTAINERD
 
 
 def _feature(facts: HostFacts) -> bool | None:

@@ -18,12 +18,15 @@ OFF: Config = {"features": {"containerd-snapshotter": False}}
 OTHER: Config = {"features": {"buildkit": True}}
 
 
-def facts(store: str, version: str, config: Config, flags: str = "", security: str = "") -> HostFacts:
+def facts(
+    store: str, version: str, config: Config, flags: str = "", security: str = "", traces: tuple[str, ...] = ()
+) -> HostFacts:
     engine = replace(GOOD.engine, store=store, version=version, security=(security,))
     text = f"[Service]\nExecStart=/usr/bin/dockerd -H fd:// {flags}\n".encode()
     unit = replace(CONFIG, path=PurePosixPath("/lib/systemd/system/docker.service"), content=text)
     written = replace(CONFIG, content=json.dumps(config).encode())
-    return replace(GOOD, engine=engine, config=written, unit_files=(unit,))
+    left = frozenset(traces or (["overlay2"] if store == "graphdriver" else []))
+    return replace(GOOD, engine=engine, config=written, unit_files=(unit,), traces=left)
 
 
 SAME = [
@@ -63,6 +66,31 @@ def test_a_start_that_would_find_nothing_is_refused(
     [finding] = [one for one in check(facts(store, version, config, flags)) if one.id == "store-pending"]
     assert finding.severity is Severity.ERROR
     assert f"would start with {then}" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("config", "flags", "traces"),
+    [
+        ({"storage-driver": "overlay2"}, "", ()),
+        ({}, "-s overlay2", ()),
+        ({}, "", ("overlay2",)),  # an explicit feature was taken out, and what an older engine has left is found
+        ({"storage-driver": "overlayfs"}, "", ("overlay2",)),
+    ],
+)
+def test_from_29_on_what_is_in_the_root_and_then_the_driver_decides(
+    config: Config, flags: str, traces: tuple[str, ...]
+) -> None:
+    [finding] = pending(facts("containerd", "29.7.3", config, flags, traces=traces))
+    assert "would start with graphdriver" in finding.detail
+    assert "Do not restart the engine with it" in finding.remedy
+    with_word = facts("containerd", "29.7.3", config | ON, flags, traces=traces)
+    assert list(pending(with_word)) == []
+    [before] = pending(facts("containerd", "28.5.2", {}, traces=traces))
+    assert "restart the engine with it first" in before.remedy
+
+
+def test_a_snapshotter_that_is_named_is_no_graph_driver() -> None:
+    assert list(pending(facts("containerd", "29.7.3", {"storage-driver": "native"}))) == []
 
 
 def test_remapped_users_have_the_graph_driver_whatever_is_configured() -> None:
