@@ -87,7 +87,7 @@ def look_again(host: Host, systemd: Systemd, request: Request, seen: HostFacts, 
             "Something was changed on the host while the data was copied, and speaks against the move.",
             details="\n".join(finding.text() for finding in errors) or f"The engine runs on {facts.data_root} now.",
         )
-    for edit in plan.edits:
+    for edit in plan.edits_of_theirs:
         edits.require_unedited(host, edit)
     return planning.as_it_runs(plan, facts)
 

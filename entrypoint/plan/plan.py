@@ -117,10 +117,15 @@ class Plan:
         return tuple(edit for root in self.roots for edit in root.follow)
 
     @property
+    def edits_of_theirs(self) -> tuple[FileEdit, ...]:
+        """The edits of files that are not ours, and must be as they were when they were planned; the commit point
+        last. Of SELinux's rules only our own line counts."""
+        return (*self.follow, *(root.switch for root in reversed(self.roots)))
+
+    @property
     def edits(self) -> tuple[FileEdit, ...]:
         """All of them, the commit point last."""
-        switches = (root.switch for root in reversed(self.roots))
-        return (*self.waking, *self.rules, *self.orderings, *self.follow, *switches)
+        return (*self.waking, *self.rules, *self.orderings, *self.edits_of_theirs)
 
     @property
     def target_engine_id(self) -> str:
