@@ -5,7 +5,7 @@ start on, whoever it is for. So a move has to know of each option whether it may
 daemon/command/config.go, config_unix.go, options.go; daemon/info.go for what `GET /info` tells).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -135,7 +135,11 @@ def _flag(word: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Told:
-    """How an engine tells what is in force, and how the same is written in the configuration; both give one value."""
+    """How an engine tells what is in force, and how the same is written in the configuration; both give one value.
+
+    What is written may be of any type: the engine refuses a wrong one, we do not end by it. `meant` is None where
+    nothing is written, and the engine chooses itself.
+    """
 
     in_force: Callable[[Json], object]
     meant: Callable[[Any], object]
@@ -150,16 +154,29 @@ def _is_on(value: Any) -> object:
 
 
 def _set(value: Any) -> object:
-    return frozenset(str(item).rstrip("/") for item in value or ())
+    return frozenset(str(item).rstrip("/") for item in _list(value))
 
 
-def _runtimes(info: Json) -> object:
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _paths(runtimes: Any) -> dict[str, str]:
+    """The programs of runtimes, by name. One that is set up by a type has none, and its type is not told by an engine
+    (moby daemon/info_unix.go)."""
+    listed = runtimes.items() if isinstance(runtimes, dict) else ()
+    return {name: str(runtime.get("path") or "") for name, runtime in listed if isinstance(runtime, dict)}
+
+
+def _runtimes(value: Any) -> object:
     """Those that somebody has set up; the engine brings its own."""
-    return frozenset(
-        (name, (runtime or {}).get("path") or (runtime or {}).get("runtimeType") or "")
-        for name, runtime in (info.get("Runtimes") or {}).items()
-        if name != "runc" and "." not in name
-    )
+    return frozenset((name, path) for name, path in _paths(value).items() if name != "runc" and "." not in name)
+
+
+def _cgroup_driver(value: Any) -> object:
+    """The only option of this kind that an engine on Linux knows (moby daemon/daemon_unix.go)."""
+    options = (str(item).partition("=") for item in _list(value))
+    return next((driver for name, _equals, driver in options if name.endswith(".cgroupdriver")), None)
 
 
 LOOPS = frozenset({"127.0.0.0/8", "::1/128"})  # are always trusted
@@ -172,7 +189,7 @@ def _registries(info: Json) -> object:
 
 
 def _written_registries(value: Any) -> object:
-    return frozenset(_registry(str(item)) for item in value or ()) - LOOPS
+    return frozenset(_registry(str(item)) for item in _list(value)) - LOOPS
 
 
 def _registry(item: str) -> str:
@@ -192,6 +209,7 @@ TOLD: Mapping[str, Told] = {
     "authorization-plugins": Told(lambda info: _set((info.get("Plugins") or {}).get("Authorization")), _set),
     "debug": Told(lambda info: info.get("Debug") is True, _is_on),
     "default-runtime": Told(lambda info: info.get("DefaultRuntime") or "runc", lambda value: value or "runc"),
+    "exec-opts": Told(lambda info: info.get("CgroupDriver") or None, _cgroup_driver),
     "experimental": Told(lambda info: info.get("ExperimentalBuild") is True, _is_on),
     "insecure-registries": Told(_registries, _written_registries),
     "labels": Told(lambda info: _set(info.get("Labels")), _set),
@@ -199,7 +217,7 @@ TOLD: Mapping[str, Told] = {
     "log-driver": Told(lambda info: info.get("LoggingDriver") or "json-file", lambda value: value or "json-file"),
     "no-new-privileges": Told(_security("no-new-privileges"), _is_on),
     "registry-mirrors": Told(lambda info: _set((info.get("RegistryConfig") or {}).get("Mirrors")), _set),
-    "runtimes": Told(_runtimes, lambda value: _runtimes({"Runtimes": value})),
+    "runtimes": Told(lambda info: _runtimes(info.get("Runtimes")), _runtimes),
     "seccomp-profile": Told(_profile, lambda value: "" if value in (None, "builtin", "default") else value),
     "selinux-enabled": Told(_security("selinux"), _is_on),
     "userns-remap": Told(_security("userns"), bool),
@@ -222,7 +240,7 @@ def programs(config: Json, arguments: Iterable[str]) -> tuple[str, ...]:
     A runtime that is set up by a type has its program elsewhere (moby daemon/runtime_unix.go).
     """
     flags = given(arguments)
-    paths = {name: str(runtime.get("path") or "") for name, runtime in (config.get("runtimes") or {}).items()}
+    paths = _paths(config.get("runtimes"))
     paths |= dict(text.partition("=")[::2] for text in flags.get("runtimes", ()))
     default = flags.get("default-runtime", (config.get("default-runtime"),))[-1]
     proxy = flags.get("userland-proxy-path", (config.get("userland-proxy-path"),))[-1]

@@ -14,8 +14,9 @@ from entrypoint.host.host import Host
 class HostFile:
     """A file of the host's configuration; `content` is None where there is none. `path` is free of symlinks.
 
-    `ancestor` is the nearest directory above it that exists. `fixed` is what chattr(1) keeps from being changed: the
-    file, or that directory.
+    `ancestor` is the nearest directory above it that exists. `changed_at` is in seconds since 1970; where the file is
+    not there it is the directory's, from which it may have been removed then. `fixed` is what chattr(1) keeps from
+    being changed: the file, or that directory.
     """
 
     path: PurePosixPath
@@ -23,7 +24,7 @@ class HostFile:
     is_file: bool
     writable: bool
     ancestor: PurePosixPath
-    changed_at: float = 0.0  # seconds since 1970
+    changed_at: float = 0.0
     fixed: str = ""
 
     @classmethod
@@ -39,7 +40,7 @@ class HostFile:
                 details=f"{error.strerror}; the engine could not read it either.",
                 resolution="Mend the file or its disk, see that the engine restarts, and run again.",
             ) from error
-        changed_at = place.stat().st_ctime if content is not None else 0.0
+        changed_at = (place if content is not None else host.path(ancestor)).stat().st_ctime
         is_file = place.is_file() or not os.path.lexists(place)
         fixed = next((str(path) for path in (resolved, ancestor) if is_fixed(host.path(path))), "")
         return cls(resolved, content, is_file, "ro" not in options, ancestor, changed_at, fixed)

@@ -5,7 +5,7 @@ force. If a move does, nobody looks for the cause there, and the way back is the
 how the engine keeps things, who may do what, or whether it starts at all, refuses; all else is told.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from entrypoint.console.errors import PreflightError
@@ -54,15 +54,15 @@ def differs(facts: HostFacts) -> Iterator[Finding]:
         yield error(
             "start-would-change",
             "The next start of the engine would put a change into force that nobody has tried",
-            f"{_told(grave)}: this decides {reasons}.{_unseen(grave, facts)}",
-            f"Take the change back. Or, when a stop suits: systemctl restart {facts.service.name}; see that "
-            "everything is there; then run again.",
+            f"{_told(grave, facts)} This decides {reasons}.",
+            "Take back what was changed. Or, where that cannot be seen or the change is meant, and a stop suits: "
+            f"systemctl restart {facts.service.name}; see that everything is there; then run again.",
         )
     if less := [change for change in changes if change.effect not in WHY]:
         yield warning(
             "start-would-differ",
             "The next start of the engine puts changes into force",
-            f"{_told(less)}.{_unseen(less, facts)}",
+            _told(less, facts),
             "Take them back before, if they are not meant.",
         )
 
@@ -79,14 +79,19 @@ def programs(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _told(changes: Iterable[Change]) -> str:
-    return "Changed since it was started: " + ", ".join(dict.fromkeys(change.text for change in changes))
-
-
-def _unseen(changes: Iterable[Change], facts: HostFacts) -> str:
-    if not any(change.is_unseen for change in changes):
-        return ""
-    return f" {facts.config.path} was changed after that start, and the engine does not tell whether it has read it so."
+def _told(changes: Sequence[Change], facts: HostFacts) -> str:
+    """What is seen to differ, and of what is not seen why it may."""
+    seen, unseen = (
+        ", ".join(dict.fromkeys(change.text for change in changes if change.is_unseen is is_unseen))
+        for is_unseen in (False, True)
+    )
+    sentences = [f"Changed since it was started: {seen}."] if seen else []
+    if unseen:
+        sentences.append(
+            f"{facts.config.path} was changed after that start, and the engine does not tell whether it has read there "
+            f"what is now: {unseen}."
+        )
+    return " ".join(sentences)
 
 
 def of_engine(facts: HostFacts) -> Iterator[Change]:
@@ -115,8 +120,9 @@ def _of_variables(facts: HostFacts) -> Iterator[Change]:
         return  # the process cannot be looked at
     written = facts.variables()
     for name in sorted({*facts.environment, *written}):
-        effect, text = options.effect_of_variable(name), written.get(name)
-        if effect and text != facts.environment.get(name) and not SPECIFIER.search(text or ""):
+        effect, text = options.effect_of_variable(name), written.get(name, "")
+        is_same = facts.environment.get(name, "") in (text, text.replace("%%", "%"))  # systemd.unit(5), specifiers
+        if effect and not is_same and not SPECIFIER.search(text):
             yield Change(name, f"variable of {facts.service.name}", effect)
 
 
@@ -125,7 +131,7 @@ def _of_file(facts: HostFacts) -> Iterator[Change]:
     config, where = daemon_json.parse(facts.config.content, str(facts.config.path)), facts.config.path.name
     meant, flags = options.meant(config), options.given(facts.arguments[1:])
     for key, value in facts.engine.in_force.items():
-        if key not in flags and meant[key] != value:
+        if key not in flags and meant[key] not in (None, value):
             yield Change(key, where, options.effect_of(key))
     for key in sorted(set(config) - set(meant) - ASKED_ELSEWHERE - {FEATURES}):
         yield Change(key, where, options.effect_of(key), is_unseen=True)

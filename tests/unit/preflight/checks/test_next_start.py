@@ -77,6 +77,8 @@ GRAVE = [
     facts({"authorization-plugins": ["opa"]}),
     facts({}, info={"SecurityOptions": ["name=userns", "name=seccomp,profile=builtin"]}),  # was taken out
     facts({"no-such-option": 1}),  # of a newer engine
+    facts({"exec-opts": ["native.cgroupdriver=cgroupfs"]}, info={"CgroupDriver": "systemd"}),
+    facts({"runtimes": {"kata": {"runtimeType": "io.containerd.kata.v2"}}}),  # a name more
     facts(flags="--userns-remap=default"),
     facts(flags="--add-runtime crun=/usr/bin/crun"),
     facts(running="--storage-opt size=10G"),
@@ -103,6 +105,10 @@ SAME = [
     facts(flags="-D --tls", running="--debug=true --tls=true"),
     facts(flags="-H unix:///run/d.sock", running="--host=unix:///run/d.sock"),
     facts({}, flags="--debug", running="--debug", info={"Debug": True}),
+    facts({"exec-opts": ["native.cgroupdriver=systemd"]}, info={"CgroupDriver": "systemd"}),
+    facts({}, info={"CgroupDriver": "systemd"}),  # the engine has chosen it
+    facts({"runtimes": {"kata": {"runtimeType": "io.containerd.kata.v2"}}}, info={"Runtimes": {"kata": {}}}),
+    facts(environment={"HTTP_PROXY": "http://u:p%20w@p"}, unit_text="Environment=HTTP_PROXY=http://u:p%%20w@p"),
     facts(environment={"DOCKER_X": "1"}, inherited={"DOCKER_X": "1"}),
     facts(environment={"HTTP_PROXY": "p"}, unit_text="Environment=HTTP_PROXY=p"),
     facts({"data-root": "/elsewhere"}),  # another check asks that
@@ -133,6 +139,20 @@ def test_names_are_told_and_no_value() -> None:
     assert "hosts (daemon.json)" in told[0][1]
     assert "labels (flag of docker.service)" in told[1][1]
     assert "secret" not in str(told)
+
+
+def test_what_is_not_seen_is_not_said_to_be_changed() -> None:
+    (grave, less) = differs(facts({"hosts": ["unix:///x"], "labels": ["a"], "log-opts": {}, "userns-remap": "default"}))
+    assert "Changed since it was started: userns-remap (daemon.json)." in grave.detail
+    assert "does not tell whether it has read there what is now: hosts (daemon.json)." in grave.detail
+    assert "Changed since it was started: labels (daemon.json)." in less.detail
+
+
+@pytest.mark.parametrize("value", [None, 5, True, "text", ["x", 5, None], {"x": None}, {"x": 5}, {"x": {"path": 5}}])
+def test_a_value_of_a_wrong_type_is_the_engine_to_refuse(value: object) -> None:
+    config = dict.fromkeys({key for keys in options.EFFECTS.values() for key in keys}, value)
+    list(differs(facts(config)))
+    options.programs(config, ())
 
 
 def test_programs_that_are_gone_refuse() -> None:
