@@ -20,7 +20,18 @@ END = r"(?=[/\s\"',;:*)]|$)"
 def mentions(host: Host, root: PurePosixPath) -> tuple[str, ...]:
     """The paths of those files; lines that are comments say nothing."""
     wanted = re.compile(rf"^(?!\s*[#;]).*?(?<![\w/.-]){re.escape(str(root))}{END}", re.MULTILINE)
-    return tuple(f"/{place.relative_to(host.root)}" for place in _files(host.root) if wanted.search(_text(place)))
+    mounted = re.compile(rf"^\s*(?:\S+\s+|Where\s*=\s*){re.escape(str(root))}(?=\s|$).*", re.MULTILINE)
+    texts = ((place, _text(place)) for place in _files(host.root))
+    return tuple(
+        f"/{place.relative_to(host.root)}"
+        for place, text in texts
+        if wanted.search(mounted.sub("", text) if _is_of_mounts(place) else text)
+    )
+
+
+def _is_of_mounts(place: Path) -> bool:
+    """What mounts the root's own disk there has to go on doing so: at the new place it would cover the new root."""
+    return place.name == "fstab" or place.suffix in (".mount", ".automount")
 
 
 def _files(root: Path) -> Iterator[Path]:

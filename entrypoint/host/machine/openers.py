@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from entrypoint.console.wording import printable
 from entrypoint.host.host import Host
 
 CONTAINER = re.compile(r"[0-9a-f]{64}")
@@ -31,12 +32,12 @@ class Opener:
 
     @property
     def text(self) -> str:
-        return f"{self.who}{f' of {self.unit}' if self.unit else ''}: {self.path}"
+        return printable(f"{self.who}{f' of {self.unit}' if self.unit else ''}: {self.path}")
 
 
 def openers(host: Host, root: PurePosixPath) -> tuple[Opener, ...]:
     """All of them, each once: by the first that it may write to, if there is one."""
-    found = [*_programs(str(root), host.path("/proc")), *_loops(str(root), host.path("/sys/block")),
+    found = [*_programs(host, str(root)), *_loops(str(root), host.path("/sys/block")),
              *_swaps(str(root), host.path("/proc/swaps"))]  # fmt: skip
     by_name: dict[str, Opener] = {}
     for opener in sorted(found, key=lambda opener: not opener.writes):
@@ -44,12 +45,22 @@ def openers(host: Host, root: PurePosixPath) -> tuple[Opener, ...]:
     return tuple(by_name.values())
 
 
-def _programs(root: str, processes: Path) -> Iterator[Opener]:
-    for place in processes.glob("[0-9]*"):
+def _programs(host: Host, root: str) -> Iterator[Opener]:
+    for place in host.path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
             groups = (place / "cgroup").read_text(errors="replace")
-            if not CONTAINER.search(groups):
-                yield from _of_program(place, root, (UNIT.findall(groups) or [""])[-1])
+            if CONTAINER.search(groups):
+                continue
+            opened = tuple(_of_program(place, root, (UNIT.findall(groups) or [""])[-1]))
+            if opened and not _is_elsewhere(place, host, root):
+                yield from opened
+
+
+def _is_elsewhere(place: Path, host: Host, root: str) -> bool:
+    """Whether it calls another directory so: a machine on the host, of nspawn or LXC, may have an engine of its own."""
+    with suppress(OSError):
+        return not Path(f"{place}/root{root}").samefile(host.path(root))
+    return False
 
 
 def _of_program(place: Path, root: str, unit: str) -> Iterator[Opener]:

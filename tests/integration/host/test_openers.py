@@ -12,7 +12,7 @@ import pytest
 
 from entrypoint.host.host import Host
 from entrypoint.host.machine.mentions import mentions
-from entrypoint.host.machine.openers import openers
+from entrypoint.host.machine.openers import Opener, openers
 
 HERE = Host(Path("/"))
 HOLDING = {
@@ -78,6 +78,21 @@ def test_processes_of_containers_are_whoever_runs_them_to_end(tmp_path: Path) ->
     )
 
 
+def test_a_machine_on_the_host_has_directories_of_the_same_name(tmp_path: Path) -> None:
+    for pid, root in (("1", "machine"), ("2", "")):
+        (tmp_path / root / "srv/docker").mkdir(parents=True)
+        (place := tmp_path / "proc" / pid).mkdir(parents=True)
+        (place / "cgroup").write_text("0::/machine.slice/m.service\n")
+        (place / "comm").write_text("engine\n")
+        (place / "cwd").symlink_to("/srv/docker")
+        (place / "root").symlink_to(tmp_path / root)
+    assert [opener.who for opener in openers(Host(tmp_path), PurePosixPath("/srv/docker"))] == ["engine (2)"]
+
+
+def test_names_that_others_have_chosen_are_printed_as_text() -> None:
+    assert Opener("x\x1b (1)", "/srv/a\nb\udcff", writes=True).text == r"x\x1b (1): /srv/a\nb\udcff"
+
+
 def test_a_disk_in_a_file_and_swap_are_written_to(tmp_path: Path) -> None:
     backing = tmp_path / "sys/block/loop3/loop/backing_file"
     backing.parent.mkdir(parents=True)
@@ -102,6 +117,12 @@ def test_a_disk_in_a_file_and_swap_are_written_to(tmp_path: Path) -> None:
         ("etc/systemd/system/x.service.d/a.conf", "[Service]\nReadWritePaths=/srv/docker", True),
         ("etc/audit/rules.d/a.rules", "-w /srv/docker -k docker", True),
         ("etc/other", "/srv/docker", False),
+        # The old root's own disk: mounted at the new place, it would cover the new root.
+        ("etc/fstab", "UUID=1 /srv/docker ext4 defaults 0 2", False),
+        ("etc/fstab", "/srv/docker/volumes /srv/v none bind 0 0", True),
+        ("etc/fstab", "UUID=1 /srv/docker/volumes/v/_data ext4 defaults 0 2", True),
+        ("etc/systemd/system/srv-docker.mount", "[Mount]\nWhat=/dev/x\nWhere=/srv/docker", False),
+        ("etc/systemd/system/srv-v.mount", "[Mount]\nWhat=/srv/docker/volumes\nWhere=/srv/v", True),
     ],
 )
 def test_files_that_name_it_are_found(tmp_path: Path, place: str, text: str, is_named: bool) -> None:

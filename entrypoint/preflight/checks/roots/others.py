@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error, warning
+from entrypoint.console.wording import printable
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.machine.openers import Opener
 from entrypoint.host.services.waking import escaped
@@ -41,7 +42,7 @@ def named(facts: HostFacts) -> Iterator[Finding]:
             yield warning(
                 "source-named",
                 "Files of the host name a path in the data root",
-                f"{', '.join(files[:SHOWN])}{' …' if files[SHOWN:] else ''}: {root.source.path}. They go on "
+                f"{printable(', '.join(files[:SHOWN]))}{' …' if files[SHOWN:] else ''}: {root.source.path}. They go on "
                 "meaning the old root.",
                 f"After the move let them name {root.target.resolved}.",
             )
