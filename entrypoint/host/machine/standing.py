@@ -19,7 +19,7 @@ from entrypoint.host.host import HOST_PID
 from entrypoint.host.machine import by_hand
 
 ENGINE_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
-CONTAINER_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) ")
+CONTAINER_FILE = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) /etc/")
 # mount, nsenter into another's namespaces, copy what belongs to others, make device nodes
 CAPABILITIES = {"SYS_ADMIN": 21, "SYS_PTRACE": 19, "DAC_READ_SEARCH": 2, "MKNOD": 27, "SYS_CHROOT": 18}
 PARENT = "RELOCATOR_PARENT"
@@ -75,9 +75,9 @@ def missing_capabilities() -> list[str]:
     return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
 
 
-def own_container() -> str | None:
+def own_container(mounted: Path = Path("/proc/self/mountinfo")) -> str | None:
     """The id of the container this process runs in: the engine mounts three of its files from there."""
-    found = CONTAINER_FILE.search(Path("/proc/self/mountinfo").read_text(errors="replace"))
+    found = CONTAINER_FILE.search(mounted.read_text(errors="replace"))
     return found[1] if found else None
 
 

@@ -67,3 +67,14 @@ def test_an_engine_of_another_host_is_known_by_its_boot(
     with pytest.raises(ContainerError, match="another host") as refused:
         standing.require_same_host()
     assert refused.value.exit_code is ExitCode.USAGE
+
+
+# Of a host that is a container of another engine itself, seen through a bind mount of its root.
+OUTER = f"1 2 8:1 /var/lib/docker/containers/{'a' * 64}/hostname /host/etc/hostname rw - ext4 /dev/sda rw\n"
+
+
+@pytest.mark.parametrize(("outer", "own"), [("", "b" * 64), (OUTER, "b" * 64), (OUTER, "")])
+def test_the_own_container_is_the_one_whose_files_are_in_etc(tmp_path: Path, outer: str, own: str) -> None:
+    line = f"3 2 8:1 /docker/containers/{own}/resolv.conf /etc/resolv.conf rw - ext4 /dev/sda rw\n" if own else ""
+    (tmp_path / "mountinfo").write_text(outer + line)
+    assert standing.own_container(tmp_path / "mountinfo") == (own or None)
