@@ -197,7 +197,8 @@ def _ports(bindings: Mapping[str, Any], listeners: Sequence[Listener]) -> Iterat
 def _kind(host: Host, path: str) -> int:
     """What a path of the host leads to, 0 if to nothing."""
     with suppress(OSError, ValueError, HostCommandError):  # the last: links without end
-        return stat.S_IFMT(os.stat(host.path(host.resolve(path)), follow_symlinks=False).st_mode)
+        place = host.path(host.resolve(path))
+        return stat.S_IFMT(os.stat(place, follow_symlinks=place == host.root).st_mode)  # which may be a link of ours
     return 0
 
 

@@ -113,6 +113,14 @@ def test_what_was_a_file_and_is_a_directory_now_is_named(tmp_path: Path, monkeyp
     assert told(tmp_path, bind("/srv/file")) == []
 
 
+def test_the_root_of_all_is_a_directory_though_it_is_seen_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs, "_kind_inside", lambda _pid, _path: 0o040000)
+    (tmp_path / "root").symlink_to(tmp_path)
+    assert told(tmp_path / "root", bind("/")) == []
+
+
 def test_who_listens_is_read_from_the_kernels_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "1/net").mkdir(parents=True)
     (tmp_path / "9/fd").mkdir(parents=True)
