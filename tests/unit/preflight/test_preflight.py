@@ -198,6 +198,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("sub-mount", with_mounts("/var/lib/docker/overlay2")),
     ("sub-mount", with_mounts("/var/lib/docker/volumes/data")),
     ("sub-mount", with_mounts("/var/lib/docker/volumes/db/_data")),
+    ("sub-mount", with_mounts("/var/lib/docker/buildkit/executor/abc/rootfs")),
     ("sub-mount", replace(with_mounts("/var/lib/docker/volumes/nfs/_data/deep"), binds={"volume nfs": (":/x",)})),
     ("target-in-bind", replace(GOOD, writers={"app": ("/mnt/data",)})),
     ("source-written", source(openers=(Opener("logger (7)", "/var/lib/docker/x", True, "logger.service"),))),
@@ -221,6 +222,12 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("bound-into-root", bound("/etc", "/var/lib/docker/containers")),
     ("bound-into-root", mounted("/srv/web", "8:1", "/var/lib/docker/volumes/web/_data")),
 )  # fmt: skip
+
+
+def test_a_build_is_to_be_waited_for_and_nothing_to_be_mounted_again() -> None:
+    (found,) = check(with_mounts("/var/lib/docker/buildkit/executor/abc/rootfs"))
+    assert found.remedy.startswith("Wait until the build has ended.")
+    assert "something else than the engine" not in found.text()
 
 
 @pytest.mark.parametrize(("expected", "facts"), FOUND, ids=[f"{id}-{number}" for number, (id, _) in enumerate(FOUND)])

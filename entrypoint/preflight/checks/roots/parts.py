@@ -1,6 +1,7 @@
 """The checks of what a data root consists of: a part on a file system of its own would not be copied with it."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error
 from entrypoint.engine.drivers import WITH_VIEWS
@@ -10,14 +11,22 @@ from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts
 
+STEPS = ("buildkit", "executor")  # of builds, each with a root of its own (moby builder/builder-next/executor_linux.go)
 VIEWS = tuple((driver.name, driver.view) for driver in WITH_VIEWS)
 
 
 def sub_mounts(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     """File systems mounted inside the data root that the engine did not mount itself."""
     for mount in mounts_below(root.source.path, facts.mounts):
-        parts = mount.point.relative_to(root.source.path).parts
-        if not _is_the_engines(parts, frozenset(facts.binds)):
+        parts = _named_parts(mount.point.relative_to(root.source.path))
+        if parts[:2] == STEPS:
+            yield error(
+                "sub-mount",
+                "A build runs, or has left a mount",
+                f"{mount.point} is mounted, and would stay so when the engine is stopped.",
+                f"Wait until the build has ended. If none runs: umount {mount.point}",
+            )
+        elif not _is_the_engines(parts, frozenset(facts.binds)):
             inner = mount.point.relative_to(root.source.path)
             yield error(
                 "sub-mount",
@@ -50,11 +59,15 @@ def missing(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def _named_parts(inner: PurePosixPath) -> tuple[str, ...]:
+    """Below the directory that an engine with remapped users works in."""
+    first, *others = inner.parts
+    return tuple(others) if REMAPPED.fullmatch(first) else inner.parts
+
+
 def _is_the_engines(parts: tuple[str, ...], named: frozenset[str]) -> bool:
     """What dockerd mounts below its root: layers, shared memory and secrets of containers, volumes in use that have a
     device (those are `named`), plugins."""
-    if REMAPPED.fullmatch(parts[0]):
-        parts = parts[1:]
     match parts:
         case (driver, _, view, *_) if (driver, view) in VIEWS:
             return True
