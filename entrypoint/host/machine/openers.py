@@ -51,9 +51,15 @@ def _programs(host: Host, root: str) -> Iterator[Opener]:
             groups = (place / "cgroup").read_text(errors="replace")
             if CONTAINER.search(groups):
                 continue
-            opened = tuple(_of_program(place, root, (UNIT.findall(groups) or [""])[-1]))
+            opened = tuple(_of_program(place, root, _unit(groups)))
             if opened and not _is_elsewhere(place, host, root):
                 yield from opened
+
+
+def _unit(groups: str) -> str:
+    """What the host's systemd runs it by; a service of a user's own manager is not known to that one."""
+    names = UNIT.findall(groups)
+    return names[-1] if names and not any(name.startswith("user@") for name in names) else ""
 
 
 def _is_elsewhere(place: Path, host: Host, root: str) -> bool:

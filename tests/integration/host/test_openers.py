@@ -78,6 +78,14 @@ def test_processes_of_containers_are_whoever_runs_them_to_end(tmp_path: Path) ->
     )
 
 
+def test_a_service_of_a_users_own_is_not_one_of_the_hosts(tmp_path: Path) -> None:
+    (place := tmp_path / "proc/1").mkdir(parents=True)
+    (place / "cgroup").write_text("0::/user.slice/user-1000.slice/user@1000.service/app.slice/docker.service\n")
+    (place / "comm").write_text("sync\n")
+    (place / "cwd").symlink_to("/srv/docker")
+    assert [opener.unit for opener in openers(Host(tmp_path), PurePosixPath("/srv/docker"))] == [""]
+
+
 def test_a_machine_on_the_host_has_directories_of_the_same_name(tmp_path: Path) -> None:
     for pid, root in (("1", "machine"), ("2", "")):
         (tmp_path / root / "srv/docker").mkdir(parents=True)

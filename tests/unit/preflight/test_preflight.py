@@ -21,6 +21,7 @@ from entrypoint.host.services.units import UnitState
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.engine.swarm import to_return
+from entrypoint.preflight.checks.roots import others
 from entrypoint.preflight.checks.target import may_be_tried
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, is_already_there, refuses, require
@@ -222,6 +223,13 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("bound-into-root", bound("/etc", "/var/lib/docker/containers")),
     ("bound-into-root", mounted("/srv/web", "8:1", "/var/lib/docker/volumes/web/_data")),
 )  # fmt: skip
+
+
+def test_how_to_stop_who_writes_is_said_of_each() -> None:
+    service, shell = Opener("logger (7)", "/x", True, "logger.service"), Opener("sh (8)", "/x", True, "session-1.scope")
+    assert others.way((service,)) == "systemctl stop logger.service"
+    assert others.way((service, shell)).startswith("systemctl stop logger.service; see what it is: systemctl status")
+    assert others.way((shell,)).startswith("see what it is: systemctl status NUMBER")
 
 
 def test_a_build_is_to_be_waited_for_and_nothing_to_be_mounted_again() -> None:

@@ -84,6 +84,10 @@ def told(openers: Iterable[Opener]) -> str:
     return f"{'; '.join(texts[:SHOWN])}{' …' if texts[SHOWN:] else ''}"
 
 
-def way(openers: Iterable[Opener], verb: str = "stop") -> str:
+def way(openers: Collection[Opener], verb: str = "stop") -> str:
+    """For services by their names; all others are to be looked at."""
     units = dict.fromkeys(opener.unit for opener in openers if opener.unit.endswith(".service"))
-    return f"systemctl {verb} {' '.join(units)}" if units else "see which it is by its number: systemctl status NUMBER"
+    ways = [f"systemctl {verb} {' '.join(units)}"] if units else []
+    if any(opener.unit not in units for opener in openers):
+        ways.append("see what it is: systemctl status NUMBER for a program, losetup for a disk, swapon for swap")
+    return "; ".join(ways)
