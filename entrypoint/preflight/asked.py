@@ -95,6 +95,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (host.packages, STOP),
     (of_data_root(parts.sub_mounts), SWITCH),
     (of_data_root(parts.subvolumes), Asked.MOVE),
+    (of_data_root(parts.linked), ROOT),
     (parts.missing, COPY | Asked.REMOVAL),  # of what is gone an old root may have the last copy
     (host.clock, COPY),
     (engine.ephemeral, STOP),

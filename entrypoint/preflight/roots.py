@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -87,7 +88,8 @@ class Target:
 class Source:
     """A root as it is now: the engine's, or that of its containerd, which has no layers that are known.
 
-    `openers` have something of it open, `mentions` are files of the host that name it.
+    `openers` have something of it open, `mentions` are files of the host that name it. `links` are
+    parts of it, a directory of the engine's or a volume, that are elsewhere: what stands in the link, by the part.
     """
 
     path: PurePosixPath
@@ -100,6 +102,7 @@ class Source:
     subvolumes: tuple[str, ...] = ()
     openers: tuple[Opener, ...] = ()
     mentions: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     born: str = ""
     space: Space = field(default_factory=lambda: Space(0, None))
     ahead: Ahead = field(default_factory=Ahead)
@@ -185,7 +188,17 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...], seen: S
         subvolumes=subvolumes(place) if kinds.of(mount_of(path, table).kind).has_subvolumes else (),
         openers=openers(host, path),
         mentions=mentions(host, path),
+        links=dict(links(place)),
     )
+
+
+def links(root: Path) -> Iterator[tuple[str, str]]:
+    """What the engine keeps in a directory of its own, and finds through a symbolic link."""
+    for folder in (root, root / "volumes"):
+        with suppress(OSError):
+            for entry in os.scandir(folder):
+                if entry.is_symlink():
+                    yield str(Path(entry.path).relative_to(root)), os.readlink(entry.path)
 
 
 def subvolumes(root: Path) -> tuple[str, ...]:

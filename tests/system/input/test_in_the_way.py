@@ -88,6 +88,23 @@ def test_a_disk_on_a_volume_is_told_with_the_place_where_it_will_be(host: Host) 
         host.run(f"umount {SOURCE}/{inner}")
 
 
+def test_parts_that_are_elsewhere_are_told_and_lost_by_no_link(host: Host) -> None:
+    """A relative one had led nowhere from the new root, which was seen when the engine was down."""
+    host.docker("volume", "create", "away")
+    place = f"{SOURCE}/volumes/away/_data"
+    whole = f"{SOURCE}/volumes/away"
+    link = "../../../../srv/away/volume"
+    host.run(f"echo kept >{place}/file; mkdir -p /srv/away; mv {whole} /srv/away/volume; ln -s {link} {whole}")
+    try:
+        assert_refused(host, "part-linked", f"volumes/away -> {link}", "ln -sfn")
+        host.run(f"ln -sfn /srv/away/volume {whole}")
+        told = relocator(host, "check", TARGET)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "volumes/away -> /srv/away/volume" in told.stdout + told.stderr
+    finally:
+        host.run(f"rm {whole}; mv /srv/away/volume {whole}")
+
+
 def test_a_configuration_that_nobody_may_change_is_seen_before_the_stop(host: Host) -> None:
     place = str(host.path("/etc/docker/daemon.json"))
     if not host.path("/etc/docker/daemon.json").exists():

@@ -214,6 +214,9 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("target-in-bind", replace(GOOD, binds={"volume share": ("/mnt/data",)})),
     ("other-engine", replace(GOOD, strangers=frozenset({"0" * 64}))),
     ("config-read-only", replace(GOOD, config=replace(CONFIG, fixed="/etc/docker"))),
+    ("part-linked", source(links={"volumes": "../elsewhere"})),
+    ("part-linked", source(links={"volumes/db": "../../../disk/db"})),
+    ("part-elsewhere", source(links={"volumes/db": "/disk/db"})),
     ("subvolume", source(subvolumes=("volumes/db/_data",))),
     ("source-incomplete", replace(GOOD, missing=(Lack("container", "id", "stopped", "snapshot"),))),
     ("ephemeral-containers", running(False, True)),
@@ -290,6 +293,7 @@ NOT_FOUND: dict[str, HostFacts] = {
         openers=(Opener("dockerd (5)", "/var/lib/docker/x", True, "docker.service"),),
         mentions=(str(CONFIG.path),),
     ),
+    "a link that stays within the root": source(links={"volumes/db": "../kept/db", "tmp": "volumes"}),
     "a unit that waits for another disk": waiting("RequiresMountsFor=/mnt/older", "Description=/mnt/old2"),
     "containers that write beside the target, to the whole host, or nowhere": replace(
         GOOD, writers={"beside": ("/mnt/data/docker2", "/srv"), "agent": ("/",), "none": ()}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from entrypoint.console.findings import Finding, error
+from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.drivers import WITH_VIEWS
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.info import REMAPPED
@@ -35,6 +35,37 @@ def sub_mounts(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
                 f"Stop what uses it, unmount it for the move (umount {mount.point}, and its line in /etc/fstab), and "
                 f"mount it on {root.target.resolved / inner} when the move is done. Or copy it into the root first.",
             )
+
+
+def linked(_facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    """A link is copied as it is. What it says from the root's place on leads somewhere else from another place."""
+    relative = {part: said for part, said in root.source.links.items() if not said.startswith("/")}
+    away = {part: said for part, said in root.source.links.items() if said.startswith("/")}
+    if strays := [part for part, said in relative.items() if _leads_out(part, said)]:
+        yield error(
+            "part-linked",
+            "A part of the data root is elsewhere, by a link that only leads there from where the root is now",
+            f"In {root.source.path}: {', '.join(f'{part} -> {relative[part]}' for part in strays)}.",
+            "Let it say the whole path: ln -sfn /WHOLE/PATH LINK; then it stays there. Or bring it into the root.",
+        )
+    if away:
+        yield warning(
+            "part-elsewhere",
+            "A part of the data root is elsewhere, and stays there",
+            f"In {root.source.path}: {', '.join(f'{part} -> {said}' for part, said in away.items())}. The new root has "
+            "the same link, and so has the old one.",
+            "Nothing has to be done. To move it, too, bring it into the root first.",
+        )
+
+
+def _leads_out(part: str, said: str) -> bool:
+    """Whether a relative link leads out of the root; within it all goes along."""
+    depth = len(PurePosixPath(part).parts) - 1
+    for name in PurePosixPath(said).parts:
+        depth += -1 if name == ".." else 1
+        if depth < 0:
+            return True
+    return False
 
 
 def subvolumes(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
