@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -194,11 +193,10 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...], seen: S
 
 def links(root: Path) -> Iterator[tuple[str, str]]:
     """What the engine keeps in a directory of its own, and finds through a symbolic link."""
-    for folder in (root, root / "volumes"):
-        with suppress(OSError):
-            for entry in os.scandir(folder):
-                if entry.is_symlink():
-                    yield str(Path(entry.path).relative_to(root)), os.readlink(entry.path)
+    for pattern in ("*", "volumes/*", "volumes/*/_data"):
+        for place in root.glob(pattern):
+            if place.is_symlink():
+                yield str(place.relative_to(root)), os.readlink(place)
 
 
 def subvolumes(root: Path) -> tuple[str, ...]:

@@ -105,7 +105,10 @@ def _of_volumes(held: Inventory, roots: Roots) -> Iterator[Lack]:
         return
     passing = ephemeral_volumes(held)
     for name, driver in held.volumes.items():
-        if driver == "local" and name not in passing and not is_volume(roots.data / "volumes" / name):
+        place = f"volumes/{name}"
+        if driver != "local" or name in passing or _is_elsewhere(roots.data, place, f"{place}/_data"):
+            continue
+        if not is_volume(roots.data / place):
             yield Lack("volume", name, name, f"directory (volumes/{name})")
 
 

@@ -6,6 +6,7 @@ directory alone. Processes of containers are not meant: whoever runs them ends t
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ MAPPED = re.compile(r"^\S+ (?P<mode>\S{4}) \S+ \S+ \d+ +(?P<path>/.*)$")
 
 @dataclass(frozen=True)
 class Opener:
-    """`who` has `path` open, and may write to it if it `writes`; `unit` is what runs it, if systemd does."""
+    """`who` has `path` open, and may write to it if it `writes`; `unit` is what runs it, if systemd does. `end` is the
+    command that lets go of the file, if there is one for such."""
 
     who: str
     path: str
     writes: bool
     unit: str = ""
+    end: str = ""
 
     @property
     def text(self) -> str:
@@ -39,9 +42,9 @@ def openers(host: Host, root: PurePosixPath) -> tuple[Opener, ...]:
     """All of them, each once: by the first that it may write to, if there is one."""
     found = [*_programs(host, str(root)), *_loops(str(root), host.path("/sys/block")),
              *_swaps(str(root), host.path("/proc/swaps"))]  # fmt: skip
-    by_name: dict[str, Opener] = {}
+    by_name: dict[tuple[str, str], Opener] = {}
     for opener in sorted(found, key=lambda opener: not opener.writes):
-        by_name.setdefault(opener.who, opener)
+        by_name.setdefault((opener.who, opener.end), opener)
     return tuple(by_name.values())
 
 
@@ -109,14 +112,15 @@ def _loops(root: str, devices: Path) -> Iterator[Opener]:
     for place in devices.glob("loop*/loop/backing_file"):
         with suppress(OSError):
             if path := _below(place.read_text().strip(), root):
-                yield Opener(f"/dev/{place.parents[1].name}", path, writes=True)
+                device = f"/dev/{place.parents[1].name}"
+                yield Opener(device, path, writes=True, end=f"losetup --detach {device}")
 
 
 def _swaps(root: str, table: Path) -> Iterator[Opener]:
     with suppress(OSError):
         for line in table.read_text().splitlines()[1:]:
             if path := _below(line.split()[0].replace("\\040", " "), root):
-                yield Opener("the kernel (swap)", path, writes=True)
+                yield Opener("the kernel (swap)", path, writes=True, end=f"swapoff {shlex.quote(path)}")
 
 
 def _read_link(place: Path) -> str:

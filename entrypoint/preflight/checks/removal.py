@@ -100,7 +100,7 @@ def in_use(facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
 def opened(_facts: HostFacts, old: OldRoot) -> Iterator[Finding]:
     for opener in old.openers:
         yield error("old-root-open", "Something on the host has files of the old root open", f"{opener.text}.",
-                    f"Let it use {old.target}: change its configuration, and start it anew.")  # fmt: skip
+                    opener.end or f"Let it use {old.target}: change its configuration, and start it anew.")  # fmt: skip
 
 
 def named(_facts: HostFacts, old: OldRoot) -> Iterator[Finding]:

@@ -101,6 +101,7 @@ def test_parts_that_are_elsewhere_are_told_and_lost_by_no_link(host: Host) -> No
         told = relocator(host, "check", TARGET)
         assert told.returncode == 0, told.stdout + told.stderr
         assert "volumes/away -> /srv/away/volume" in told.stdout + told.stderr
+        assert host.docker("run", "--rm", "--network=none", "-v", "away:/v", "busybox", "cat", "/v/file") == "kept"
     finally:
         host.run(f"rm {whole}; mv /srv/away/volume {whole}")
 

@@ -230,9 +230,12 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
 
 def test_how_to_stop_who_writes_is_said_of_each() -> None:
     service, shell = Opener("logger (7)", "/x", True, "logger.service"), Opener("sh (8)", "/x", True, "session-1.scope")
+    swap = Opener("the kernel (swap)", "/x", writes=True, end="swapoff /x")
+    by_number = "see what a program is by its number: systemctl status NUMBER"
     assert others.way((service,)) == "systemctl stop logger.service"
-    assert others.way((service, shell)).startswith("systemctl stop logger.service; see what it is: systemctl status")
-    assert others.way((shell,)).startswith("see what it is: systemctl status NUMBER")
+    assert others.way((shell,)) == by_number
+    assert others.way((service, shell)) == f"systemctl stop logger.service; {by_number}"
+    assert others.way((service, swap)) == "systemctl stop logger.service; swapoff /x"
 
 
 def test_a_build_is_to_be_waited_for_and_nothing_to_be_mounted_again() -> None:

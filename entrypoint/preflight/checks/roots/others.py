@@ -85,9 +85,10 @@ def told(openers: Iterable[Opener]) -> str:
 
 
 def way(openers: Collection[Opener], verb: str = "stop") -> str:
-    """For services by their names; all others are to be looked at."""
+    """For services by their names, for disks and swap by the command; all others are to be looked at."""
     units = dict.fromkeys(opener.unit for opener in openers if opener.unit.endswith(".service"))
     ways = [f"systemctl {verb} {' '.join(units)}"] if units else []
-    if any(opener.unit not in units for opener in openers):
-        ways.append("see what it is: systemctl status NUMBER for a program, losetup for a disk, swapon for swap")
+    ways += dict.fromkeys(opener.end for opener in openers if opener.end)
+    if any(not opener.end and opener.unit not in units for opener in openers):
+        ways.append("see what a program is by its number: systemctl status NUMBER")
     return "; ".join(ways)

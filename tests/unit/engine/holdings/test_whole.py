@@ -81,6 +81,15 @@ def test_what_a_driver_keeps_and_is_gone_is_named(tmp_path: Path, missing: str) 
     assert names(HELD, Roots(tmp_path)) == GRAPH[missing]
 
 
+@pytest.mark.parametrize("part", ["volumes", "volumes/data", "volumes/data/_data"])
+def test_a_volume_that_is_elsewhere_is_not_missed(tmp_path: Path, part: str) -> None:
+    """What a link of the administrator's says is a path of the host, and another one from here."""
+    place = make_graph(tmp_path) / part
+    place.rename(tmp_path / "away")
+    place.symlink_to("/of/the/host/only")
+    assert names(HELD, Roots(tmp_path)) == []
+
+
 def test_what_no_restart_brings_back_is_not_looked_for(tmp_path: Path) -> None:
     fleeting = (container("once", auto_remove=True), replace(container("half"), status=Status.REMOVING))
     held = replace(HELD, containers=(*HELD.containers, *fleeting))
