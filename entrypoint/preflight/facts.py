@@ -63,7 +63,7 @@ class HostFacts:
     engine would have there. `containerd` is the one that the images are in, if they are in one. `missing` is what the
     engine holds and is not on its disk, `owners` who starts containers again beside the engine, by their names,
     `obstacles` why running ones could not be started again. `lost_programs` are those that the next start needs and
-    that are gone. `strangers` are the containers of this program that the engine does not have, `writers` the host's
+    that are gone. `strangers` are the containers of this program, if the engine has none of them, `writers` the host's
     paths that containers may write to, by their names. `occupant` is how a data root in the target is related to this
     one, if there is one that has no record. `traces` are the storage drivers that have left something in the data root.
     """
@@ -229,7 +229,7 @@ def gather(
         package_programs=packages.at_work(),
         wants_reboot=packages.wants_reboot(host),
         traces=choice.traces(host.path(info.data_root)) - OVERLOOKED,
-        strangers=ours - {container.id for container in held.containers},
+        strangers=ours if ours.isdisjoint(container.id for container in held.containers) else frozenset(),
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
         obstacles=obstacles,

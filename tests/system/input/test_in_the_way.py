@@ -135,9 +135,12 @@ def test_a_program_of_the_host_that_writes_into_the_root_is_named(host: Host) ->
 def test_who_still_has_the_old_root_open_keeps_it(host: Host) -> None:
     assert move(host, TARGET)["state"] == "committed"
     log = f"{SOURCE}/volumes/data/_data/log"
-    host.run(f"systemd-run --quiet --unit=reader sh -c 'exec 3<{log}; exec sleep 9999'")
+    host.run(f"systemd-run --quiet --unit=reader sh -c 'exec 3<{log}; touch /run/reading; exec sleep 9999'")
     try:
-        until(lambda: "[old-root-open]" in relocator(host, "cleanup", "--yes").stderr)
+        await_file(host, "/run/reading")
+        told = relocator(host, "cleanup", "--yes")
+        assert told.returncode == 3, told.stdout + told.stderr
+        assert "[old-root-open]" in told.stderr
         assert host.path(log).exists()
     finally:
         host.run("systemctl stop reader.service")
