@@ -19,6 +19,7 @@ from entrypoint.move.roots.finishing import FINISH
 from entrypoint.preflight.adoption import ADOPT
 from entrypoint.preflight.checks.containerd.images import USERS
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
+from entrypoint.preflight.checks.target import SAME_DISK
 from entrypoint.preflight.request import Only, Request
 
 HELP, VERSION = ("--help", "-h"), "--version"
@@ -46,6 +47,7 @@ AGREED: Mapping[str, tuple[str, str]] = {  # what an option agrees to: the id of
     "--adopt": (ADOPT, "Use the data root that is in TARGET as it is, whoever has made it."),
     "--finish-copy": (FINISH, "Make what is in TARGET a copy; what the root in use has not is removed."),
     "--remove-ephemeral": (EPHEMERAL, "Agree to the loss of containers started with --rm."),
+    "--same-disk": (SAME_DISK, "Agree to a TARGET on the same file system: the move frees no space."),
     "--stop-containerd-users": (USERS, "Agree to end what others run with the engine's containerd."),
 }
 AGREEING: tuple[Word, ...] = tuple(

@@ -83,7 +83,7 @@ def stop_cp_start(bench: Bench) -> None:
 
 def relocate_to(target: str) -> Callable[[Bench], None]:
     def relocate(bench: Bench) -> None:
-        command = ["docker", "run", *ATTACHED, IMAGE, target]
+        command = ["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"]
         handed_over = bench.host.run(command, check=False, timeout=LONGEST)
         assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
         while bench.host.run(["systemctl", "is-active", UNIT], check=False).stdout.strip() not in (

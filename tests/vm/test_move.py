@@ -96,7 +96,9 @@ def test_a_power_cut_in_the_middle_of_the_switch(machine: Guest) -> None:
 
 def cut_power_at(machine: Guest, point: str, target: str) -> None:
     machine.write(TRACE, f"{point} pause\n")
-    machine.run(f"rm -rf {REACHED}; nohup docker run {' '.join(ATTACHED)} {IMAGE} {target} >/root/front 2>&1 &")
+    machine.run(
+        f"rm -rf {REACHED}; nohup docker run {' '.join(ATTACHED)} {IMAGE} {target} --same-disk >/root/front 2>&1 &"
+    )
     deadline = time.monotonic() + OUTCOME * machine.slow
     while machine.run(["test", "-e", f"{REACHED}/{point}"], check=False).returncode:
         assert time.monotonic() < deadline, machine.run("cat /root/front").stdout + diagnosis(machine)

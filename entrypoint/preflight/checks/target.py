@@ -12,6 +12,7 @@ from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import Left, RootFacts, is_around, is_inside
 
 FINISH = "add: --finish-copy"
+SAME_DISK = "same-file-system"
 SYSTEM = (PurePosixPath("/"), PurePosixPath("/usr"))
 MARGIN = 0.10  # of the source, for growth while the copy runs and for file systems that need more for the same files
 LEAST_MARGIN = 256 * 1024 * 1024
@@ -204,12 +205,14 @@ def space(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
 
 
 def same_disk(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
+    """A disk that was not mounted, or a path that is misspelled: the engine would be stopped for nothing."""
     if root.is_on_one_file_system:
-        yield warning(
-            "same-file-system",
+        yield error(
+            SAME_DISK,
             "The target is on the same file system as the data root",
             f"Both are on {root.source.mount.point}; the move frees no space on it.",
-            "If a new disk was meant, see that it is mounted (findmnt) and that the path is spelled right.",
+            "If a new disk was meant, see that it is mounted (findmnt) and that the path is spelled right. If this one "
+            "is meant, add: --same-disk",
         )
 
 

@@ -210,7 +210,7 @@ def test_a_target_that_is_no_mount_is_there_at_every_boot(moved: Moved) -> None:
     """And if it is not, because somebody has moved it away, the engine waits too; nothing can wake it then."""
     host = moved.host
     assert host.docker("info", "--format", "{{.DockerRootDir}}") == SOURCE
-    assert move(host, BESIDE)["state"] == "committed"
+    assert move(host, BESIDE, "--same-disk")["state"] == "committed"
     host.reboot()
     await_engine(host, BESIDE)
     host.run(f"systemctl stop docker.socket docker.service; mv {BESIDE} {BESIDE}-away")

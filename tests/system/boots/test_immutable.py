@@ -116,7 +116,7 @@ def test_where_nothing_can_be_written_there_is_one_clear_refusal(immutable: Host
 
 
 def test_var_is_refused_as_a_target_where_it_is_noexec(immutable: Host) -> None:
-    told = relocator(immutable, "check", "/var/elsewhere/docker")
+    told = relocator(immutable, "check", "/var/elsewhere/docker", "--same-disk")
     assert told.returncode == 3
     assert "refused, for 1 reason." in told.stderr
     assert "[target-noexec]" in told.stderr

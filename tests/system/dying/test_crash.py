@@ -104,7 +104,7 @@ def test_a_killed_process_leaves_an_engine_on_one_complete_root(victim: Victim, 
     host, target = victim.host, victim.next_target()
     was = before(host)
     arm(host, f"{point} kill")
-    ran = relocator(host, target)
+    ran = relocator(host, target, "--same-disk")
     assert ran.returncode == (137 if point in FRONT else 10), ran.stdout + ran.stderr
     root = assert_engine_is_back(host, was, target)
     disarm(host, point)
@@ -117,7 +117,7 @@ def test_a_worker_killed_on_the_way_back_leaves_an_engine_on_one_root(victim: Vi
     host, target = victim.host, victim.next_target()
     was = before(host)
     arm(host, failure(back.failing, back.point), f"{back.point} kill")
-    ran = relocator(host, target)
+    ran = relocator(host, target, "--same-disk")
     assert ran.returncode == 10, ran.stdout + ran.stderr
     root = assert_engine_is_back(host, was, target)
     disarm(host, back.failing, back.point)
@@ -132,7 +132,7 @@ def test_the_whole_group_killed_leaves_a_running_engine(victim: Victim, killed: 
     host, target = victim.host, victim.next_target()
     was = before(host)
     arm(host, f"{point} pause")
-    ran = relocator(host, target)
+    ran = relocator(host, target, "--same-disk")
     assert ran.returncode == 10, ran.stdout + ran.stderr
     await_pause(host, point)
     host.run(GROUPS[killed])
@@ -174,7 +174,7 @@ def test_a_worker_is_not_started_in_the_files_of_whoever_has_the_keepers_number_
     host, target = victim.host, victim.next_target()
     was = before(host)
     arm(host, "switch.written pause")
-    ran = relocator(host, target)
+    ran = relocator(host, target, "--same-disk")
     assert ran.returncode == 10, ran.stdout + ran.stderr
     await_pause(host, "switch.written")
     keeper = int(host.run("systemctl show --property=MainPID --value relocator-keeper.service").stdout)
@@ -194,9 +194,9 @@ def test_a_worker_is_not_started_in_the_files_of_whoever_has_the_keepers_number_
 def test_what_was_copied_before_a_crash_is_not_copied_again(victim: Victim) -> None:
     host, target = victim.host, victim.next_target()
     arm(host, "pre-copy.passed kill")
-    assert relocator(host, target).returncode == 137
+    assert relocator(host, target, "--same-disk").returncode == 137
     disarm(host, "pre-copy.passed")
-    again = relocator(host, target)
+    again = relocator(host, target, "--same-disk")
     assert again.returncode == 10, again.stdout + again.stderr
     assert '"layers": 0' in again.stdout
     assert outcome(host)["state"] == "committed"

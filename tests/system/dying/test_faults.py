@@ -95,7 +95,9 @@ def stopped_at(host: Host, point: str, target: str, act: Callable[[], object]) -
     # Of three starts within a minute the cases before this have used up some, and what acts here is to have its own.
     host.run(["systemctl", "reset-failed", "docker.service", "docker.socket"], check=False)
     arm(host, f"{point} pause")
-    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    front = host.popen(
+        ["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     await_pause(host, point)
     try:
         act()
@@ -222,7 +224,7 @@ def test_a_start_limit_is_reset(field: Field) -> None:
         assert refused.returncode != 0  # so the limit is real
         host.run("systemctl reset-failed docker.service; systemctl start docker.service")
         stand_again(host, was.inventory)
-        assert relocator(host, target).returncode == 10
+        assert relocator(host, target, "--same-disk").returncode == 10
         assert_committed(host, outcome(host), was, target)
 
 
@@ -230,7 +232,7 @@ def test_containers_that_ignore_a_stop_are_waited_for(field: Field) -> None:
     host, target = field.host, field.next_target()
     with stubborn(host):
         was = before(host)
-        assert relocator(host, target).returncode == 10
+        assert relocator(host, target, "--same-disk").returncode == 10
         told = outcome(host)
         assert_committed(host, told, was, target)
         assert told["downtime"] > 9
@@ -243,7 +245,7 @@ def test_what_a_stop_that_is_cut_short_leaves_running_is_ended_first(field: Fiel
     with stubborn(host), broken_unit(host, "[Service]\nTimeoutStopSec=1\n"):
         was = before(host)
         source = was.inventory.engine.root
-        assert relocator(host, target).returncode == 10
+        assert relocator(host, target, "--same-disk").returncode == 10
         told = outcome(host)
         assert f"Still mounted: {source}/overlay2/" in host.journal(UNIT)
         assert_committed(host, told, was, target)
@@ -257,7 +259,7 @@ def test_a_container_that_the_engine_has_lost_hold_of(field: Field) -> None:
     was = before(host)
     lose_hold(host, HEALTHY)
     stand_again(host, was.inventory)
-    assert relocator(host, target).returncode == 10
+    assert relocator(host, target, "--same-disk").returncode == 10
     told = outcome(host)
     assert_stands(host, was)
     assert_committed(host, told, was, target)
@@ -343,7 +345,9 @@ def test_a_host_that_goes_down_on_the_way_back_waits_for_nobody(field: Field, re
     host, target, point = field.host, field.next_target(), "final sync.undone"
     was = before(host)
     arm(host, f"{reason} fail", f"{point} pause")
-    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    front = host.popen(
+        ["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     await_pause(host, point)
     resume(host, point)
     host.reboot(timeout=60)

@@ -110,7 +110,7 @@ def test_what_is_written_during_the_pre_copy_is_there_afterwards(slow: Host) -> 
     old = before(slow).inventory.engine.root
     slow.docker("run", "--detach", "--name", "busy", "--volume", "large:/data", "busybox", "sh", "-c", BUSY)
     target = f"{DISK}/second"
-    handed_over = relocator(slow, target)
+    handed_over = relocator(slow, target, "--same-disk")
     assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
     assert outcome(slow)["state"] == "committed"
     data = "volumes/large/_data"

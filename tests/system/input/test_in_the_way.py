@@ -18,6 +18,7 @@ systemd-run --quiet --unit=second unshare --net dockerd --data-root=/srv/second 
     --containerd=/run/containerd/containerd.sock
 """
 SHARE = f"{DISK}/share"
+BESIDE = "/var/elsewhere/docker"  # on the file system of the root
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,9 @@ def await_file(host: Host, path: str) -> None:
     until(lambda: host.path(path).exists())
 
 
-def assert_refused(host: Host, finding: str, *said: str) -> None:
+def assert_refused(host: Host, finding: str, *said: str, target: str = TARGET) -> None:
     """By `check` and by the move itself, with all that somebody needs to go on."""
-    for words in (("check", TARGET), (TARGET,)):
+    for words in (("check", target), (target,)):
         told = relocator(host, *words)
         assert told.returncode == 3, told.stdout + told.stderr
         assert f"[{finding}]" in told.stderr
@@ -159,3 +160,16 @@ def test_a_share_that_gives_rights_to_all_that_is_made_in_it_gives_none_to_the_r
     given = subprocess.run(["getfacl", "-p", f"{share}/docker"], capture_output=True, text=True, check=True).stdout
     assert "1234" not in given
     assert "default" not in given
+
+
+def test_a_target_that_gains_no_room_is_refused_until_it_is_meant(host: Host) -> None:
+    """A new disk that nobody has mounted: the engine had been stopped, and its disk was as full as before."""
+    assert_refused(host, "same-file-system", "findmnt", "--same-disk", target=BESIDE)
+    assert not host.path(BESIDE).exists()
+    planned = relocator(host, "plan", BESIDE, "--same-disk")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "same-file-system" in planned.stdout
+    told = move(host, BESIDE, "--same-disk")
+    assert (told["state"], told["exit_code"]) == ("committed", 0), told
+    assert relocator(host, "rollback", "--yes").returncode == 10
+    assert outcome(host)["state"] == "committed"

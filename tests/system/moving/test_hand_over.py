@@ -69,7 +69,7 @@ def test_a_container_without_a_terminal_ends_with_code_10_and_the_move_is_done(
     nomad: Nomad, given: tuple[str, ...]
 ) -> None:
     target = nomad.next_target()
-    told = move(nomad.host, target, given=("--name=mover", *given))
+    told = move(nomad.host, target, "--same-disk", given=("--name=mover", *given))
     nomad.host.run(["docker", "rm", "mover"], check=False)
     nomad.host.run("docker ps --all --quiet --filter ancestor=relocator | xargs --no-run-if-empty docker rm")
     assert_committed(nomad.host, told, nomad.was, target)
@@ -78,7 +78,7 @@ def test_a_container_without_a_terminal_ends_with_code_10_and_the_move_is_done(
 @pytest.mark.parametrize("given", [("-it", "--rm", *EQUIPPED), ("-it", "--rm", *SOCKET)], ids=["equipped", "socket"])
 def test_a_terminal_sees_sentences_and_gets_code_10(nomad: Nomad, given: tuple[str, ...]) -> None:
     target = nomad.next_target()
-    with nomad.host.terminal(["docker", "run", *given, IMAGE, target]) as terminal:
+    with nomad.host.terminal(["docker", "run", *given, IMAGE, target, "--same-disk"]) as terminal:
         assert terminal.wait() == 10, terminal.output
         assert "status --wait" in terminal.output
         assert '{"' not in terminal.output
@@ -87,7 +87,7 @@ def test_a_terminal_sees_sentences_and_gets_code_10(nomad: Nomad, given: tuple[s
 
 def test_a_detached_container_moves_too(nomad: Nomad) -> None:
     target = nomad.next_target()
-    started = nomad.host.run(["docker", "run", "--detach", "--name=mover", *EQUIPPED, IMAGE, target])
+    started = nomad.host.run(["docker", "run", "--detach", "--name=mover", *EQUIPPED, IMAGE, target, "--same-disk"])
     assert started.returncode == 0
     code = nomad.host.run(["docker", "wait", "mover"], check=False).stdout.strip()
     told = outcome(nomad.host)
@@ -97,7 +97,7 @@ def test_a_detached_container_moves_too(nomad: Nomad) -> None:
 
 
 def test_every_line_in_a_pipe_is_json(nomad: Nomad) -> None:
-    planned = relocator(nomad.host, "plan", f"{DISK}/elsewhere")
+    planned = relocator(nomad.host, "plan", f"{DISK}/elsewhere", "--same-disk")
     assert planned.returncode == 0
     events = [json.loads(line)["event"] for line in planned.stdout.splitlines()]
     assert {"phase.started", "phase.finished", "plan.step", "plan.edit", "plan.container"} <= set(events)
@@ -105,7 +105,7 @@ def test_every_line_in_a_pipe_is_json(nomad: Nomad) -> None:
 
 def test_without_a_view_of_the_host_it_prints_the_line_that_works(nomad: Nomad) -> None:
     target = nomad.next_target()
-    bare = relocator(nomad.host, target, given=("--rm", "--privileged"))
+    bare = relocator(nomad.host, target, "--same-disk", given=("--rm", "--privileged"))
     assert bare.returncode == 2
     lines = [line.strip() for line in bare.stderr.splitlines() if line.strip().startswith("docker run")]
     assert len(lines) == 1, bare.stderr
@@ -117,7 +117,9 @@ def test_without_a_view_of_the_host_it_prints_the_line_that_works(nomad: Nomad) 
 def test_compose_starts_it_with_the_target_as_argument(nomad: Nomad) -> None:
     target = nomad.next_target()
     nomad.host.write(COMPOSE, (CHECKOUT / "compose.yaml").read_text())
-    ran = nomad.host.run(["docker", "compose", "--file", COMPOSE, "run", "--rm", IMAGE, target], check=False)
+    ran = nomad.host.run(
+        ["docker", "compose", "--file", COMPOSE, "run", "--rm", IMAGE, target, "--same-disk"], check=False
+    )
     assert ran.returncode == 10, ran.stdout + ran.stderr
     assert_committed(nomad.host, outcome(nomad.host), nomad.was, target)
 
@@ -134,7 +136,7 @@ def test_the_loop_over_many_hosts_moves_one_and_passes_over_one_that_is_there(no
     """As the page has it, with a `ssh` that stays here, and the same host named twice."""
     target = nomad.next_target()
     loop = re.findall(r"```sh\n(.*?)```", (CHECKOUT / "docs/fleets.md").read_text(), re.DOTALL)[1]
-    loop = loop.replace("/mnt/data/docker", target)
+    loop = loop.replace("/mnt/data/docker", f"{target} --same-disk")
     nomad.host.write("/root/hosts", "here\nagain\n")
     ran = nomad.host.run(f'cd /root\nssh() {{ shift; sh -c "$*"; }}\n{loop}', check=False, timeout=OUTCOME)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -145,7 +147,7 @@ def test_the_loop_over_many_hosts_moves_one_and_passes_over_one_that_is_there(no
 def test_status_waits_for_the_end_of_the_hand_over(nomad: Nomad) -> None:
     """Asked while the engine goes down it ends with 10, or finds no engine; asked again it tells the end."""
     target = nomad.next_target()
-    assert relocator(nomad.host, target).returncode == 10
+    assert relocator(nomad.host, target, "--same-disk").returncode == 10
     deadline = time.monotonic() + 120
     while (told := _ask(nomad.host)) is None:
         assert time.monotonic() < deadline

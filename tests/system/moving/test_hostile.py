@@ -117,7 +117,7 @@ class Besieged:
 
     def move(self, source: str, target: str) -> None:
         """To a good end; the copy is looked at before an engine starts on it."""
-        with start_paused(self.host, target):
+        with start_paused(self.host, target, "--same-disk"):
             assert_exact_copy(self.host, source, target)
             self.nothing_came_in(source, target)
         self.ended()

@@ -210,7 +210,7 @@ def test_ours_names_what_was_left_behind_and_brings_it_after(full: Host) -> None
     assert "[containerd-left-behind]" in refused.stderr
     assert two_roots.roots(full) == (TARGET, STORE)
     both = f"{DISK}/both/docker", f"{DISK}/both/containerd"
-    two_roots.assert_committed(full, move(full, both[0]), was, *both)
+    two_roots.assert_committed(full, move(full, both[0], "--same-disk"), was, *both)
     cleaned = relocator(full, "cleanup", "--yes")
     assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
     gained = full_disk - taken(full, ROOT_DISK)

@@ -137,9 +137,9 @@ def test_an_engine_of_another_host_is_left_alone(spoken: Host) -> None:
         assert told.returncode == 2, told.stdout + told.stderr
         assert "on another host, ssh://192.0.2.1" in told.stderr
     host.docker("context", "use", "default")
-    told = host.run(f"DOCKER_HOST=unix:///run/docker.sock sh {SCRIPT} check {DISK}/other", check=False)
+    told = host.run(f"DOCKER_HOST=unix:///run/docker.sock sh {SCRIPT} check {DISK}/other --same-disk", check=False)
     assert told.returncode == 0, told.stdout + told.stderr
-    tunnel = relocator(host, "check", f"{DISK}/other", given=("-e", "RELOCATOR_BOOT=another", *ATTACHED))
+    tunnel = relocator(host, "check", f"{DISK}/other", "--same-disk", given=("-e", "RELOCATOR_BOOT=another", *ATTACHED))
     assert (tunnel.returncode, "another host" in tunnel.stderr) == (2, True)
 
 

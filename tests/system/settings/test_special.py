@@ -98,7 +98,7 @@ def test_killed_at_the_commit_point_in_a_unit_the_engine_is_back_on_the_new_root
     host, target = trixie.host, trixie.next_target()
     held = inventory(host)
     arm(host, f"{point} kill")
-    assert relocator(host, target).returncode == 10
+    assert relocator(host, target, "--same-disk").returncode == 10
     await_worker(host)
     host.wait_docker()
     disarm(host, point)
@@ -114,7 +114,7 @@ def test_a_failure_after_the_switch_in_a_unit_leaves_every_file_as_it_was(trixie
     host = trixie.host
     held, text = inventory(host), host.path(STORAGE).read_bytes()
     arm(host, "start.lifted fail")
-    assert relocator(host, trixie.next_target()).returncode == 10
+    assert relocator(host, trixie.next_target(), "--same-disk").returncode == 10
     ended = outcome(host)
     disarm(host, "start.lifted")
     assert ended["state"] == "rolled-back", ended

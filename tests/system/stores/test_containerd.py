@@ -229,7 +229,7 @@ def test_containerds_root_goes_where_it_is_told_to(asked: Host) -> None:
 @pytest.mark.matrix
 def test_a_target_of_another_name_has_its_images_beside_it(asked: Host) -> None:
     was, target = before(asked), f"{DISK}/engine"
-    assert_committed(asked, move(asked, target), was, target, f"{target}-containerd")
+    assert_committed(asked, move(asked, target, "--same-disk"), was, target, f"{target}-containerd")
 
 
 @pytest.mark.matrix
@@ -276,7 +276,7 @@ def test_a_move_on_one_file_system(asked: Host) -> None:
     assert_committed(asked, move(asked), was)
     taken = used(asked)
     beside = f"{DISK}/beside/docker", f"{DISK}/beside/containerd"
-    assert_committed(asked, move(asked, beside[0]), before(asked), *beside)
+    assert_committed(asked, move(asked, beside[0], "--same-disk"), before(asked), *beside)
     print(f"\nmore space taken: {used(asked) - taken >> 20} MiB")
     assert_equal_stores(asked, STORE_TARGET, beside[1])
 
@@ -324,7 +324,7 @@ def points() -> list[object]:
 def test_a_killed_process_leaves_one_complete_pair(victim: Victim, point: str) -> None:
     host, targets, was, at = victim.host, victim.next_targets(), before(victim.host), roots(victim.host)
     arm(host, f"{point} kill")
-    ran = relocator(host, targets[0])
+    ran = relocator(host, targets[0], "--same-disk")
     assert ran.returncode == (137 if point in FRONT else 10), ran.stdout + ran.stderr
     now = assert_back(host, was, (at, targets))
     disarm(host, point)
@@ -338,7 +338,7 @@ def test_a_killed_process_leaves_one_complete_pair(victim: Victim, point: str) -
 def test_a_worker_killed_on_the_way_back_leaves_the_old_pair(victim: Victim, back: Back) -> None:
     host, targets, was, at = victim.host, victim.next_targets(), before(victim.host), roots(victim.host)
     arm(host, failure(back.failing, back.point), f"{back.point} kill")
-    ran = relocator(host, targets[0])
+    ran = relocator(host, targets[0], "--same-disk")
     assert ran.returncode == 10, ran.stdout + ran.stderr
     assert_back(host, was, (targets if ends_new(back) else at,))
     disarm(host, back.failing, back.point)
@@ -363,7 +363,7 @@ def assert_the_same_command_completes(host: Host, was: Before, targets: tuple[st
     assert (told["state"] == "committed") is there, told
     if told["left"] == STARTED_ON:
         host.run(["rm", "-rf", *targets])
-    again = relocator(host, targets[0])
+    again = relocator(host, targets[0], "--same-disk")
     assert again.returncode == (0 if there else 10), again.stdout + again.stderr + diagnosis(host)
     assert_committed(host, outcome(host), was, *targets)
 

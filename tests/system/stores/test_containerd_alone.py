@@ -66,7 +66,7 @@ def by_hand(host: Host, target: str = TARGET) -> None:
 
 
 def move(host: Host, target: str = STORE_TARGET) -> dict[str, Any]:
-    handed_over = relocator(host, ONLY, target)
+    handed_over = relocator(host, ONLY, target, "--same-disk")
     assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr + host.journal(UNIT)
     return outcome(host)
 
@@ -237,7 +237,7 @@ def victim() -> Iterator[Victim]:
 def test_a_killed_process_leaves_one_complete_root(victim: Victim, point: str) -> None:
     host, target, was, at = victim.host, victim.next_target(), before(victim.host), roots(victim.host)
     arm(host, f"{point} kill")
-    ran = relocator(host, ONLY, target)
+    ran = relocator(host, ONLY, target, "--same-disk")
     assert ran.returncode == (137 if point in FRONT else 10), ran.stdout + ran.stderr
     now = assert_back(host, was, (at[1], target))
     disarm(host, point)
@@ -251,7 +251,7 @@ def test_a_killed_process_leaves_one_complete_root(victim: Victim, point: str) -
 def test_a_worker_killed_on_the_way_back_leaves_the_old_root(victim: Victim, back: Back) -> None:
     host, target, was, at = victim.host, victim.next_target(), before(victim.host), roots(victim.host)
     arm(host, failure(back.failing, back.point), f"{back.point} kill")
-    ran = relocator(host, ONLY, target)
+    ran = relocator(host, ONLY, target, "--same-disk")
     assert ran.returncode == 10, ran.stdout + ran.stderr
     assert_back(host, was, (target if ends_new(back) else at[1],))
     disarm(host, back.failing, back.point)
@@ -277,7 +277,7 @@ def assert_the_same_command_completes(host: Host, was: Before, target: str) -> N
     assert (told["state"] == "committed") is there, told
     if told["left"] == STARTED_ON:
         host.run(["rm", "-rf", target])
-    again = relocator(host, ONLY, target)
+    again = relocator(host, ONLY, target, "--same-disk")
     assert again.returncode == (0 if there else 10), again.stdout + again.stderr + diagnosis(host)
     assert_committed(host, outcome(host), was, was.inventory.engine.root, target)
 

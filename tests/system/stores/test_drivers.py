@@ -137,7 +137,7 @@ def plant(request: pytest.FixtureRequest) -> Iterator[Plant]:
 
 def test_it_moves_to_another_disk_and_back(plant: Plant) -> None:
     host, source, target = plant.host, plant.root, plant.next_target()
-    told = plant.move(target)
+    told = plant.move(target, "--same-disk")
     assert (told["state"], told["exit_code"]) == ("committed", 0), f"{told}\n{host.journal(UNIT)}"
     plant.assert_at(target)
     told = plant.move("rollback", "--yes")
@@ -149,7 +149,7 @@ def test_the_copy_is_exact_and_nothing_of_the_old_root_is_in_use_while_the_engin
     host, source, target = plant.host, plant.root, plant.next_target()
     arm(host, "start.lifted pause")
     mounted = points(host)
-    plant.start(target, given=(*ATTACHED, *SEEING))
+    plant.start(target, "--same-disk", given=(*ATTACHED, *SEEING))
     await_pause(host, "start.lifted")
     assert mounted - points(host) == set()
     assert in_memory(host) < LARGEST
@@ -166,7 +166,7 @@ def test_the_copy_is_exact_and_nothing_of_the_old_root_is_in_use_while_the_engin
 def test_it_moves_within_a_file_system_and_the_old_root_can_be_removed(plant: Plant) -> None:
     host, source = plant.host, plant.root
     target = plant.next_target(source.rpartition("/")[0])
-    told = plant.move(target)
+    told = plant.move(target, "--same-disk")
     assert told["state"] == "committed", f"{told}\n{host.journal(UNIT)}"
     plant.assert_at(target)
     assert_linked(host, plant.kind, source, target)
@@ -215,7 +215,7 @@ def assert_linked(host: Host, kind: Kind, source: str, target: str) -> None:
 def test_a_worker_that_is_killed_is_started_again_from_memory(plant: Plant, point: str) -> None:
     host, source, target = plant.host, plant.root, plant.next_target()
     arm(host, f"{point} kill")
-    plant.start(target)
+    plant.start(target, "--same-disk")
     told = settled(host)
     disarm(host, point)
     committed = told["state"] == "committed"
@@ -227,7 +227,9 @@ def test_a_worker_that_is_killed_is_started_again_from_memory(plant: Plant, poin
 def test_a_power_cut_leaves_the_engine_on_one_whole_root(plant: Plant, point: str) -> None:
     host, source, target = plant.host, plant.root, plant.next_target()
     arm(host, f"{point} pause")
-    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    front = host.popen(
+        ["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     await_pause(host, point)
     host.cut_power()
     front.communicate()
@@ -245,7 +247,7 @@ def test_an_engine_that_was_killed_with_its_containers_running_is_moved(plant: P
     """What it leaves mounted, and the programs that serve it, are gone before the copy is made."""
     host, target = plant.host, plant.next_target()
     arm(host, "freeze.prepared pause")
-    plant.start(target)
+    plant.start(target, "--same-disk")
     await_pause(host, "freeze.prepared")
     host.run("kill -KILL $(pidof dockerd); systemctl reset-failed docker.service docker.socket", check=False)
     resume(host, "freeze.prepared")

@@ -92,7 +92,7 @@ def test_it_is_not_returned_to_what_it_knew_before(one: Host) -> None:
 
 def test_it_is_taken_back_if_it_never_was_at_work_on_the_new_root(one: Host) -> None:
     arm(one, "start.intended fail")
-    assert relocator(one, f"{DISK}/never").returncode == 10
+    assert relocator(one, f"{DISK}/never", "--same-disk").returncode == 10
     told = outcome(one)
     disarm(one, "start.intended")
     assert (told["state"], told["exit_code"]) == ("rolled-back", 4)
@@ -103,7 +103,7 @@ def test_it_is_taken_back_if_it_never_was_at_work_on_the_new_root(one: Host) -> 
 def test_it_stays_whatever_fails_once_it_was_at_work_there(one: Host) -> None:
     was = node(one)
     arm(one, "verify.proven fail")
-    assert relocator(one, f"{DISK}/stays").returncode == 10
+    assert relocator(one, f"{DISK}/stays", "--same-disk").returncode == 10
     told = outcome(one)
     disarm(one, "verify.proven")
     assert (told["state"], told["exit_code"]) == ("committed", 0), told  # looked at again, nothing is amiss
@@ -112,14 +112,14 @@ def test_it_stays_whatever_fails_once_it_was_at_work_there(one: Host) -> None:
     assert one.docker("inspect", "--format", "{{.State.Status}}", "beside") == "running"
     until(lambda: reachable(one, 2) == 3)
     assert_nothing_left(one)
-    again = relocator(one, f"{DISK}/stays")
+    again = relocator(one, f"{DISK}/stays", "--same-disk")
     assert again.returncode == 0, again.stdout + again.stderr
 
 
 def test_without_it_there_would_be_no_majority(one: Host) -> None:
     one.run(["systemctl", "kill", "--signal=STOP", "m3"])
     until(lambda: reachable(one, 2) == 2)
-    refused = relocator(one, f"{DISK}/more")
+    refused = relocator(one, f"{DISK}/more", "--same-disk")
     assert refused.returncode == 3
     assert "[swarm-quorum]" in refused.stderr
     assert root(one) == f"{DISK}/stays"
@@ -131,7 +131,7 @@ def test_a_worker_moves_and_is_the_same_node(one: Host) -> None:
     was = node(one)
     assert other(one, 2, "node", "demote", was[0])
     until(lambda: one.docker("info", "--format", "{{.Swarm.ControlAvailable}}") == "false")
-    assert relocator(one, f"{DISK}/worker").returncode == 10
+    assert relocator(one, f"{DISK}/worker", "--same-disk").returncode == 10
     assert outcome(one)["state"] == "committed"
     assert root(one) == f"{DISK}/worker"
     assert node(one) == was

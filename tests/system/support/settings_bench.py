@@ -97,7 +97,7 @@ def assert_moved(bench: Bench, target: str, *, within: str = "", given: Sequence
     """A whole move with all that is promised; what it printed. The engine works `within` a directory of the target."""
     host = bench.host
     held = inventory(host)
-    answer = relocator(host, target, given=given)
+    answer = relocator(host, target, "--same-disk", given=given)
     assert answer.returncode == 10, answer.stdout + answer.stderr
     await_worker(host)
     told = json.loads(relocator(host, "status", "--wait", "--json", given=given).stdout)
@@ -122,7 +122,7 @@ def assert_refused(
     """Exit 3, what to do is said, and nothing at all has changed."""
     host = bench.host
     was, held = configuration(host, None), inventory(host)
-    answer = relocator(host, target, given=given)
+    answer = relocator(host, target, "--same-disk", given=given)
     assert answer.returncode == 3, answer.stdout + answer.stderr
     for words in (f"[{finding}]", *says):
         assert words in answer.stderr, f"{words!r} is not in {answer.stderr}"

@@ -91,7 +91,7 @@ def assert_the_same_command_completes(host: Host, was: Before, target: str, told
     assert (told["state"] == "committed") is there, told
     if told["left"] == STARTED_ON:
         host.run(["rm", "-rf", target])
-    again = relocator(host, target)
+    again = relocator(host, target, "--same-disk")
     assert again.returncode == (0 if there else 10), again.stdout + again.stderr + diagnosis(host)
     assert_committed(host, outcome(host), was, target)
 

@@ -106,7 +106,9 @@ def moving(host: Host, target: str, point: str) -> Iterator[None]:
     """A move that waits at a trace point while the block runs, and has ended after it."""
     host.run(["systemctl", "reset-failed", "docker.service", "docker.socket"], check=False)
     arm(host, f"{point} pause")
-    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    front = host.popen(
+        ["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     await_pause(host, point)
     try:
         yield
@@ -201,7 +203,9 @@ def test_a_run_that_a_power_cut_left_past_the_switch_is_finished_by_whoever_asks
     host, target = shop.host, shop.next_target()
     host.docker("create", "--name", "dead", "busybox")
     arm(host, "verify.intended pause")
-    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    front = host.popen(
+        ["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     await_pause(host, "verify.intended")
     host.cut_power()
     front.communicate()
@@ -248,7 +252,7 @@ def owned(host: Host) -> Iterator[None]:
 def test_what_units_of_the_host_make_anew_is_the_same(shop: Shop) -> None:
     host, target = shop.host, shop.next_target()
     with owned(host):
-        assert relocator(host, target).returncode == 10
+        assert relocator(host, target, "--same-disk").returncode == 10
         shop.assert_arrived(outcome(host), target)
         host.run(UP)
         shop.assert_runs(*OWNED)

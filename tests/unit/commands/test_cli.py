@@ -52,6 +52,8 @@ def requested(request: Request) -> Iterator[str]:
         ("/new --containerd-root /other", ("run", "/new", "/other")),
         ("plan /new --only data-root", ("plan", "/new", "data-root")),
         ("/new --stop-containerd-users", ("run", "/new", "containerd-users")),
+        ("check /new --same-disk", ("check", "/new", "same-file-system")),
+        ("/new --same-disk --only=containerd", ("run", "/new", "containerd", "same-file-system")),
         ("check --containerd-root=/other /new", ("check", "/new", "/other")),
         ("-- /new", ("run", "/new")),
         ("plan /new", ("plan", "/new")),

@@ -22,7 +22,7 @@ from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.engine.swarm import to_return
 from entrypoint.preflight.checks.roots import others
-from entrypoint.preflight.checks.target import may_be_tried
+from entrypoint.preflight.checks.target import SAME_DISK, may_be_tried
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, is_already_there, refuses, require
 from entrypoint.preflight.request import parse_target
@@ -369,6 +369,15 @@ def test_layers_take_no_space_on_the_same_file_system() -> None:
     need = 2 * GIB + 256 * 1024**2  # 8 of the 10 GiB are layers
     assert ids(same_file_system(GOOD, need)) == ["same-file-system"]
     assert ids(same_file_system(GOOD, need - 1)) == ["target-space", "same-file-system"]
+
+
+def test_a_target_that_gains_no_room_refuses_until_it_is_meant() -> None:
+    facts = same_file_system(GOOD)
+    with pytest.raises(PreflightError) as refused:
+        require(check(facts))
+    assert "add: --same-disk" in refused.value.details
+    found = check(facts, {SAME_DISK})
+    assert [(one.id, one.severity, one.remedy) for one in found] == [(SAME_DISK, Severity.WARNING, "")]
 
 
 def test_another_mount_of_the_same_file_system_takes_no_links() -> None:
