@@ -43,14 +43,15 @@ from entrypoint.preflight.facts import gather
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind, Size, measure
 
+MARKS = (NAME, finished.NAME)
 # What dockerd makes in its root, in this version or an older one (moby, daemon/daemon.go and the stores below it).
 ENGINES_OWN = frozenset({
     "buildkit", "builder", "containerd", "containers", "engine-id", "image", "network", "nri", "plugins", "policy",
-    "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", NAME, finished.NAME,
+    "rootfs", "runtimes", "swarm", "tmp", "trust", "volumes", *MARKS,
     *(driver.name for driver in STORAGE_DRIVERS),
 })  # fmt: skip
 # And containerd in its own: a directory a plugin, named for it (containerd docs/ops.md); `opt` is Debian's.
-CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", NAME, finished.NAME})
+CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", *MARKS})
 EVERY = 5.0  # seconds between two words about the progress
 
 
@@ -108,6 +109,7 @@ def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
     size = measure(host.path(one.path))
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
     say_only_there(host, found, one, held)
+    say_written_behind(host, one)
     return size
 
 
@@ -150,12 +152,25 @@ def say_only_there(host: Host, found: Sequence[Remains], one: Remains, now: Inve
         return
     held = from_json(Inventory, stored)
     is_images = one.root.kind is RootKind.IMAGE_STORE
-    root, since = host.path(one.path), intact.started_at(before[-1].run)
+    root, since = host.path(one.path) / one.root.within, intact.started_at(before[-1].run)
     only = written_since.between(now, held, root, since, root if is_images else None, alone=is_images)
     for what in only.made:
         log.warning("cleanup.only", what=what)
     for place in only.written:
         log.warning("cleanup.written", place=place.place, files=place.files, size=wording.size(place.size))
+
+
+def say_written_behind(host: Host, one: Remains) -> None:
+    """What has come into an old root since the engine left it: whoever has written there has not seen the move."""
+    stored = one.run.inventory("left") or one.run.inventory()
+    root, is_images = host.path(one.path) / one.root.within, one.root.kind is RootKind.IMAGE_STORE
+    if stored is None or one.is_begun or not root.is_dir():  # what a removal has begun with, it has renamed
+        return
+    homes = [place.name for place in root.iterdir() if is_own(place.name, one) and place.name not in MARKS]
+    held = from_json(Inventory, stored)
+    for place in written_since.behind(root, homes, intact.left_at(one.run), held, is_images=is_images):
+        log.warning("cleanup.behind", root=one.path, place=place.place, files=place.files,
+                    size=wording.size(place.size))  # fmt: skip
 
 
 def old_root(host: Host, last: Remains, one: Remains, along: RootMove | None = None) -> OldRoot:

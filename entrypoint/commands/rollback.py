@@ -271,8 +271,8 @@ def say_loss(host: Host, run: Run, now: Inventory) -> None:
     before, made = from_json(Inventory, run.inventory() or {}), from_json(Plan, run.plan()["plan"])
     target, moved = made.data_root(is_target=True), made.root(RootKind.IMAGE_STORE)
     images = moved.target if moved else f"{target}/{MANAGED_ROOT}"
-    found = written_since.between(before, now, host.path(target), intact.started_at(run), host.path(images),
-                         alone=RootKind.DATA_ROOT in made.stays)  # fmt: skip
+    root, since = host.path(target) / made.within, intact.started_at(run)
+    found = written_since.between(before, now, root, since, host.path(images), alone=RootKind.DATA_ROOT in made.stays)
     for what in found.made:
         log.warning("loss.made", what=what)
     for what in found.removed:

@@ -58,6 +58,8 @@ SENTENCES: Mapping[str, str] = {
     "none, empty it yourself.",
     "cleanup.only": "  only there: {what}",
     "cleanup.written": "  only there: what was written to {place} before the way back ({files} files, now {size})",
+    "cleanup.behind": "! Only in {root}: what was written to {place} after the engine had left it ({files} files, now "
+    "{size})",
     "cleanup.progress": "  {root}: {removed} of {entries} removed",
     "cleanup.removed": "{root} is removed ({removed} files and directories).",
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",

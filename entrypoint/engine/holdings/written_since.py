@@ -1,6 +1,7 @@
 """What would be missing on the root that a move has left: all that came into the engine since."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,10 @@ MEASURING = 3600.0  # seconds
 MADE_BY_ENGINE = frozenset({".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf"})
 NOBODYS = ""  # the owner of what belongs to no container that is known
 LOGS = ("-json.log", "container.log")
+USERS = ("volumes", "containers", *(driver.name for driver in MOVED))  # where users write to
+# What is immutable may have other names, in other roots: removing these, or making more, changes the inode here too.
+LAYERS = frozenset(driver.name for driver in MOVED)
+LINKED = ("io.containerd.content.", "io.containerd.snapshotter.")
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,27 @@ def between(
     owners = _owners(root, {one.id: one.name for one in (*before.containers, *now.containers)})
     written = [] if alone else [*_sums(written_since(root, instant), owners)]
     if containerd:
-        for number, writer in holdings.writers(containerd, now.driver).items():
-            owners[number] = owners.get(writer, writer if " " in writer else NOBODYS)
-        written += _sums(snapshots_since(containerd, now.driver, instant), owners)
+        written += _sums_of_snapshots(containerd, now.driver, instant, owners)
     return Loss(made, removed, tuple(written))
+
+
+def behind(
+    root: Path, homes: Collection[str], instant: float, held: Inventory, *, is_images: bool
+) -> Iterator[Written]:
+    """What was written to `homes` of a root since an engine has left it, which held `held`: by whom it belongs to, or
+    by where it is. `is_images`: it is containerd's."""
+    owners = _owners(root, {one.id: one.name for one in held.containers})
+    found = written_since(root, instant, homes, kinds=("-not", "-type", "d"))
+    yield from _sums(found, owners, is_elsewhere_told=True)
+    if is_images:
+        yield from _sums_of_snapshots(root, held.driver, instant, owners)
+
+
+def _sums_of_snapshots(root: Path, snapshotter: str, instant: float, owners: Mapping[str, str]) -> Iterator[Written]:
+    found = dict(owners)
+    for number, writer in holdings.writers(root, snapshotter).items():
+        found[number] = owners.get(writer, writer if " " in writer else NOBODYS)
+    yield from _sums(snapshots_since(root, snapshotter, instant), found)
 
 
 def _only_in(these: Mapping[tuple[str, str], str], those: Mapping[tuple[str, str], str]) -> Iterator[str]:
@@ -95,16 +117,17 @@ def _owners(root: Path, names: Mapping[str, str]) -> dict[str, str]:
     return {**found, **names}
 
 
-def written_since(root: Path, instant: float) -> Iterator[tuple[tuple[str, ...], int]]:
-    """The files below the root that users write to and whose inode changed after an instant: their names, and sizes."""
-    homes = ("volumes", "containers", *(driver.name for driver in MOVED))
-    places = [str(root / name) for name in homes if (root / name).is_dir()]
+def written_since(
+    root: Path, instant: float, homes: Collection[str] = USERS, kinds: Sequence[str] = ("-type", "f")
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The files of some of a root's directories whose inode changed after an instant: their names, and sizes."""
+    places = [str(root / name) for name in homes if os.path.lexists(root / name)]
     if not places:
         return
     search = ["find", *places, "-xdev"]
     for driver in WITH_VIEWS:
         search += ["-path", f"{root}/{driver.views}", "-prune", "-o"]
-    search += ["-type", "f", "-newerct", f"@{instant:.6f}", "-printf", "%s %H/%P\\0"]
+    search += [*kinds, "-newerct", f"@{instant:.6f}", "-printf", "%s %H/%P\\0"]
     for entry in filter(None, run(search, timeout=MEASURING, check=False).stdout.split("\0")):
         size, _, name = entry.partition(" ")
         yield Path(name).relative_to(root).parts, int(size)
@@ -123,15 +146,23 @@ def snapshots_since(root: Path, snapshotter: str, instant: float) -> Iterator[tu
         yield ("snapshots", number, *rest[layer.count("/") :]), int(size)
 
 
-def _sums(written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str]) -> Iterator[Written]:
-    """Files by what they belong to; what the engine itself writes at every start is left out."""
+def _sums(
+    written: Iterable[tuple[tuple[str, ...], int]], owners: Mapping[str, str], *, is_elsewhere_told: bool = False
+) -> Iterator[Written]:
+    """Files by what they belong to; what the engine writes at every start is left out, or told by where it is."""
     sums: dict[str, Written] = {}
     for parts, size in written:
         place = _place(parts, owners)
+        if place is None and is_elsewhere_told and not _may_be_linked(parts):
+            place = f"{parts[0]} in the root"
         if place is not None:
             so_far = sums.get(place, Written(place, 0, 0))
             sums[place] = Written(place, so_far.files + 1, so_far.size + size)
     yield from sums.values()
+
+
+def _may_be_linked(parts: tuple[str, ...]) -> bool:
+    return parts[0] in LAYERS or any(part.startswith(LINKED) for part in parts)
 
 
 def _place(parts: tuple[str, ...], owners: Mapping[str, str]) -> str | None:

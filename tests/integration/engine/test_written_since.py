@@ -97,3 +97,38 @@ def test_a_time_that_was_set_back_hides_nothing(tmp_path: Path) -> None:
     now = (tmp_path / "volumes/data/_data/a").stat().st_ctime
     os.utime(tmp_path / "volumes/data/_data/a", (1, 1))
     assert written_since.between(BEFORE, NOW, tmp_path, now - 100).written == (Written("volume data", 1, 10),)
+
+
+def test_in_a_root_that_was_left_all_but_layers_is_told_by_whom_or_by_where(tmp_path: Path) -> None:
+    """Layers have other names in other roots of the same file system, and removing these changes the inode here too."""
+    write(tmp_path, "volumes/data/_data/a", 10)
+    write(tmp_path, "volumes/metadata.db", 5)
+    write(tmp_path, "containers/id-web/id-web-json.log", 7)
+    write(tmp_path, "containers/id-web/config.v2.json", 8)
+    write(tmp_path, "overlay2/layer/diff/x", 1000)
+    write(tmp_path, "containerd/daemon/io.containerd.content.v1.content/blobs/sha256/1", 1000)
+    write(tmp_path, "containerd/daemon/namespaces", 6)
+    write(tmp_path, "mine/x", 1000)
+    os.symlink("a", tmp_path / "volumes/data/_data/b")
+    homes = ("volumes", "containers", "overlay2", "containerd", "swarm")
+    found = set(written_since.behind(tmp_path, homes, LONG_AGO, BEFORE, is_images=False))
+    assert found == {
+        Written("volume data", 2, 11), Written("volumes in the root", 1, 5), Written("the log of container web", 1, 7),
+        Written("containers in the root", 1, 8), Written("containerd in the root", 1, 6),
+    }  # fmt: skip
+    assert list(written_since.behind(tmp_path, homes, SOON, BEFORE, is_images=False)) == []
+
+
+def test_in_a_containerd_root_that_was_left_shared_files_are_no_writes(tmp_path: Path) -> None:
+    write(tmp_path, "io.containerd.content.v1.content/blobs/sha256/1", 1000)
+    write(tmp_path, "io.containerd.metadata.v1.bolt/meta.db", 9)
+    write(tmp_path, "io.containerd.snapshotter.v1.overlayfs/snapshots/7/fs/x", 4)
+    found = set(
+        written_since.behind(
+            tmp_path, os.listdir(tmp_path), LONG_AGO, replace(BEFORE, driver="overlayfs"), is_images=True
+        )
+    )
+    assert found == {
+        Written("io.containerd.metadata.v1.bolt in the root", 1, 9),
+        Written("container unknown (snapshot 7)", 1, 4),
+    }

@@ -1,5 +1,6 @@
 """`rollback` and `cleanup` on a booted host: the old root is whole, and is removed only when nobody needs it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -158,6 +159,7 @@ def test_after_going_back_the_root_that_was_left_can_be_removed(there_and_back: 
         pytest.skip("it goes on from where the test before has ended")
     told = relocator(host, "cleanup", "--yes")
     assert told.returncode == 0, told.stdout + told.stderr
+    assert "cleanup.behind" not in told.stdout
     assert not host.path(TARGET).exists()
     assert host.path(f"{DISK}/lost+found").exists()
     assert host.docker("info", "--format", "{{.DockerRootDir}}") == SOURCE
@@ -175,6 +177,12 @@ def test_a_removal_is_agreed_to_can_be_killed_and_is_run_again(moved: Moved) -> 
     asked = relocator(host, "cleanup")
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert "docker run --rm --privileged --pid=host relocator cleanup --yes" in asked.stdout
+    assert host.path(f"{SOURCE}/engine-id").exists()
+    assert "cleanup.behind" not in asked.stdout
+    host.run(f"cd {SOURCE}/volumes/unused/_data; mkdir deep; echo late >deep/file; ln -s file deep/link")
+    asked = relocator(host, "cleanup")
+    (late,) = [json.loads(line) for line in asked.stdout.splitlines() if "cleanup.behind" in line]
+    assert (late["root"], late["place"], late["files"]) == (SOURCE, "volume unused", 2)
     assert host.path(f"{SOURCE}/engine-id").exists()
     host.run(f"mkdir {SOURCE}/of-mine; touch {SOURCE}/of-mine/file")
     for point in ("cleanup.begun", "cleanup.emptied"):

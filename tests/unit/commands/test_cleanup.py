@@ -24,6 +24,7 @@ from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
+from entrypoint.move.proof import intact
 from entrypoint.move.roots import old_roots as remains
 from entrypoint.move.roots.old_roots import Remains, how_left, old_roots
 from entrypoint.plan.plan import Direction
@@ -323,6 +324,33 @@ def test_what_is_only_in_a_root_that_a_way_back_has_left_is_told(
     ]  # fmt: skip
     said.clear()
     cleanup.say_only_there(host, found, found[0], GOOD.inventory)
+    assert said == []
+
+
+@pytest.mark.parametrize("within", ["", "100000.100000"])
+def test_what_was_written_into_an_old_root_since_the_engine_left_it_is_told(
+    host: Host, journal: Journal, monkeypatch: pytest.MonkeyPatch, within: str
+) -> None:
+    said: list[tuple[str, int]] = []
+    monkeypatch.setattr(log, "warning", lambda event, place, files, **_facts: said.append((f"{event} {place}", files)))
+    run = moved(journal, host, "/a", "/b")
+    run.save_inventory(to_json(GOOD.inventory))
+    root = host.path(f"/a/{within}")
+    for place in ("volumes/data/_data/late", "network/files/local-kv.db", "of-mine", ".relocator-root"):
+        root.joinpath(place).parent.mkdir(parents=True, exist_ok=True)
+        root.joinpath(place).write_text("x")
+    root.joinpath("volumes/data/_data/link").symlink_to("late")
+    plan = with_first(make_plan(), source="/a", target="/b", within=within)
+    one = Remains(run, plan, plan.first)
+    monkeypatch.setattr(intact, "left_at", lambda _run: 4e9)
+    cleanup.say_written_behind(host, one)
+    assert said == []
+    monkeypatch.setattr(intact, "left_at", lambda _run: 0.0)
+    cleanup.say_written_behind(host, one)
+    assert sorted(said) == [("cleanup.behind network in the root", 1), ("cleanup.behind volume data", 2)]
+    run.append(Event.CLEANUP, root="/a")
+    said.clear()
+    cleanup.say_written_behind(host, one)
     assert said == []
 
 
