@@ -11,7 +11,7 @@ from entrypoint.copy.looking.changes import DIRECTORY, Change, changed_command, 
 from entrypoint.copy.looking.clock import Ahead, ahead
 from entrypoint.copy.looking.left_out import covered_now, left_out
 from entrypoint.engine.drivers import WITH_VIEWS, layers
-from entrypoint.host.disks import fstab, kinds
+from entrypoint.host.disks import fstab, kinds, names
 from entrypoint.host.disks.filesystem import Mount, Space, birth, existing_ancestor, mount_of
 from entrypoint.host.host import Host, run
 from entrypoint.host.machine.mentions import mentions
@@ -273,18 +273,14 @@ def _identity(place: Path) -> tuple[int, int]:
 def users(
     root: PurePosixPath, binds: Mapping[str, Collection[str]], table: tuple[Mount, ...]
 ) -> Iterator[tuple[str, PurePosixPath]]:
-    """Who uses paths inside a root, and which: what binds some of the host's, by name, and mounts of the host."""
+    """Who uses paths inside a root, and which, as the root names them: what binds some of the host's, by whatever name,
+    and mounts of the host."""
     for name, paths in binds.items():
-        yield from ((name, path) for path in map(PurePosixPath, paths) if path.is_relative_to(root))
-    around = mount_of(root, table)
+        for path in (PurePosixPath(path) for path in paths if path.startswith("/")):
+            if inside := names.within(path, root, table):
+                yield name, inside
+    there = names.Place.of(root, table)
     for mount in table:
-        inside = _within(mount, around)
-        if inside and inside.is_relative_to(root) and not mount.point.is_relative_to(root):
-            yield f"the mount {mount.point}", inside
-
-
-def _within(mount: Mount, around: Mount) -> PurePosixPath | None:
-    """The directory that is mounted, as it is named below another mount of the same file system."""
-    if mount.device != around.device or not mount.root.is_relative_to(around.root):
-        return None
-    return around.point / mount.root.relative_to(around.root)
+        shown = names.Place(mount.device, mount.root)
+        if shown.is_in(there) and not mount.point.is_relative_to(root):
+            yield f"the mount {mount.point}", root / mount.root.relative_to(there.inside)

@@ -52,7 +52,12 @@ def mounts() -> tuple[Mount, ...]:
 
 def mounts_of(pid: int) -> tuple[Mount, ...]:
     """The mounts that a process sees."""
-    text = Path(f"/proc/{pid}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
+    return mounts_in(Path(f"/proc/{pid}/mountinfo"))
+
+
+def mounts_in(place: Path) -> tuple[Mount, ...]:
+    """Those that such a file of the kernel's tells of."""
+    text = place.read_bytes().decode("utf-8", "surrogateescape")
     return tuple(Mount.from_mountinfo(line) for line in text.split("\n") if line)
 
 

@@ -1,11 +1,13 @@
-"""Which files of the host's configuration name a path in a directory: they go on naming the old place."""
+"""Which files of the host's configuration name a path in a directory, by whatever name: they go on naming the old
+place."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from entrypoint.host.host import Host
+from entrypoint.host.machine.called import Mounts
 
 # Below the host's root: what runs by itself, mounts, exports, watches or rotates.
 PLACES = (
@@ -18,15 +20,23 @@ END = r"(?=[/\s\"',;:*)]|$)"
 
 
 def mentions(host: Host, root: PurePosixPath) -> tuple[str, ...]:
-    """The paths of those files; lines that are comments say nothing."""
-    wanted = re.compile(rf"^(?!\s*[#;]).*?(?<![\w/.-]){re.escape(str(root))}{END}", re.MULTILINE)
-    mounted = re.compile(rf"^\s*(?:\S+\s+|Where\s*=\s*){re.escape(str(root))}(?=\s|$).*", re.MULTILINE)
-    texts = ((place, _text(place)) for place in _files(host.root))
-    return tuple(
-        f"/{place.relative_to(host.root)}"
-        for place, text in texts
-        if wanted.search(mounted.sub("", text) if _is_of_mounts(place) else text)
-    )
+    """The paths of those files, each with the name if it is another than the root's own."""
+    texts = [(place, _text(place)) for place in _files(host.root)]
+    found: dict[str, str] = {}
+    for name in (str(root), *Mounts(host, root).of_host.others):
+        for place in _naming(name, texts):
+            path = f"/{place.relative_to(host.root)}"
+            found.setdefault(path, path if name == str(root) else f"{path} (as {name})")
+    return tuple(found.values())
+
+
+def _naming(name: str, texts: Iterable[tuple[Path, str]]) -> Iterator[Path]:
+    """The files that a name is in; lines that are comments say nothing."""
+    wanted = re.compile(rf"^(?!\s*[#;]).*?(?<![\w/.-]){re.escape(name)}{END}", re.MULTILINE)
+    mounted = re.compile(rf"^\s*(?:\S+\s+|Where\s*=\s*){re.escape(name)}(?=\s|$).*", re.MULTILINE)
+    for place, text in texts:
+        if wanted.search(mounted.sub("", text) if _is_of_mounts(place) else text):
+            yield place
 
 
 def _is_of_mounts(place: Path) -> bool:

@@ -86,15 +86,92 @@ def test_a_service_of_a_users_own_is_not_one_of_the_hosts(tmp_path: Path) -> Non
     assert [opener.unit for opener in openers(Host(tmp_path), PurePosixPath("/srv/docker"))] == [""]
 
 
+ROOT_LINE = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+BOUND = "30 20 8:1 {0} {1} rw - ext4 /dev/sda1 rw\n"
+
+
+def process(root: Path, pid: int, link: str, space: str = "[1]", mounts: str = ROOT_LINE, own_root: str = "/") -> None:
+    """One that works in a directory, as /proc tells of it."""
+    (place := root / "proc" / str(pid)).mkdir(parents=True)
+    (place / "cgroup").write_text("0::/machine.slice/m.service\n")
+    (place / "comm").write_text("engine\n")
+    (place / "cwd").symlink_to(link)
+    (place / "root").symlink_to(own_root)
+    (place / "ns").mkdir()
+    (place / "ns/mnt").symlink_to(f"mnt:{space}")
+    (place / "mountinfo").write_text(mounts)
+
+
+def opened(root: Path) -> list[tuple[str, str]]:
+    return sorted((one.who, one.path) for one in openers(Host(root), PurePosixPath("/srv/docker")))
+
+
 def test_a_machine_on_the_host_has_directories_of_the_same_name(tmp_path: Path) -> None:
-    for pid, root in (("1", "machine"), ("2", "")):
-        (tmp_path / root / "srv/docker").mkdir(parents=True)
-        (place := tmp_path / "proc" / pid).mkdir(parents=True)
-        (place / "cgroup").write_text("0::/machine.slice/m.service\n")
-        (place / "comm").write_text("engine\n")
-        (place / "cwd").symlink_to("/srv/docker")
-        (place / "root").symlink_to(tmp_path / root)
-    assert [opener.who for opener in openers(Host(tmp_path), PurePosixPath("/srv/docker"))] == ["engine (2)"]
+    process(tmp_path, 1, "/")
+    process(tmp_path, 2, "/srv/docker")
+    process(tmp_path, 3, "/srv/docker", "[2]", "20 1 8:1 /var/lib/machines/m / rw - ext4 /dev/sda1 rw\n")
+    assert opened(tmp_path) == [("engine (2)", "/srv/docker")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "at", "link", "path"),
+    [
+        ("/srv/docker", "/data", "/data/volumes", "/srv/docker/volumes"),
+        ("/srv/docker/volumes/a", "/data", "/data/x", "/srv/docker/volumes/a/x"),
+        ("/srv", "/data", "/data/docker/x", "/srv/docker/x"),
+        ("/srv", "/data", "/data/other", ""),
+        ("/srv/docker2", "/data", "/data", ""),
+        ("/srv/docker", "/data", "/database", ""),
+    ],
+)
+@pytest.mark.parametrize("space", ["[1]", "[2]"], ids=["of the host", "of a unit"])
+def test_what_is_opened_by_another_name_is_open(
+    tmp_path: Path, shown: str, at: str, link: str, path: str, space: str
+) -> None:
+    mounts = ROOT_LINE + BOUND.format(shown, at)
+    process(tmp_path, 1, "/", mounts=mounts if space == "[1]" else ROOT_LINE)
+    process(tmp_path, 2, link, space, mounts)
+    assert opened(tmp_path) == ([("engine (2)", path)] if path else [])
+
+
+def test_what_is_mounted_below_another_name_is_not_of_it(tmp_path: Path) -> None:
+    covered = ROOT_LINE + BOUND.format("/srv/docker", "/data") + "31 30 8:2 / /data/other rw - ext4 /dev/sdb1 rw\n"
+    process(tmp_path, 1, "/data/other/x", mounts=covered)
+    process(tmp_path, 2, "/data/x", mounts=covered)
+    assert opened(tmp_path) == [("engine (2)", "/srv/docker/x")]
+
+
+def test_one_in_a_root_of_its_own_does_not_hide_how_others_see_the_mounts(tmp_path: Path) -> None:
+    bound = ROOT_LINE + BOUND.format("/srv/docker", "/data")
+    process(tmp_path, 1, "/")
+    process(tmp_path, 2, "/jail", "[2]", "", own_root="/jail")
+    process(tmp_path, 3, "/data/x", "[2]", bound)
+    assert opened(tmp_path) == [("engine (3)", "/srv/docker/x")]
+
+
+def test_a_disk_in_a_file_is_known_by_another_name(tmp_path: Path) -> None:
+    process(tmp_path, 1, "/", mounts=ROOT_LINE + BOUND.format("/srv/docker", "/data"))
+    backing = tmp_path / "sys/block/loop3/loop/backing_file"
+    backing.parent.mkdir(parents=True)
+    backing.write_text("/data/disk.img\n")
+    assert opened(tmp_path) == [("/dev/loop3", "/srv/docker/disk.img")]
+
+
+def test_a_program_that_has_the_root_bound_elsewhere_is_seen(tmp_path: Path) -> None:
+    """As with BindPaths= of a unit: in mounts of its own."""
+    for name in ("docker", "elsewhere"):
+        (tmp_path / name).mkdir()
+    text = "import os\nhandle = open('log', 'w')\nprint('ready', flush=True)\ninput()"
+    script = (
+        'mount --make-rprivate / && mount --bind "$1/docker" "$1/elsewhere" && cd "$1/elsewhere" && exec "$2" -c "$3"'
+    )
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, text]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n"
+        (found,) = openers(HERE, PurePosixPath(tmp_path / "docker"))
+        started.communicate("\n")
+    assert (found.path, found.writes) == (f"{tmp_path}/docker/log", True)
 
 
 def test_names_that_others_have_chosen_are_printed_as_text() -> None:
@@ -137,6 +214,17 @@ def test_files_that_name_it_are_found(tmp_path: Path, place: str, text: str, is_
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / place).write_text(f"{text}\n")
     assert mentions(Host(tmp_path), PurePosixPath("/srv/docker")) == ((f"/{place}",) if is_named else ())
+
+
+def test_files_that_name_it_otherwise_are_found_with_that_name(tmp_path: Path) -> None:
+    process(tmp_path, 1, "/", mounts=ROOT_LINE + BOUND.format("/srv/docker", "/data"))
+    (tmp_path / "etc/cron.d").mkdir(parents=True)
+    (tmp_path / "etc/cron.d/a").write_text("0 3 * * * root tar c /data/volumes >/b\n")
+    (tmp_path / "etc/cron.d/b").write_text("0 3 * * * root tar c /data/volumes /srv/docker >/b\n")
+    (tmp_path / "etc/cron.d/c").write_text("0 3 * * * root tar c /database >/b\n")
+    (tmp_path / "etc/fstab").write_text("UUID=1 /data ext4 defaults 0 2\n")
+    found = mentions(Host(tmp_path), PurePosixPath("/srv/docker"))
+    assert set(found) == {"/etc/cron.d/a (as /data)", "/etc/cron.d/b"}
 
 
 def test_what_cannot_be_read_ends_nothing(tmp_path: Path) -> None:

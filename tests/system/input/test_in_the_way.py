@@ -133,6 +133,34 @@ def test_a_program_of_the_host_that_writes_into_the_root_is_named(host: Host) ->
     assert "/etc/logrotate.d/app" in told.stdout + told.stderr
 
 
+def test_the_root_is_known_by_its_other_names(host: Host) -> None:
+    """A bind mount of it, and that of a unit: what is written there would be lost in the same way."""
+    other = "/srv/other-name"
+    host.run(f"mkdir -p {other}; mount --bind {SOURCE} {other}")
+    host.write("/etc/cron.d/other-name", f"0 3 * * * root tar c {other}/volumes >/dev/null\n")
+    log, write = "volumes/data/_data/other", "while :; do date >&3; sleep 0.1; done"
+    named = {"by-mount": ("", other), "by-unit": (f"--property=BindPaths={SOURCE}:/mnt/unit", "/mnt/unit")}
+    host.docker("create", "--name=viewer", "--volume", f"{other}/volumes:/volumes", "busybox")
+    try:
+        for unit, (options, place) in named.items():
+            host.run(
+                f"systemd-run --quiet --unit={unit} {options} sh -c 'exec 3>>{place}/{log}; touch /run/{unit}; {write}'"
+            )
+            await_file(host, f"/run/{unit}")
+            assert_refused(host, "source-written", f"{unit}.service: {SOURCE}/{log}", f"systemctl stop {unit}.service")
+            host.run(f"systemctl stop {unit}.service")
+        told = relocator(host, "check", TARGET)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert f"/etc/cron.d/other-name (as {other})" in told.stdout
+        assert f"viewer: {SOURCE}/volumes" in told.stdout
+        assert f"the mount {other}: {SOURCE}" in told.stdout
+    finally:
+        host.run(
+            f"docker rm viewer; umount {other}; rm /etc/cron.d/other-name; systemctl stop {' '.join(named)}",
+            check=False,
+        )
+
+
 def test_who_still_has_the_old_root_open_keeps_it(host: Host) -> None:
     assert move(host, TARGET)["state"] == "committed"
     log = f"{SOURCE}/volumes/data/_data/log"

@@ -272,6 +272,13 @@ def test_a_bind_mount_of_a_directory_in_the_old_root_is_named(host: Host, journa
     assert against(host, left(host, journal), replace(GOOD, mounts=(*GOOD.mounts, bound))) == ["old-root-bound"]
 
 
+def test_a_container_that_uses_it_by_another_name_is_named(host: Host, journal: Journal) -> None:
+    around = replace(mount("/data", "8:1"), root=PurePosixPath("/srv"))
+    seen = replace(GOOD, mounts=(*GOOD.mounts, around))
+    assert against(host, left(host, journal), seen, app=("/data/old/volumes",)) == ["old-root-bound"]
+    assert against(host, left(host, journal), seen, app=("/data", "/data/older", "//data/old", "tmpfs")) == []
+
+
 def test_roots_within_each_other_are_refused(host: Host, journal: Journal) -> None:
     one = left(host, journal)
     outer = replace(one, root=replace(one.root, source=str(SOURCE.parent)))

@@ -225,6 +225,8 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("owned-elsewhere", replace(GOOD, owners={"web": "web.service"})),
     ("bound-into-root", bound("/etc", "/var/lib/docker/containers")),
     ("bound-into-root", mounted("/srv/web", "8:1", "/var/lib/docker/volumes/web/_data")),
+    ("bound-into-root", replace(mounted("/srv/all", "8:1", "/var"), binds={"app": ("/srv/all/lib/docker/volumes",)})),
+    ("target-in-bind", replace(mounted("/srv/disk", "8:17", "/"), writers={"app": ("/srv/disk",)})),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Who uses paths inside a data root by their names: containers, volumes, and mounts of the host.
+"""Who uses paths inside a data root, by whatever name: containers, volumes, and mounts of the host.
 
 The engine never rewrites a path that its user has named. A container that mounts `/var/lib/docker/volumes` goes on
 seeing the root that was left, and a bind mount of the host does so too.
@@ -9,6 +9,8 @@ from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.containers.needs import VOLUME
+from entrypoint.host.disks import names
+from entrypoint.host.disks.filesystem import Mount
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, users
 
@@ -19,8 +21,8 @@ def around(facts: HostFacts) -> Iterator[Finding]:
     devices = {name: paths for name, paths in facts.binds.items() if name.startswith(VOLUME)}
     targets = [root.target.resolved for root in facts.roots]
     for name, paths in (facts.writers | devices).items():
-        for path in (PurePosixPath(path) for path in paths if path.startswith("/") and path != "/"):
-            if touched := [target for target in targets if target.is_relative_to(path) or path.is_relative_to(target)]:
+        for path in (PurePosixPath(path) for path in paths if path.startswith("/")):
+            if touched := [target for target in targets if meet(path, target, facts.mounts)]:
                 yield error(
                     "target-in-bind",
                     f"{name} may write into the new root",
@@ -29,6 +31,16 @@ def around(facts: HostFacts) -> Iterator[Finding]:
                     "Choose another target, beside what containers mount; or make the container anew with a directory "
                     "of its own.",
                 )
+
+
+def meet(path: PurePosixPath, target: PurePosixPath, table: tuple[Mount, ...]) -> bool:
+    """Whether one is in the other, by name or by what is mounted there; not of a path that shows the whole host."""
+    is_path = path.root == "/"  # and not `//server/share`, as a volume may name its device
+    return (
+        is_path
+        and not names.is_whole_host(path, table)
+        and (names.within(target, path, table) is not None or names.within(path, target, table) is not None)
+    )
 
 
 def bound(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
