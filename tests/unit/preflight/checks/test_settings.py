@@ -48,39 +48,39 @@ def ids(facts: HostFacts) -> list[str]:
 FLAG, KEY = "--data-root=/var/lib/docker", '{"data-root": "/var/lib/docker"}'
 
 
-@pytest.mark.parametrize(
-    ("given", "found"),
-    [
-        (facts("-H fd://"), []),
-        (facts(FLAG), []),
-        (facts(FLAG, path=VENDORS), []),
-        (facts("", config=KEY), []),
-        (facts("$OPTS", environment=f"OPTS='{FLAG}'"), []),
-        (facts(FLAG, config=KEY), ["root-set-twice"]),
-        (facts("-g /x", config=KEY), ["root-set-twice"]),
-        (facts("-g /x", config=KEY, version="20.10.5"), ["root-set-elsewhere"]),
-        (facts(FLAG, config='{"graph": "/var/lib/docker"}', version="20.10.5"), ["root-set-elsewhere"]),
-        (facts("", config='{"graph": "/var/lib/docker", "data-root": "/var/lib/docker"}'), ["root-set-twice"]),
-        (facts(f"-g /x {FLAG}"), ["root-set-elsewhere"]),
-        (replace(facts("-H fd://"), arguments=("dockerd", "-H", "fd://", FLAG)), ["root-by-unknown-place"]),
-        (replace(facts("--config-file=/a"), arguments=("dockerd",)), ["config-file-differs"]),
-        (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d 'x\n"),)), ["unit-not-understood"]),
-        (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d\nExecStart=/e\n"),)),
-         ["unit-not-understood"]),
-        (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d --other\n"),)), ["unit-not-understood"]),
-        (facts(FLAG, path="/run/systemd/system/docker.service"), ["root-until-reboot"]),
-        (replace(facts("$OPTS"), environment_files=(file("/usr/share/docker.env", f"OPTS={FLAG}"),)),
-         ["config-is-vendors"]),
-        (replace(GOOD, is_nixos=True), ["config-generated"]),
-        (replace(facts(FLAG, path=VENDORS), override=replace(OVERRIDE, writable=False)), ["config-read-only"]),
-        (facts("", before=(("/bin/cp", "/x", "/etc/docker/daemon.json"),)), ["config-overwritten"]),
-        (replace(facts("", before=(("/x",),), starting=(10.0, 12.0)), config=replace(CONFIG, changed_at=11.0)),
-         ["config-overwritten"]),
-        (replace(facts("", before=(("/x",),), starting=(10.0, 12.0)), config=replace(CONFIG, changed_at=9.0)), []),
-        (facts(FLAG, before=(("/bin/cp", "/x", "/etc/docker/daemon.json"),)), []),
-        (replace(facts("--data-root=/link"), configured_root=ROOT), ["root-is-link"]),
-    ],
+JUDGED: tuple[tuple[HostFacts, list[str]], ...] = (
+    (facts("-H fd://"), []),
+    (facts(FLAG), []),
+    (facts(FLAG, path=VENDORS), []),
+    (facts("", config=KEY), []),
+    (facts("$OPTS", environment=f"OPTS='{FLAG}'"), []),
+    (facts(FLAG, config=KEY), ["root-set-twice"]),
+    (facts("-g /x", config=KEY), ["root-set-twice"]),
+    (facts("-g /x", config=KEY, version="20.10.5"), ["root-set-elsewhere"]),
+    (facts(FLAG, config='{"graph": "/var/lib/docker"}', version="20.10.5"), ["root-set-elsewhere"]),
+    (facts("", config='{"graph": "/var/lib/docker", "data-root": "/var/lib/docker"}'), ["root-set-twice"]),
+    (facts(f"-g /x {FLAG}"), ["root-set-elsewhere"]),
+    (replace(facts("-H fd://"), arguments=("dockerd", "-H", "fd://", FLAG)), ["root-by-unknown-place"]),
+    (replace(facts("--config-file=/a"), arguments=("dockerd",)), ["config-file-differs"]),
+    (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d 'x\n"),)), ["unit-not-understood"]),
+    (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d\nExecStart=/e\n"),)),
+     ["unit-not-understood"]),
+    (replace(facts(FLAG), unit_files=(file(UNIT, "[Service]\nExecStart=/d --other\n"),)), ["unit-not-understood"]),
+    (facts(FLAG, path="/run/systemd/system/docker.service"), ["root-until-reboot"]),
+    (replace(facts("$OPTS"), environment_files=(file("/usr/share/docker.env", f"OPTS={FLAG}"),)),
+     ["config-is-vendors"]),
+    (replace(GOOD, is_nixos=True), ["config-generated"]),
+    (replace(facts(FLAG, path=VENDORS), override=replace(OVERRIDE, writable=False)), ["config-read-only"]),
+    (facts("", before=(("/bin/cp", "/x", "/etc/docker/daemon.json"),)), ["config-overwritten"]),
+    (replace(facts("", before=(("/x",),), starting=(10.0, 12.0)), config=replace(CONFIG, changed_at=11.0)),
+     ["config-overwritten"]),
+    (replace(facts("", before=(("/x",),), starting=(10.0, 12.0)), config=replace(CONFIG, changed_at=9.0)), []),
+    (facts(FLAG, before=(("/bin/cp", "/x", "/etc/docker/daemon.json"),)), []),
+    (replace(facts("--data-root=/link"), configured_root=ROOT), ["root-is-link"]),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "found"), JUDGED)
 def test_each_way_to_set_the_root_is_judged(given: HostFacts, found: list[str]) -> None:
     assert ids(given) == found
 

@@ -41,7 +41,7 @@ SAME = [
     ("containerd", "29.0.1", {}, ""),
     ("containerd", "28.5.2", ON | {"storage-driver": "overlayfs"}, ""),
 ]
-PENDING = [
+PENDING: list[tuple[str, str, Config, str, str]] = [
     ("graphdriver", "28.5.2", ON, "", "containerd"),
     ("graphdriver", "26.1.5", ON, "", "containerd"),
     ("graphdriver", "29.0.1", ON, "", "containerd"),
