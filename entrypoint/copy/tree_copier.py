@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from entrypoint.host.confined import beneath
 from entrypoint.host.confined.beneath import CHANGED, FOLDER, open_beneath
+from entrypoint.host.confined.blocks import Blocks
 from entrypoint.host.confined.entries import (
     copy_entry,
     copy_opened,
@@ -57,6 +58,7 @@ class TreeCopier:
     def __init__(self, source: int, target: int, *, links: bool = False, live: bool = True) -> None:
         self.source, self.target, self.links, self.live = source, target, links, live
         self.said: list[str] = []
+        self._blocks = Blocks()
         self._firsts: dict[int, Node] = {}
         self._deep: list[Node] = []
 
@@ -85,7 +87,7 @@ class TreeCopier:
                         where = above
                     status = os.stat(last, dir_fd=ours, follow_symlinks=False)
                     if not stat.S_ISDIR(status.st_mode):  # else the next look finds a new directory
-                        copy_entry(ours, theirs, last, status)
+                        copy_entry(ours, theirs, last, status, self._blocks)
                 except OSError as error:
                     self.tell(name, error)
         finally:
@@ -164,11 +166,11 @@ class TreeCopier:
         handle, status = open_known(ours, name)
         try:
             if status.st_nlink == 1:
-                copy_opened(handle, status, theirs, name, is_plain=plain)
+                copy_opened(handle, status, theirs, name, self._blocks, is_plain=plain)
             elif (first := self._firsts.get(status.st_ino)) is not None:
                 self._link(whole(first), theirs, name)
             else:
-                copy_opened(handle, status, theirs, name, is_plain=plain)
+                copy_opened(handle, status, theirs, name, self._blocks, is_plain=plain)
                 self._firsts[status.st_ino] = (where, name)
         finally:
             os.close(handle)
@@ -178,7 +180,7 @@ class TreeCopier:
         if status.st_nlink > 1 and (first := self._firsts.get(status.st_ino)) is not None:
             self._link(whole(first), theirs, name)
             return
-        copy_entry(ours, theirs, name, status)
+        copy_entry(ours, theirs, name, status, self._blocks)
         if status.st_nlink > 1:
             self._firsts[status.st_ino] = (where, name)
 

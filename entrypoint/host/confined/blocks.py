@@ -13,34 +13,36 @@ KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def copy_content(ours: int, theirs: int, status: os.stat_result) -> None:
-    """The bytes of a file; a hole stays one, and what was set aside beyond the end is set aside again."""
-    size, taken = status.st_size, BLOCK * status.st_blocks
-    is_cloned = bool(size) and _cloned(ours, theirs, status.st_dev)
-    if size and not is_cloned:
-        if taken < size:
-            _copy_sparse(ours, theirs, size)
-        else:
-            _copy_range(ours, theirs, 0, size)
-    # More than any file system's own foresight for a small file; or a clone, which shares only what was written.
-    if taken > size + (1 << 20) or (is_cloned and taken >= size):
-        _set_aside(theirs, taken)
+class Blocks:
+    """The contents of files of one copy, and which file systems share no blocks with the target's."""
 
+    def __init__(self) -> None:
+        self._apart: set[int] = set()
 
-_apart: set[int] = set()
+    def copy(self, ours: int, theirs: int, status: os.stat_result) -> None:
+        """The bytes of a file; a hole stays one, and what was set aside beyond the end is set aside again."""
+        size, taken = status.st_size, BLOCK * status.st_blocks
+        is_cloned = bool(size) and self._cloned(ours, theirs, status.st_dev)
+        if size and not is_cloned:
+            if taken < size:
+                _copy_sparse(ours, theirs, size)
+            else:
+                _copy_range(ours, theirs, 0, size)
+        # More than any file system's own foresight for a small file; or a clone, which shares only what was written.
+        if taken > size + (1 << 20) or (is_cloned and taken >= size):
+            _set_aside(theirs, taken)
 
-
-def _cloned(ours: int, theirs: int, device: int) -> bool:
-    """On a file system that shares blocks between files nothing is copied; asked until one says that it cannot."""
-    if device in _apart:
-        return False
-    try:
-        fcntl.ioctl(theirs, CLONE, ours)
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS):
-            _apart.add(device)
-        return False
-    return True
+    def _cloned(self, ours: int, theirs: int, device: int) -> bool:
+        """On a file system that shares blocks between files nothing is copied; asked until one says that it cannot."""
+        if device in self._apart:
+            return False
+        try:
+            fcntl.ioctl(theirs, CLONE, ours)
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS):
+                self._apart.add(device)
+            return False
+        return True
 
 
 def _copy_sparse(ours: int, theirs: int, size: int) -> None:

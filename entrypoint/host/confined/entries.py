@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from entrypoint.host.confined import beneath
 from entrypoint.host.confined.beneath import NO_LINKS, place
-from entrypoint.host.confined.blocks import copy_content
+from entrypoint.host.confined.blocks import Blocks
 from entrypoint.host.confined.chattr import NO_COPY_ON_WRITE, flags_of, loosen, set_flags
 
 TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC | NO_LINKS
@@ -37,11 +37,11 @@ class Turned(OSError):
         super().__init__(errno.ESTALE, "it became something else", name)
 
 
-def copy_entry(source: int, target: int, name: bytes, status: os.stat_result) -> None:
+def copy_entry(source: int, target: int, name: bytes, status: os.stat_result, blocks: Blocks) -> None:
     """Make what `status` was of, which is no directory, anew in the target. Raises OSError."""
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFREG:
-        copy_file(source, target, name)
+        copy_file(source, target, name, blocks)
     elif kind == stat.S_IFLNK:
         wanted = os.readlink(name, dir_fd=source)
         made(target, name, lambda: os.symlink(wanted, name, dir_fd=target))
@@ -55,23 +55,25 @@ def copy_entry(source: int, target: int, name: bytes, status: os.stat_result) ->
         raise Turned(name)
 
 
-def copy_file(source: int, target: int, name: bytes) -> None:
+def copy_file(source: int, target: int, name: bytes, blocks: Blocks) -> None:
     """A regular file, whatever its size."""
     ours, status = open_known(source, name)
     try:
-        copy_opened(ours, status, target, name)
+        copy_opened(ours, status, target, name, blocks)
     finally:
         os.close(ours)
 
 
-def copy_opened(ours: int, status: os.stat_result, target: int, name: bytes, *, is_plain: bool = False) -> None:
+def copy_opened(
+    ours: int, status: os.stat_result, target: int, name: bytes, blocks: Blocks, *, is_plain: bool = False
+) -> None:
     """The same of a file that is open; `is_plain` if what is made in that directory is given nothing by it."""
     theirs = made(target, name, lambda: os.open(name, TO_MAKE, 0o600, dir_fd=target))
     try:
         flags = flags_of(ours)
         if flags & NO_COPY_ON_WRITE:  # has no effect on a file that holds something
             set_flags(theirs, NO_COPY_ON_WRITE)
-        copy_content(ours, theirs, status)
+        blocks.copy(ours, theirs, status)
         dress_handle(ours, theirs, status, flags, is_plain=is_plain)
     finally:
         os.close(theirs)
