@@ -16,7 +16,6 @@ import stat
 import sys
 from collections.abc import Iterator
 
-from entrypoint.host.confined import beneath
 from entrypoint.host.confined.beneath import CHANGED, FOLDER, open_beneath
 from entrypoint.host.confined.blocks import Blocks
 from entrypoint.host.confined.entries import (
@@ -209,7 +208,6 @@ def enter(namespace: int) -> None:
     if ctypes.CDLL(None, use_errno=True).setns(namespace, NEW_NAMESPACE):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    beneath.without_proc()
 
 
 def main(words: list[str]) -> int:

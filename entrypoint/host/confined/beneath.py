@@ -10,6 +10,7 @@ single name, and not if it is a link, which comes to the same and takes longer.
 import ctypes
 import errno
 import os
+from functools import cache
 
 # The two constants of this wall: without them the kernel would follow links.
 NO_LINKS = os.O_NOFOLLOW
@@ -17,6 +18,7 @@ RESOLVE = 0x08 | 0x04 | 0x02  # RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | NO_LINKS
 OPENAT2 = 437  # the same number on every architecture
+DESCRIPTORS = b"/proc/self/fd"
 LONGEST = 4000  # bytes of a name that are given to the kernel at once; it takes 4,096
 MISSING = (errno.ENOSYS, errno.EPERM, errno.EINVAL)  # no openat2, or a filter that knows none
 # What a call says when a name went, or became another kind of thing, after it was read.
@@ -96,23 +98,19 @@ def place(folder: int, name: bytes) -> bytes:
     The last name is followed by none of them that is told not to, and before it there is nothing but the descriptor.
     Where no /proc is, the working directory serves; that is so in programs of one thread alone (tree_copier.py).
     """
-    if not _HAS_PROC:
+    if not has_proc():
         os.fchdir(folder)
         return name
-    return b"/proc/self/fd/%d/%s" % (folder, name)
+    return b"%s/%d/%s" % (DESCRIPTORS, folder, name)
 
 
-_HAS_PROC = True
-
-
+@cache
 def has_proc() -> bool:
-    return _HAS_PROC
+    """Whether this program sees its own descriptors in /proc. One that has none has one thread (tree_copier.py).
 
-
-def without_proc() -> None:
-    """From here on this program has one thread, and no /proc."""
-    global _HAS_PROC
-    _HAS_PROC = False
+    Asked once: a program goes where none is, if ever, before it reaches for anything.
+    """
+    return os.path.exists(DESCRIPTORS)
 
 
 def join(where: bytes, name: bytes) -> bytes:
