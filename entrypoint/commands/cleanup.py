@@ -55,12 +55,11 @@ CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", 
 EVERY = 5.0  # seconds between two words about the progress
 
 
-def clean_up(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
+def clean_up(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> ExitCode:
     """Remove every old root; without agreement, only tell what that would be.
 
     Raises PreflightError for what speaks against it.
     """
-    journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
     if not journal.exists():

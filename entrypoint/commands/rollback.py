@@ -47,12 +47,11 @@ from entrypoint.settings.file_edit import FileEdit
 Now = Callable[[FileEdit], bytes | None]  # what a file holds now
 
 
-def go_back(host: Host, systemd: Systemd, *, agreed: bool) -> ExitCode:
+def go_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> ExitCode:
     """The engine runs on the root of before the last move when the worker is done; without agreement that is only told.
 
     Raises PreflightError.
     """
-    journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
     last_move(journal)  # before anything is made: there may be no journal to lock

@@ -41,12 +41,11 @@ from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
 
 
-def relocate(host: Host, systemd: Systemd, request: Request) -> ExitCode:
+def relocate(host: Host, systemd: Systemd, journal: Journal, request: Request) -> ExitCode:
     """Everything up to the hand-over."""
-    journal = Journal(host)
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
-    survey = look(host, systemd, request)
+    survey = look(host, systemd, journal, request)
     if preflight.is_already_there(survey.facts):
         log.info("already_there", target=str(survey.facts.first.source.path))
         return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE

@@ -43,9 +43,8 @@ class Survey:
     adopted: Adoptable | None = None
 
 
-def look(host: Host, systemd: Systemd, request: Request) -> Survey:
+def look(host: Host, systemd: Systemd, journal: Journal, request: Request) -> Survey:
     """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
-    journal = Journal(host)
     require_nobody(systemd, journal)
     with phase(Phase.PREFLIGHT):
         try:

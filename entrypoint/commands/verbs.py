@@ -36,7 +36,7 @@ STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
 def move(host: Host, asked: Asked) -> ExitCode:
     trace.arm(host)
     with closing(Systemd()) as systemd:
-        return told(run.relocate(host, systemd, requested(asked)))
+        return told(run.relocate(host, systemd, Journal(host), requested(asked)))
 
 
 def plan(host: Host, asked: Asked) -> ExitCode:
@@ -67,7 +67,7 @@ def check(host: Host, asked: Asked) -> ExitCode:
 
 def look(host: Host, request: Request) -> survey.Survey:
     with closing(Systemd()) as systemd:
-        seen = survey.look(host, systemd, request)
+        seen = survey.look(host, systemd, Journal(host), request)
     if preflight.is_already_there(seen.facts):
         log.info("already_there", target=str(seen.facts.first.source.path))
     return seen
@@ -129,13 +129,13 @@ def settle(host: Host, book: Journal, systemd: Systemd) -> None:
 def go_back(host: Host, asked: Asked) -> ExitCode:
     trace.arm(host)
     with closing(Systemd()) as systemd:
-        return told(rollback.go_back(host, systemd, agreed=asked.agreed))
+        return told(rollback.go_back(host, systemd, Journal(host), agreed=asked.agreed))
 
 
 def clean_up(host: Host, asked: Asked) -> ExitCode:
     trace.arm(host)
     with closing(Systemd()) as systemd:
-        return told(cleanup.clean_up(host, systemd, agreed=asked.agreed))
+        return told(cleanup.clean_up(host, systemd, Journal(host), agreed=asked.agreed))
 
 
 def print_script(_host: Host, _asked: Asked) -> ExitCode:

@@ -11,7 +11,7 @@ import tenacity
 from entrypoint.console.errors import PreflightError
 from entrypoint.host.disks.filesystem import atomic_write, fsync_directory
 from entrypoint.host.host import Host
-from entrypoint.journal.record import PLACE, Run
+from entrypoint.journal.record import PLACE, Record, Run
 
 NUMBER = re.compile(r"\d{6,}")
 # What must be free when a run begins, and is kept for its records.
@@ -19,10 +19,11 @@ ROOM = 4 * 1024 * 1024
 
 
 class Journal:
-    """The host's journal of runs."""
+    """The host's journal of runs. A command has one: it knows of each run what could not be written down."""
 
     def __init__(self, host: Host, place: str = PLACE) -> None:
         self.place = host.path(host.resolve(place))
+        self._unwritten: dict[str, list[Record]] = {}
 
     def exists(self) -> bool:
         return self.place.is_dir()
@@ -31,16 +32,16 @@ class Journal:
         """Every run, the oldest first."""
         folder = self.place / "runs"
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [Run(entry) for entry in entries if NUMBER.fullmatch(entry.name)]
+        return [self.run(entry.name) for entry in entries if NUMBER.fullmatch(entry.name)]
 
     def run(self, number: str) -> Run:
-        return Run(self.place / "runs" / number)
+        return Run(self.place / "runs" / number, self._unwritten.setdefault(number, []))
 
     def begin(self) -> Run:
         """A new run's directory, durable, on a disk that has room for its records; the lock is held."""
         runs = self.runs()
         number = int(runs[-1].number) + 1 if runs else 1
-        run = Run(self.place / "runs" / f"{number:06}")
+        run = self.run(f"{number:06}")
         with _writing():
             run.place.parent.mkdir(mode=0o700, exist_ok=True)
             run.place.mkdir(mode=0o700)

@@ -29,7 +29,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -78,16 +78,17 @@ ARRIVED = frozenset({Outcome.COMMITTED, Outcome.MOVED})
 
 Record = dict[str, Any]
 
-# What is so already and could not be written down, by the run's directory: whoever is asked in this process tells it
-# still, and by its exit code, and the next record that can be written brings it along.
-_unwritten: dict[Path, list[Record]] = {}
-
 
 @dataclass(frozen=True)
 class Run:
-    """One run's directory, as seen from here."""
+    """One run's directory, as seen from here.
+
+    `unwritten` is what is so already and could not be written down: whoever asks the same journal is told it still, and
+    by its exit code, and the next record that can be written brings it along.
+    """
 
     place: Path
+    unwritten: list[Record] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def number(self) -> str:
@@ -135,9 +136,9 @@ class Run:
         it stands for."""
         if event in (Event.ROLLBACK, Event.OUTCOME):
             self.room.unlink(missing_ok=True)
-        records = [*_unwritten.get(self.place, ()), _made(event, facts)]
+        records = [*self.unwritten, _made(event, facts)]
         self._with_room(lambda: self._append("".join(f"{json.dumps(one)}\n" for one in records).encode()))
-        _unwritten.pop(self.place, None)
+        self.unwritten.clear()
 
     def tell(self, event: Event, **facts: Any) -> None:
         """Add a record of what is so already. A full disk changes nothing of that: then it is kept in mind."""
@@ -145,7 +146,7 @@ class Run:
             self.append(event, **facts)
         except JournalError as error:
             log.error("record.unwritten", unwritten=event, why=error.text())
-            _unwritten.setdefault(self.place, []).append(_made(event, facts))
+            self.unwritten.append(_made(event, facts))
 
     def _save(self, name: str, content: dict[str, Any]) -> None:
         self.keep(name, json.dumps(content).encode())
@@ -192,7 +193,7 @@ class Run:
             raise self.unreadable("is damaged")
         if any(record.get("version", VERSION) > VERSION for record in whole):
             raise self.unreadable("was written by a newer relocator")
-        return [*whole, *_unwritten.get(self.place, ())]
+        return [*whole, *self.unwritten]
 
     @property
     def file(self) -> Path:

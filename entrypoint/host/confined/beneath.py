@@ -110,7 +110,7 @@ def has_proc() -> bool:
 
     Asked once: a program goes where none is, if ever, before it reaches for anything.
     """
-    return os.path.exists(DESCRIPTORS)
+    return os.access(DESCRIPTORS, os.F_OK)
 
 
 def join(where: bytes, name: bytes) -> bytes:

@@ -20,7 +20,7 @@ from entrypoint.host.host import Host, Result
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
-from entrypoint.journal import record
+from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
 from entrypoint.move import freeze, steps
 from entrypoint.move.context import Move
@@ -174,8 +174,7 @@ def test_a_move_goes_back_without_its_last_record(world: World, monkeypatch: pyt
     world.calls.failures.add(3)
     assert world.work() is ExitCode.ROLLED_BACK
     assert status.of_run(world.move.run, busy=False).state is State.ROLLED_BACK  # as the worker itself still knows
-    monkeypatch.setattr(record, "_unwritten", {})
-    assert status.of_run(world.move.run, busy=False).state is State.CUT_OFF
+    assert status.of_run(Journal(world.host).run(world.move.run.number), busy=False).state is State.CUT_OFF
     assert world.daemon.up
 
 

@@ -12,7 +12,7 @@ from entrypoint.console.errors import EngineError, ExitCode
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.inventory import Inventory, Status
 from entrypoint.host.services.units import UnitState
-from entrypoint.journal import record
+from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Run
 from entrypoint.move import recovery
 from entrypoint.move.proof import restart, verify
@@ -100,9 +100,10 @@ def fill_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     return lambda: full.__setitem__(0, False)
 
 
-def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process asks: it knows what is written, and nothing else."""
-    monkeypatch.setattr(record, "_unwritten", {})
+def another(world: World) -> World:
+    """As another process sees it, which knows what is written, and nothing else."""
+    journal = Journal(world.host)
+    return replace(world, journal=journal, move=replace(world.move, run=journal.run(world.move.run.number)))
 
 
 def test_what_does_not_stand_is_told_by_the_code_though_no_record_can_be_written(
@@ -112,17 +113,14 @@ def test_what_does_not_stand_is_told_by_the_code_though_no_record_can_be_written
     empty_again = fill_the_disk(world, monkeypatch)
     assert world.work() is ExitCode.AMISS
     assert [one.text for one in world.move.run.amiss()] == ["broken was running and is exited (exit code 1)"]
-    for _process in ("one that asks meanwhile", "another"):
-        forget(monkeypatch)
-        assert world.move.run.amiss() == ()
-        assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.AMISS
-        assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+    for process in (another(world), another(world)):
+        assert process.move.run.amiss() == ()
+        assert recovery.settle(process.host, process.systemd, process.journal, stops=False) is ExitCode.AMISS
+        assert of_run(process.move.run, busy=False).exit_code is ExitCode.AMISS
     empty_again()
-    forget(monkeypatch)
     box.starts = True
-    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.DONE
-    forget(monkeypatch)
-    assert of_run(world.move.run, busy=False).exit_code is ExitCode.DONE
+    assert recovery.settle(world.host, world.systemd, another(world).journal, stops=False) is ExitCode.DONE
+    assert of_run(another(world).move.run, busy=False).exit_code is ExitCode.DONE
 
 
 def test_a_good_move_is_told_as_good_though_no_record_can_be_written(
@@ -130,9 +128,9 @@ def test_a_good_move_is_told_as_good_though_no_record_can_be_written(
 ) -> None:
     fill_the_disk(world, monkeypatch)
     assert world.work() is ExitCode.DONE
-    forget(monkeypatch)
-    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.DONE
-    assert of_run(world.move.run, busy=False).exit_code is ExitCode.DONE
+    process = another(world)
+    assert recovery.settle(process.host, process.systemd, process.journal, stops=False) is ExitCode.DONE
+    assert of_run(process.move.run, busy=False).exit_code is ExitCode.DONE
     assert world.daemon.root == TARGET
 
 
@@ -152,8 +150,7 @@ def test_what_could_not_be_written_is_brought_along_by_the_next_record(
 
     monkeypatch.setattr(Run, "_append", once)
     assert world.work() is ExitCode.AMISS
-    forget(monkeypatch)
-    assert of_run(world.move.run, busy=False).exit_code is ExitCode.AMISS
+    assert of_run(another(world).move.run, busy=False).exit_code is ExitCode.AMISS
     assert len(refused) == 1
 
 
