@@ -12,11 +12,11 @@ from entrypoint.console import command
 from entrypoint.console import events as logging
 from entrypoint.console.errors import ExitCode, Interrupted, RelocatorError
 from entrypoint.console.events import log
-from entrypoint.host import signals
 from entrypoint.host.host import Host
 from entrypoint.host.machine import standing
 from entrypoint.host.machine.standing import Standing
 from entrypoint.host.services import access
+from entrypoint.host.signals import Signals
 
 NEEDS_NO_HOST = ("script",)
 BUG = 70  # EX_SOFTWARE: not one of ours
@@ -41,11 +41,12 @@ def give_up_streams() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    signals.install()
+    host = Host(signals=Signals())  # both are one a process: the kernel has one handler of a signal for all of it
+    host.signals.install()
     open_streams()
     logging.configure(human=sys.stdout.isatty())
     try:
-        return dispatch(arguments)
+        return dispatch(host, arguments)
     except RelocatorError as error:
         explain(error)
         return error.exit_code
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         return BUG
 
 
-def dispatch(arguments: Sequence[str]) -> int:
+def dispatch(host: Host, arguments: Sequence[str]) -> int:
     """Run the verb here, in a sibling container, or say what to run instead."""
     asked = cli.parse(arguments)  # whatever this container was given
     if asked is None:
@@ -70,8 +71,8 @@ def dispatch(arguments: Sequence[str]) -> int:
             raise standing.unreachable(arguments)
         standing.require_same_host()
         standing.require_systemd()
-        access.require(Host())
-    return VERBS[asked.verb](Host(), asked)
+        access.require(host)
+    return VERBS[asked.verb](host, asked)
 
 
 def explain(error: RelocatorError) -> None:

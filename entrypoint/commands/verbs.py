@@ -16,7 +16,6 @@ from entrypoint.console import command, events
 from entrypoint.console.discretion import discreet
 from entrypoint.console.errors import ExitCode, Interrupted, Left, SystemdError, UsageError
 from entrypoint.console.events import log
-from entrypoint.host import signals
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
@@ -84,7 +83,7 @@ def status(host: Host, asked: Asked) -> ExitCode:
     book = Journal(host)
     with closing(Systemd()) as systemd:
         if asked.wait:
-            await_outcome(book, systemd)
+            await_outcome(host, book, systemd)
         settle(host, book, systemd)
         found = statuses.wait(book, systemd) if asked.wait else statuses.read(book, systemd)
         found = statuses.with_present(host, systemd, book, found)
@@ -101,7 +100,7 @@ def status(host: Host, asked: Asked) -> ExitCode:
     return found.exit_code
 
 
-def await_outcome(book: Journal, systemd: Systemd) -> None:
+def await_outcome(host: Host, book: Journal, systemd: Systemd) -> None:
     """Until the outcome. Raises Left where the engine takes this container along, and Interrupted for a person."""
     try:
         statuses.wait(book, systemd)
@@ -109,7 +108,7 @@ def await_outcome(book: Journal, systemd: Systemd) -> None:
         if not departure.is_handed_over(book):
             raise
         again = f"To wait on this host for its outcome:\n    {handover.outcome_line()}"
-        if signals.is_ended_from_outside():
+        if host.signals.is_ended_from_outside():
             raise Left("The engine goes down, and this container with it. The move goes on.", "", again) from None
         raise Interrupted("Interrupted. Nothing was changed, and the move goes on.", "", again) from None
 

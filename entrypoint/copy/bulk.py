@@ -19,6 +19,7 @@ from entrypoint.console.events import log
 from entrypoint.console.progress import Progress, doing, progress
 from entrypoint.console.wording import size as in_words
 from entrypoint.copy import cp
+from entrypoint.copy.cp import Programs
 from entrypoint.copy.looking.changes import Change, Look, Places
 from entrypoint.copy.looking.comparison import Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut
@@ -30,7 +31,6 @@ from entrypoint.host.confined.confinement import Roots
 from entrypoint.host.confined.entries import made, unlink
 from entrypoint.host.confined.tree import Tree
 from entrypoint.host.disks.filesystem import flush
-from entrypoint.host.signals import check, pool
 from entrypoint.journal.unfinished import Unfinished
 
 # A power cut during a copy of hours must not cost all of it; and what is flushed as it goes is not in the way later.
@@ -53,6 +53,7 @@ class Bulk:
     layers: frozenset[Layer]
     excludes: tuple[str, ...]
     found: Shards
+    programs: Programs
     workers: int = field(default_factory=lambda: min(8, 2 * (os.cpu_count() or 1)))
     _layers: set[str] = field(default_factory=set)
     _shards: set[str] = field(default_factory=set)
@@ -84,7 +85,7 @@ class Bulk:
     def flush(self) -> None:
         """Flush what is copied, and then write it down."""
         layers, finished = frozenset(self._layers), frozenset(self._shards)
-        flush(self.target)
+        flush(self.target, self.programs.signals.children)
         self.record = self.record.with_layers(layers).with_shards(finished)
         self.record.write(self.target)
 
@@ -101,10 +102,10 @@ class Bulk:
     def _run(self, jobs: Iterable[Callable[[], int]], told: Progress) -> None:
         """Do all; flush and tell now and then. The first that fails ends the rest."""
         flushed = time.monotonic()
-        with pool(self.workers) as threads:
+        with self.programs.signals.pool(self.workers) as threads:
             todo: set[Future[int]] = {threads.submit(job) for job in jobs}
             while todo:
-                check()
+                self.programs.signals.check()
                 done, todo = wait(todo, TICK, FIRST_COMPLETED)
                 told.done(sum(job.result() for job in done))
                 told.tell()
@@ -127,8 +128,8 @@ class Bulk:
             make(tree, b"/".join(name.split(b"/")[:depth]))
         with self._may_vanish(layer):
             if self.one_mount is None:
-                cp.copy_layer(self.source, self.target, layer.place)
-            elif said := cp.copy("links", self.one_mount.source, self.one_mount.target, [name]):
+                self.programs.copy_layer(self.source, self.target, layer.place)
+            elif said := self.programs.link(self.one_mount, [name]):
                 raise cp.failed(f"Layer {layer.place} cannot be linked.", said)
         return self._check_layer(layer)
 
@@ -154,7 +155,7 @@ class Bulk:
 
     def _copy_shard(self, shard: Shard) -> int:
         """What could not be copied, because it went or changed, is found by the pass after this."""
-        if not cp.copy("trees", self.source, self.target, shard.places):
+        if not self.programs.copy("trees", self.source, self.target, shard.places):
             self._shards.add(shard.key)
         return shard.count
 
@@ -170,11 +171,12 @@ class Bulk:
         self._transfer(look.names_of(scattered) if scattered else (), self.found.cut)
 
     def _transfer(self, changes: Iterable[Change], folders: Iterable[bytes] = ()) -> None:
-        transfer = Transfer(self.source, self.target, LeftOut(self.excludes), live=True)
+        transfer = Transfer(self.source, self.target, LeftOut(self.excludes), True, self.programs)
         transfer.apply(changes, self._look(), folders)
 
     def _look(self) -> Look:
-        return Look(self.source, 0.0, self.excludes, Places(), live=True)
+        return Look(self.source, 0.0, self.excludes, Places(), live=True, namespace=self.programs.namespace,
+                    children=self.programs.signals.children)  # fmt: skip
 
     def _loose(self, folders: Iterable[bytes]) -> Iterator[Change]:
         left_out, tree = LeftOut(self.excludes), Tree(self.source)

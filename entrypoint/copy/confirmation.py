@@ -20,12 +20,12 @@ from itertools import chain
 from pathlib import Path
 
 from entrypoint.console.events import log
+from entrypoint.copy.cp import Programs
 from entrypoint.copy.looking.changes import EVERY, Look, Places
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.copy.transfer import Transfer
 from entrypoint.host.confined.beneath import join
-from entrypoint.host.confined.confinement import space_of
 from entrypoint.host.confined.entries import TO_LOOK, TO_READ
 from entrypoint.host.confined.tree import Names, Tree
 
@@ -51,6 +51,7 @@ class Confirmation:
     source: Path
     target: Path
     look: Look
+    programs: Programs
     _doubts: set[bytes] = field(default_factory=set)
 
     def confirm(self) -> Confirmed:
@@ -58,10 +59,10 @@ class Confirmation:
         compared = self._comparison()
         kept = Names()
         numbers = dict.fromkeys(kept.put(difference.name) for difference in compared.differences() if difference.name)
-        if space_of(self.source):  # then it is no mount, for none is seen, but a subvolume, made since the preflight
+        if self.programs.namespace is not None:  # no mount is seen there: it is a subvolume, made since the preflight
             require_none(Difference(name, OWN_FILE_SYSTEM) for name in compared.apart)
         log.info("rest.compared", entries=compared.entries, again=len(numbers))
-        transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), live=True)
+        transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), True, self.programs)
         if numbers:
             transfer.apply_names(map(kept.name, numbers), self.look)
         dressed = {*map(kept.put, transfer.folders)}

@@ -7,7 +7,6 @@ from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.copy.looking.comparison import Comparison, require_none
 from entrypoint.engine.drivers.layers import immutable_layers
-from entrypoint.host.signals import pool
 
 
 def check(copier: Copier, copied: Copied) -> None:
@@ -20,6 +19,6 @@ def check(copier: Copier, copied: Copied) -> None:
             if place in {layer.place for layer in immutable_layers(copier.source)}:
                 raise
 
-    with pool() as threads:
+    with copier.programs.signals.pool() as threads:
         for check_of_one in [threads.submit(check_one, place) for place in sorted(copied.layers)]:
             check_of_one.result()

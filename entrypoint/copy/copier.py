@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -23,15 +23,17 @@ from entrypoint.copy import cp
 from entrypoint.copy.bulk import Bulk
 from entrypoint.copy.confirmation import Confirmation
 from entrypoint.copy.copied import Copied
+from entrypoint.copy.cp import Programs
 from entrypoint.copy.looking.changes import DIRECTORY, Found, Look, Places
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut, covered_now, left_out
 from entrypoint.copy.looking.shards import cut
-from entrypoint.copy.pace.throttle import throttled
+from entrypoint.copy.pace.throttle import Throttle, throttled
 from entrypoint.copy.pace.warming import warm
 from entrypoint.copy.size_limits import limits
 from entrypoint.copy.transfer import Sent, Transfer
 from entrypoint.engine.drivers.layers import immutable_layers
+from entrypoint.host.children import Children
 from entrypoint.host.confined.confinement import Roots, confined
 from entrypoint.host.disks.filesystem import flush, mounts
 from entrypoint.journal.trace import trace
@@ -46,7 +48,10 @@ MOST_PASSES = 6
 
 @dataclass(frozen=True)
 class Copier:
-    """Source and target data root, as seen from here; `path` is the source's on the host, if it has another there."""
+    """Source and target data root, as seen from here; `path` is the source's on the host, if it has another there.
+
+    `programs` are those that copy; their signals are those of this process.
+    """
 
     source: Path
     target: Path
@@ -54,6 +59,7 @@ class Copier:
     bwlimit: str = ""
     path: PurePosixPath | None = None
     one_mount: Roots | None = None
+    programs: Programs = field(default_factory=Programs, compare=False)
 
     def pre_copy(self, record: Unfinished) -> Copied:
         """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
@@ -62,23 +68,39 @@ class Copier:
         """
         if not self.source.is_dir():
             raise CopyError("The data root cannot be read.", details=str(self.path or self.source))
-        with throttled(self.bwlimit), self.confined() as inside:
+        with self._throttled() as inside:
             return inside._pre_copy(record)
 
     @contextmanager
-    def confined(self) -> Iterator["Copier"]:
+    def confined(self, throttle: Throttle | None = None) -> Iterator["Copier"]:
         """The same, with nothing in reach but source and target; as they are, they can be linked."""
-        with confined(self.source, self.target) as roots, cp.copiers():
+        with confined(self.source, self.target) as roots:
             one_mount = Roots(self.source, self.target) if self.same_file_system else None
             path = self.path or PurePosixPath(self.source)
-            yield replace(self, source=roots.source, target=roots.target, path=path, one_mount=one_mount)
+            programs = Programs(self.programs.signals, roots.namespace, throttle)
+            try:
+                yield replace(self, source=roots.source, target=roots.target, path=path, one_mount=one_mount,
+                              programs=programs)  # fmt: skip
+            finally:
+                programs.end()
+
+    @contextmanager
+    def _throttled(self) -> Iterator["Copier"]:
+        """Confined, and within `bwlimit`."""
+        with throttled(self.bwlimit, self._children) as throttle, self.confined(throttle) as inside:
+            yield inside
+
+    @property
+    def _children(self) -> Children:
+        return self.programs.signals.children
 
     def _pre_copy(self, record: Unfinished) -> Copied:
         began = self.noting_mounts(Copied(frozenset(), 0.0, 0.0).begin_again())
         self.clean_source()
         layers = immutable_layers(self.source)
         excludes = left_out((layer.place for layer in layers), began.covered)
-        found = cut(self.source, excludes, (*began.covered, *(layer.place for layer in layers)))
+        found = cut(self.source, excludes, (*began.covered, *(layer.place for layer in layers)),
+                    self.programs.namespace)  # fmt: skip
         if record.shards and record.clock_was_set:
             log.warning("clock.set")
             record = replace(record, shards=())
@@ -91,7 +113,7 @@ class Copier:
         record.write(self.target)
         with limits(self.source, self.target, began.covered) as kept:
             kept.begin()
-        record = Bulk(self.source, self.target, self.one_mount, record, layers, excludes, found).copy()
+        record = Bulk(self.source, self.target, self.one_mount, record, layers, excludes, found, self.programs).copy()
         trace("pre-copy.layers")
         copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
@@ -104,7 +126,7 @@ class Copier:
 
     def again(self, copied: Copied) -> Copied:
         """Look at everything but the layers once more, with the engine up: the clock was set, and hides changes."""
-        with throttled(self.bwlimit), self.confined() as inside:
+        with self._throttled() as inside:
             found = inside.passes(replace(copied, since=0.0), Places.read(inside.target / PLACES))
             flush(inside.target)
             return found
@@ -140,7 +162,7 @@ class Copier:
         with limits(self.source, self.target) as kept:
             kept.prepare()
             sent = self.transfer(look)
-            Transfer(self.source, self.target, LeftOut(look.excludes), look.live).link_again(copied.linked, look)
+            self._transfer_of(look).link_again(copied.linked, look)
             kept.finish()
         log.info("final_sync.sent", **_told(sent, began))
         trace("final sync.copied")
@@ -208,7 +230,7 @@ class Copier:
         places.write(self.target / PLACES)
         doing("comparing the copy with the source")
         look = self.look(self.noting_mounts(copied), places, live=True)
-        found = Confirmation(self.source, self.target, look).confirm()
+        found = Confirmation(self.source, self.target, look, self.programs).confirm()
         found.places.write(self.target / PLACES)
         return replace(self.noting_mounts(copied), doubtful=found.doubtful, linked=found.linked)
 
@@ -223,16 +245,19 @@ class Copier:
 
     def look(self, copied: Copied, places: Places, *, live: bool) -> Look:
         """A walk over what can have changed since a pass began that left the directories at these places."""
-        if live:
-            return Look(self.source, copied.racy_since(), self.excludes(copied.layers, copied.covered), places, live)
-        unseen = (*copied.covered, *copied.doubtful)
-        return Look(self.source, copied.racy_since(), self.excludes(copied.layers), places, live, unseen)
+        excludes = self.excludes(copied.layers, copied.covered if live else ())
+        unseen = () if live else (*copied.covered, *copied.doubtful)
+        return Look(self.source, copied.racy_since(), excludes, places, live, unseen, self.programs.namespace,
+                    self._children)  # fmt: skip
 
     def transfer(self, look: Look) -> Sent:
         """Make the target equal to the source where it has changed; the root itself holds our own record."""
-        transfer = Transfer(self.source, self.target, LeftOut(look.excludes), look.live)
+        transfer = self._transfer_of(look)
         sent = transfer.apply(look.changes(), look, folders=[b""])
         return transfer.apply(look.uncovered(), look) if look.covered else sent
+
+    def _transfer_of(self, look: Look) -> Transfer:
+        return Transfer(self.source, self.target, LeftOut(look.excludes), look.live, self.programs)
 
 
 def _looked_at(look: Look, comparison: Comparison, linked: Iterable[int]) -> Iterator[Difference]:

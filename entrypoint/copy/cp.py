@@ -12,16 +12,17 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrypoint.console.errors import CopyError, FullError
-from entrypoint.copy.pace.throttle import COPIER, await_turn
-from entrypoint.host.confined.confinement import place, space_of
+from entrypoint.copy.pace.throttle import COPIER, Throttle
+from entrypoint.host.children import Result, Server, polite_command
+from entrypoint.host.confined.confinement import TARGET, Roots, place
 from entrypoint.host.confined.tree import Tree
-from entrypoint.host.host import HOST_ROOT, Result, Server, polite_command, run
+from entrypoint.host.host import HOST_ROOT
+from entrypoint.host.signals import Signals
 
 TOLD = 10  # lines
 NO_SPACE_HINTS = ("No space left on device", "Disk quota exceeded")
@@ -45,31 +46,59 @@ def copier_command(*handles: int) -> list[str]:
     return [*PYTHON, *map(str, handles)]
 
 
-def copy_layer(source: Path, target: Path, layer: str) -> None:
-    """Copy a layer's content with cp; the directory is there. Raises CopyError."""
-    await_turn()
-    space = space_of(target)
-    command = polite_command(layer_command((space.name if space else target) / layer))
-    with place(source, os.fsencode(layer)) as start:
-        result = run([*start.prefix, *command], timeout=None, check=False, cwd=start.cwd, handles=start.handles)
-    if result.code:
-        raise failed(f"Layer {layer} cannot be copied.", result.stderr or f"cp ended with code {result.code}.")
-
-
 @dataclass
-class Copiers:
-    """The copiers of a block; one that has answered waits for the next names below the same roots."""
+class Programs:
+    """The programs of one copy: whom a signal ends, in which namespace they run, and what holds them back.
 
-    _idle: dict[tuple[Path, Path], list[Server]] = field(default_factory=dict)
+    A copier that has answered waits for the next names below the same roots, until the `end`.
+    """
+
+    signals: Signals = field(default_factory=Signals)
+    namespace: int | None = None
+    throttle: Throttle | None = None
+    _idle: dict[Roots, list[Server]] = field(default_factory=dict)
     _all: list[Server] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask(self, source: Path, target: Path, request: bytes) -> Result:
+    def copy_layer(self, source: Path, target: Path, layer: str) -> None:
+        """Copy a layer's content with cp; the directory is there. Raises CopyError."""
+        self._await_turn()
+        there = target if self.namespace is None else TARGET
+        command = polite_command(layer_command(there / layer))
+        with place(source, os.fsencode(layer), self.namespace) as start:
+            result = self.signals.children.run([*start.prefix, *command], timeout=None, check=False, cwd=start.cwd,
+                                               handles=start.handles)  # fmt: skip
+        if result.code:
+            raise failed(f"Layer {layer} cannot be copied.", result.stderr or f"cp ended with code {result.code}.")
+
+    def copy(self, what: str, source: Path, target: Path, names: Iterable[bytes]) -> str:
+        """Copy with the engine up, behind everybody else's work; what could not be copied, a line each.
+
+        Raises CopyError.
+        """
+        return self._told(what, Roots(source, target, self.namespace), names)
+
+    def link(self, roots: Roots, names: Iterable[bytes]) -> str:
+        """The same of what never changes, by links: the roots are those of a mount that has both, so not confined."""
+        return self._told("links", roots, names)
+
+    def _told(self, what: str, roots: Roots, names: Iterable[bytes]) -> str:
+        self._await_turn()
+        result = self._ask(roots, b"\0".join((what.encode(), *names, b"", b"")))
+        if result.code:
+            raise failed("Files cannot be copied.", result.stderr or f"The copier ended with code {result.code}.")
+        return result.stdout
+
+    def _await_turn(self) -> None:
+        if self.throttle is not None:
+            self.throttle.await_turn()
+
+    def _ask(self, roots: Roots, request: bytes) -> Result:
         with self._lock:
-            idle = self._idle.setdefault((source, target), [])
+            idle = self._idle.setdefault(roots, [])
             server = idle.pop() if idle else None
         if server is None:
-            server = start(source, target)
+            server = self._start(roots)
             with self._lock:
                 self._all.append(server)
         result = server.ask(request)
@@ -78,51 +107,14 @@ class Copiers:
                 idle.append(server)
         return result
 
+    def _start(self, roots: Roots) -> Server:
+        trees = (Tree(roots.source), Tree(roots.target))
+        handles = (*(tree.root for tree in trees), *([] if roots.namespace is None else [roots.namespace]))
+        return Server(self.signals.children, polite_command(copier_command(*handles)), handles)
+
     def end(self) -> None:
         for server in self._all:
             server.end()
-
-
-# Those of the block that is at work.
-_copiers: list[Copiers] = []
-
-
-@contextmanager
-def copiers() -> Iterator[None]:
-    """Copiers that are started in the block stay until its end."""
-    _copiers.append(Copiers())
-    try:
-        yield
-    finally:
-        _copiers.pop().end()
-
-
-def start(source: Path, target: Path) -> Server:
-    trees, space = (Tree(source), Tree(target)), space_of(target)
-    handles = (*(tree.root for tree in trees), *([space.namespace] if space else []))
-    return Server(polite_command(copier_command(*handles)), handles)
-
-
-def copy(what: str, source: Path, target: Path, names: Iterable[bytes]) -> str:
-    """Copy with the engine up, behind everybody else's work; what could not be copied, a line each.
-
-    Raises CopyError.
-    """
-    await_turn()
-    request = b"\0".join((what.encode(), *names, b"", b""))
-    if _copiers:
-        return outcome(_copiers[-1].ask(source, target, request))
-    alone = Copiers()
-    try:
-        return outcome(alone.ask(source, target, request))
-    finally:
-        alone.end()
-
-
-def outcome(result: Result) -> str:
-    if result.code:
-        raise failed("Files cannot be copied.", result.stderr or f"The copier ended with code {result.code}.")
-    return result.stdout
 
 
 def is_full(said: str) -> bool:

@@ -25,9 +25,9 @@ from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.drivers.driver import Driver
 from entrypoint.engine.drivers.layers import immutable_layers
 from entrypoint.engine.inventory import Container
+from entrypoint.host.children import QUICK, run
 from entrypoint.host.confined.tree import Tree
 from entrypoint.host.disks.project_quota import Quota, give, project_of, quota_of, take
-from entrypoint.host.host import QUICK, run
 
 # Below what the engine gives ids to directories, and to which; where it maps users, in a directory with their numbers.
 # Volumes come last, and so get the highest: every engine looks at those when it asks itself which id comes next.

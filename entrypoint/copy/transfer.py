@@ -23,6 +23,7 @@ from pathlib import Path
 
 from entrypoint.console.errors import CopyError
 from entrypoint.copy import cp
+from entrypoint.copy.cp import Programs
 from entrypoint.copy.looking.changes import DIRECTORY, Change, Found, Look
 from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.copy.tree_copier import FULL, TreeCopier
@@ -30,7 +31,6 @@ from entrypoint.host.confined.beneath import CHANGED, join
 from entrypoint.host.confined.entries import dress_folder, link, made, unlink
 from entrypoint.host.confined.removal import remove_beneath
 from entrypoint.host.confined.tree import Names, Tree
-from entrypoint.host.signals import pool
 
 BATCH = 300  # names for one program at once, so that several have to do
 LONGEST = 1_000_000  # bytes of names for one program
@@ -56,6 +56,7 @@ class Transfer:
     target: Path
     left_out: LeftOut
     live: bool
+    programs: Programs
     workers: int = 2
     sent: Sent = field(default_factory=Sent)
     linked: set[int] = field(default_factory=set)
@@ -73,7 +74,7 @@ class Transfer:
 
     def apply(self, changes: Iterable[Change], look: Look, folders: Iterable[bytes] = ()) -> Sent:
         """Copy what a look finds; `folders` get their attributes in any case. Raises CopyError."""
-        with pool(self.workers) as self._pool:
+        with self.programs.signals.pool(self.workers) as self._pool:
             for change in changes:
                 if not self.live:
                     self._found.note(change)
@@ -86,7 +87,7 @@ class Transfer:
 
     def apply_names(self, names: Iterable[bytes], look: Look) -> Sent:
         """Copy entries that were found to differ: a missing directory with all it holds, a file with its links."""
-        with pool(self.workers) as self._pool:
+        with self.programs.signals.pool(self.workers) as self._pool:
             for name in names:
                 if (status := self._ours.found(name)) is None:
                     with self._changing(name):
@@ -109,7 +110,7 @@ class Transfer:
         files: dict[int, list[Change]] = {}
         for change in look.names_of(set(inodes)):
             files.setdefault(change.inode, []).append(change)
-        with pool(self.workers) as self._pool:
+        with self.programs.signals.pool(self.workers) as self._pool:
             for change in chain.from_iterable(names for names in files.values() if not self._are_one(names)):
                 self.take(change, look)
             return self.finish()
@@ -205,7 +206,7 @@ class Transfer:
             self.sent.partial += self._running.popleft().result()
 
     def _copy_live(self, names: list[bytes]) -> str:
-        return cp.copy("names", self.source, self.target, names)
+        return self.programs.copy("names", self.source, self.target, names)
 
     def _copy_at_once(self, names: list[bytes]) -> str:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar
 
-from entrypoint.host.host import end_children
+from entrypoint.host.children import Children
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 T = TypeVar("T")
@@ -21,76 +21,84 @@ GRACE = 0.1  # seconds between two attempts to end what still runs
 
 
 @dataclass
-class State:
-    """How many blocks hold signals, whether one has come meanwhile, and which came first."""
+class Signals:
+    """What a signal does to one work: how many blocks hold it, whether one has come meanwhile, and which came first.
 
-    held: int = 0
-    came: bool = False
-    number: int = 0
+    `children` are the programs that it ends, in whichever thread.
+    """
 
+    children: Children = field(default_factory=Children)
+    _held: int = 0
+    _came: bool = False
+    _number: int = 0
 
-_state = State()
+    def install(self) -> None:
+        """From here on the signals of this process are these."""
+        for number in SIGNALS:
+            signal.signal(number, self.interrupt)
 
+    def interrupt(self, received: int, _frame: FrameType | None) -> None:
+        """A second signal while the first is being followed is ignored."""
+        self._number = received
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        self.children.end()
+        if not self._held:
+            raise KeyboardInterrupt
+        self._came = True
 
-def install() -> None:
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
+    def is_ended_from_outside(self) -> bool:
+        """Whether what came is what an engine sends to a container that it stops; a person's keyboard sends another."""
+        return self._number == signal.SIGTERM
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raise no interrupt in the block but by `check`; one that came is raised at its end, whatever failed by it."""
+        self._held += 1
+        try:
+            yield
+        except BaseException as failure:
+            if self._released():
+                raise KeyboardInterrupt from failure
+            raise
+        if self._released():
+            raise KeyboardInterrupt
 
-def interrupt(received: int, _frame: FrameType | None) -> None:
-    """A second signal while the first is being followed is ignored."""
-    _state.number = received
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    end_children()
-    if not _state.held:
-        raise KeyboardInterrupt
-    _state.came = True
+    def check(self) -> None:
+        """Raise the interrupt that was held, if one was."""
+        if self._came:
+            raise KeyboardInterrupt
 
+    def _released(self) -> bool:
+        """Whether a signal came while any block held it, now that the last does not any more."""
+        self._held -= 1
+        came = self._came and not self._held
+        if came:
+            self._came = False
+        return came
 
-def is_ended_from_outside() -> bool:
-    """Whether what came is what an engine sends to a container that it stops; a person's keyboard sends another."""
-    return _state.number == signal.SIGTERM
-
-
-@contextmanager
-def held() -> Iterator[None]:
-    """Raise no interrupt in the block but by `check`; one that came is raised at its end, whatever failed by it."""
-    _state.held += 1
-    try:
-        yield
-    except BaseException as failure:
-        if _released():
-            raise KeyboardInterrupt from failure
-        raise
-    if _released():
-        raise KeyboardInterrupt
-
-
-def check() -> None:
-    """Raise the interrupt that was held, if one was."""
-    if _state.came:
-        raise KeyboardInterrupt
-
-
-def _released() -> bool:
-    """Whether a signal came while any block held it, now that the last does not any more."""
-    _state.held -= 1
-    came = _state.came and not _state.held
-    if came:
-        _state.came = False
-    return came
+    @contextmanager
+    def pool(self, workers: int | None = None) -> Iterator["Pool"]:
+        """Threads of which none is left after the block. If the block fails, what they run is ended."""
+        with self.held(), ThreadPoolExecutor(workers) as threads:
+            one = Pool(self, threads)
+            try:
+                yield one
+            except BaseException:
+                one.end()
+                raise
 
 
 @dataclass
 class Pool:
     """Threads for programs that copy or compare."""
 
+    signals: Signals
     threads: ThreadPoolExecutor
     _open: "set[Future[Any]]" = field(default_factory=set)
 
     def submit(self, job: Callable[..., T], *arguments: object, **named: object) -> "Future[T]":
-        check()
+        self.signals.check()
         future = self.threads.submit(job, *arguments, **named)
         self._open.add(future)
         future.add_done_callback(self._open.discard)
@@ -102,16 +110,4 @@ class Pool:
         while wait(list(self._open), GRACE).not_done:
             # Again and again: one that was just being started has not heard the last. And with a signal that none can
             # ignore: what was started after an interrupt has inherited that the others are.
-            end_children(signal.SIGKILL)
-
-
-@contextmanager
-def pool(workers: int | None = None) -> Iterator[Pool]:
-    """Threads of which none is left after the block. If the block fails, what they run is ended."""
-    with held(), ThreadPoolExecutor(workers) as threads:
-        one = Pool(threads)
-        try:
-            yield one
-        except BaseException:
-            one.end()
-            raise
+            self.signals.children.end(signal.SIGKILL)

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
+from entrypoint.copy.cp import Programs
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
@@ -17,7 +18,8 @@ from entrypoint.plan.root_move import RootMove
 
 def copier_of(host: Host, plan: Plan, root: RootMove) -> Copier:
     source, target = host.path(root.source), host.path(root.target)
-    return Copier(source, target, root.links, plan.bwlimit, PurePosixPath(root.source))
+    return Copier(source, target, root.links, plan.bwlimit, PurePosixPath(root.source),
+                  programs=Programs(host.signals))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from entrypoint.engine.inventory import ALIVE
 from entrypoint.host.disks.filesystem import mounts, mounts_below
 from entrypoint.host.services import hold
 from entrypoint.host.services.units import RUNNING, STOPPED
-from entrypoint.host.signals import pool
 from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.move.location import data_roots
@@ -87,7 +86,7 @@ def end_containers(move: Move, *, always: bool) -> None:
     if move.systemd.unit(move.plan.service).active_state not in RUNNING:
         return
     try:
-        with Engine.opened(socket_of(move.host)) as engine, pool(AT_ONCE) as threads:
+        with Engine.opened(socket_of(move.host)) as engine, move.host.signals.pool(AT_ONCE) as threads:
             if always or engine.info().live_restore:
                 alive = [one for one in engine.containers() if one.status in ALIVE]
                 for ending in [threads.submit(engine.stop, one.id) for one in alive]:

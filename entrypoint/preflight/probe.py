@@ -20,8 +20,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from entrypoint.console.errors import HostCommandError
+from entrypoint.host.children import QUICK, run
 from entrypoint.host.confined.entries import LABEL
-from entrypoint.host.host import QUICK, Host, run
+from entrypoint.host.host import Host
 
 PREFIX = ".relocator-probe-"
 MIB = 1 << 20

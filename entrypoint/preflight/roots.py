@@ -11,9 +11,10 @@ from entrypoint.copy.looking.changes import DIRECTORY, Change, changed_command, 
 from entrypoint.copy.looking.clock import Ahead, ahead
 from entrypoint.copy.looking.left_out import covered_now, left_out
 from entrypoint.engine.drivers import WITH_VIEWS, layers
+from entrypoint.host.children import run
 from entrypoint.host.disks import fstab, kinds, names
 from entrypoint.host.disks.filesystem import Mount, Space, birth, existing_ancestor, mount_of
-from entrypoint.host.host import Host, run
+from entrypoint.host.host import Host
 from entrypoint.host.machine.mentions import mentions
 from entrypoint.host.machine.openers import Opener, openers
 from entrypoint.journal.unfinished import Unfinished

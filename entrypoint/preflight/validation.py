@@ -9,8 +9,9 @@ from pathlib import Path
 
 from entrypoint.console.errors import HostCommandError, PreflightError
 from entrypoint.engine.versions import Since
+from entrypoint.host.children import Result
 from entrypoint.host.disks.filesystem import atomic_write, make_directories
-from entrypoint.host.host import Host, Result
+from entrypoint.host.host import Host
 from entrypoint.preflight import containerd_edits
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootKind

@@ -20,11 +20,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from entrypoint.host.children import Children, polite_command
 from entrypoint.host.confined.beneath import CHANGED, join
 from entrypoint.host.confined.confinement import place
 from entrypoint.host.confined.tree import Tree
 from entrypoint.host.disks.filesystem import atomic_write, read_ours
-from entrypoint.host.host import polite_command, stream
 
 DIRECTORY = b"d"
 EVERY = 0  # in the place of an inode, which has never this number: whatever has several names
@@ -93,7 +93,8 @@ class Look:
     there or they came and went: all of it is `uncovered`, though it may have an old ctime.
 
     While the tree is in use (`live`) the walk gives way to other work, what goes while it is looked at is passed over,
-    and the places of all directories are noted in `seen`, for the look after this.
+    and the places of all directories are noted in `seen`, for the look after this. find runs in the roots' `namespace`,
+    if they have one, as one of the `children`.
     """
 
     root: Path
@@ -102,6 +103,8 @@ class Look:
     places: Places
     live: bool
     covered: tuple[str, ...] = ()
+    namespace: int | None = None
+    children: Children = field(default_factory=Children)
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
 
     def changes(self) -> Iterator[Change]:
@@ -174,7 +177,9 @@ class Look:
 
     def _find(self, command: list[str], where: bytes = b"") -> Iterator[bytes]:
         try:
-            yield from listed(self.root, command, where, live=self.live)
+            yield from listed(
+                self.root, command, where, live=self.live, namespace=self.namespace, children=self.children
+            )
         except OSError as error:
             if not self.live or error.errno not in CHANGED:
                 raise
@@ -201,14 +206,22 @@ class Found:
                     yield change
 
 
-def listed(root: Path, command: list[str], where: bytes = b"", *, live: bool) -> Iterator[bytes]:
+def listed(
+    root: Path,
+    command: list[str],
+    where: bytes = b"",
+    *,
+    live: bool,
+    namespace: int | None = None,
+    children: Children | None = None,
+) -> Iterator[bytes]:
     """What find says of a directory below a root, started there; behind everybody else's work while that is in use.
 
     Raises OSError if the directory cannot be opened, and HostCommandError.
     """
-    with place(root, where) as start:
+    with place(root, where, namespace) as start:
         argv = [*start.prefix, *(polite_command(command) if live else command)]
-        yield from stream(argv, check=not live, cwd=start.cwd, handles=start.handles)
+        yield from (children or Children()).stream(argv, check=not live, cwd=start.cwd, handles=start.handles)
 
 
 def is_after(record: bytes, since: float) -> bool:

@@ -70,10 +70,10 @@ class Shards:
     places: Places
 
 
-def cut(root: Path, excludes: tuple[str, ...], covered: Iterable[str] = ()) -> Shards:
+def cut(root: Path, excludes: tuple[str, ...], covered: Iterable[str] = (), namespace: int | None = None) -> Shards:
     """Look at a tree as it is now, outside `excludes`, and cut it; also above the single places that are `covered`."""
     above = {os.fsencode(parent) for place in covered for parent in PurePosixPath(place).parents}
-    own, links, places = weigh(root, excludes)
+    own, links, places = weigh(root, excludes, namespace)
     below = totals(own)
     halves = {place for place in below if is_cut(place, below) or (place in above and can_be_cut(place))}
     tops = {place: below[place] for place in below if place not in halves and parent(place) in halves}
@@ -86,13 +86,15 @@ def cut(root: Path, excludes: tuple[str, ...], covered: Iterable[str] = ()) -> S
     return Shards(ordered, sorted(halves), loose, scattered, places)
 
 
-def weigh(root: Path, excludes: tuple[str, ...]) -> tuple[dict[bytes, Weight], dict[int, set[bytes]], Places]:
+def weigh(
+    root: Path, excludes: tuple[str, ...], namespace: int | None
+) -> tuple[dict[bytes, Weight], dict[int, set[bytes]], Places]:
     """What is directly in each directory, in which directories the names of files of several names are, and which
     directory is at which place."""
     own: dict[bytes, Weight] = {b"": Weight()}
     links: dict[int, set[bytes]] = {}
     marks = array("Q", [Places.mark(os.stat(root).st_ino, b"")])
-    for record in listed(root, changed_command(None, excludes), live=True):
+    for record in listed(root, changed_command(None, excludes), live=True, namespace=namespace):
         change = Change.parse(record)
         if change.kind == DIRECTORY:
             marks.append(Places.mark(change.inode, change.name))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrypoint.console.errors import UsageError
-from entrypoint.host import host
+from entrypoint.host.children import Children
 
 COPIER = "tree-copier"  # a word by which the program is known that copies what changes
 PROGRAMS = ("cp", COPIER)
@@ -39,47 +39,35 @@ class Throttle:
     """Stops and continues the programs that copy, for `rate` bytes a second on average."""
 
     rate: float
+    children: Children
     _began: float = field(default_factory=time.monotonic)
     _before: int = field(default_factory=lambda: ended())
     _end: threading.Event = field(default_factory=threading.Event)
 
     def is_used_up(self) -> bool:
         """Whether more was written than is allowed by now."""
-        done = ended() - self._before + sum(map(written, running()))
+        done = ended() - self._before + sum(map(written, self._running()))
         return done > self.rate * (time.monotonic() - self._began + BURST)
 
     def watch(self) -> None:
         """Until `end`."""
         while not self._end.wait(EVERY):
-            signal_all(signal.SIGSTOP if self.is_used_up() else signal.SIGCONT)
+            self.signal_all(signal.SIGSTOP if self.is_used_up() else signal.SIGCONT)
+
+    def await_turn(self) -> None:
+        """Until another program may begin: a short one would end between two looks at it."""
+        while not self._end.is_set() and self.is_used_up():
+            time.sleep(EVERY)
 
     def end(self) -> None:
         self._end.set()
 
+    def signal_all(self, number: signal.Signals) -> None:
+        for pid in self._running():
+            self.children.signal(pid, number)
 
-@dataclass
-class Limit:
-    """The limit that holds now, if one does."""
-
-    throttle: Throttle | None = None
-
-
-_limit = Limit()
-
-
-def await_turn() -> None:
-    """Until another program may begin: a short one would end between two looks at it."""
-    while (throttle := _limit.throttle) is not None and throttle.is_used_up():
-        time.sleep(EVERY)
-
-
-def signal_all(number: signal.Signals) -> None:
-    for pid in running():
-        host.signal_child(pid, number)
-
-
-def running() -> list[int]:
-    return [pid for program in PROGRAMS for pid in host.children(program)]
+    def _running(self) -> list[int]:
+        return [pid for program in PROGRAMS for pid in self.children.named(program)]
 
 
 def ended() -> int:
@@ -96,20 +84,18 @@ def written(pid: int) -> int:
 
 
 @contextmanager
-def throttled(limit: str) -> Iterator[None]:
-    """Hold every program that copies in the block to a limit; none if it is empty."""
+def throttled(limit: str, children: Children) -> Iterator[Throttle | None]:
+    """Hold those of the children that copy to a limit in the block; none if it is empty."""
     if not limit:
-        yield
+        yield None
         return
-    throttle = Throttle(bytes_a_second(limit))
+    throttle = Throttle(bytes_a_second(limit), children)
     thread = threading.Thread(target=throttle.watch, daemon=True)
     try:
         thread.start()
-        _limit.throttle = throttle
-        yield
+        yield throttle
     finally:
-        _limit.throttle = None
         throttle.end()
         if thread.ident is not None:  # an interrupt may have come before it was started
             thread.join()
-        signal_all(signal.SIGCONT)
+        throttle.signal_all(signal.SIGCONT)

@@ -24,7 +24,7 @@ from pathlib import Path
 from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.holdings.holdings import Holdings
 from entrypoint.engine.holdings.written_since import MEASURING, Written
-from entrypoint.host.host import run
+from entrypoint.host.children import run
 
 SAME = 0.001  # seconds
 

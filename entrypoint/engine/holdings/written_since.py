@@ -10,7 +10,7 @@ from entrypoint.engine.containerd import holdings
 from entrypoint.engine.containerd.service import snapshots
 from entrypoint.engine.drivers import MOVED, WITH_VIEWS
 from entrypoint.engine.inventory import Inventory
-from entrypoint.host.host import run
+from entrypoint.host.children import run
 
 MEASURING = 3600.0  # seconds
 # In a container's first layer, at its creation (moby daemon/initlayer/setup_unix.go).

@@ -33,26 +33,17 @@ DETACH = 2
 WALLED = REMOUNT | BIND | NO_SUID | NO_DEVICES | NO_PROGRAMS | FOLLOW_NO_LINKS
 _LIBC = ctypes.CDLL(None, use_errno=True)
 NAMES = (b"source", b"target")
-
-
-@dataclass(frozen=True)
-class Space:
-    """The namespace that belongs to a root, and what the root is called there."""
-
-    namespace: int
-    name: Path
-
-
-# The programs that are started for a root run in its namespace.
-_spaces: dict[Path, Space] = {}
+TARGET = Path(os.fsdecode(PLACE + b"/" + NAMES[1]))  # as programs in the namespace know it
 
 
 @dataclass(frozen=True)
 class Roots:
-    """Source and target as they are to be reached, for as long as they are confined."""
+    """Source and target as they are to be reached, for as long as they are confined; and the namespace in which the
+    programs for them run, if they are."""
 
     source: Path
     target: Path
+    namespace: int | None = None
 
 
 @dataclass
@@ -83,14 +74,11 @@ def confined(source: Path, target: Path) -> Iterator[Roots]:
         log.warning("copy.unconfined", why=str(error))
         yield Roots(source, target)
         return
-    roots = [Path(f"/proc/{os.getpid()}/fd/{handle}") for handle in opened.roots]  # good for our programs, too
-    for root, name in zip(roots, NAMES, strict=True):
-        _spaces[root] = Space(opened.namespace, Path(os.fsdecode(PLACE + b"/" + name)))
+    # Good for our programs, too.
+    one, other = (Path(f"/proc/{os.getpid()}/fd/{handle}") for handle in opened.roots)
     try:
-        yield Roots(*roots)
+        yield Roots(one, other, opened.namespace)
     finally:
-        for root in roots:
-            _spaces.pop(root)
         opened.close()
 
 
@@ -178,20 +166,15 @@ class Place:
 
 
 @contextmanager
-def place(root: Path, where: bytes = b"") -> Iterator[Place]:
-    """A directory below a root as the working directory of a program, in the root's namespace if it has one.
+def place(root: Path, where: bytes = b"", namespace: int | None = None) -> Iterator[Place]:
+    """A directory below a root as the working directory of a program, in the roots' namespace if they have one.
 
     nsenter opens the directory before it enters, so that it needs no path there. Raises OSError.
     """
     with Tree(root).folder(where) as folder:
-        cwd, space = Path(f"/proc/self/fd/{folder}"), _spaces.get(root)
-        if space is None:
+        cwd = Path(f"/proc/self/fd/{folder}")
+        if namespace is None:
             yield Place((), cwd, ())
         else:
-            enter = ("nsenter", f"--mount=/proc/self/fd/{space.namespace}", f"--wd={cwd}", "--")
-            yield Place(enter, Path("/"), (space.namespace, folder))
-
-
-def space_of(root: Path) -> Space | None:
-    """Where programs for a root are to run; nothing where it is not confined."""
-    return _spaces.get(root)
+            enter = ("nsenter", f"--mount=/proc/self/fd/{namespace}", f"--wd={cwd}", "--")
+            yield Place(enter, Path("/"), (namespace, folder))

@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint.host.host import HOST_PID, QUICK, Host, run
+from entrypoint.host.children import QUICK, Children, run
+from entrypoint.host.host import HOST_PID, Host
 
 TOP = PurePosixPath("/")
 OURS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -108,9 +109,12 @@ def existing_ancestor(host: Host, path: PurePosixPath) -> PurePosixPath:
     return path
 
 
-def flush(path: Path) -> None:
-    """Write what is dirty on the file system of `path` to its disk, and say so if that failed (syncfs(2))."""
-    run(["sync", "--file-system", os.fspath(path)], timeout=FLUSH)
+def flush(path: Path, children: Children | None = None) -> None:
+    """Write what is dirty on the file system of `path` to its disk, and say so if that failed (syncfs(2)).
+
+    Where interrupts are held it is one of the `children` that they end.
+    """
+    (children or Children()).run(["sync", "--file-system", os.fspath(path)], timeout=FLUSH)
 
 
 def birth(path: Path) -> str:

@@ -12,9 +12,9 @@ from entrypoint.engine.holdings import whole
 from entrypoint.engine.holdings.whole import Lack, Roots
 from entrypoint.engine.holdings.written_since import MEASURING
 from entrypoint.engine.inventory import Inventory
+from entrypoint.host.children import run as run_program
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
-from entrypoint.host.host import run as run_program
 from entrypoint.journal.record import Event, Run
 from entrypoint.move.roots.old_roots import is_same_directory
 from entrypoint.plan.plan import Plan

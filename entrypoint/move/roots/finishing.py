@@ -12,8 +12,9 @@ from pathlib import Path
 
 from entrypoint.engine.containerd.service import DATABASE
 from entrypoint.engine.holdings.in_use import is_in_use
+from entrypoint.host.children import run
 from entrypoint.host.confined.beneath import FOLDER
-from entrypoint.host.host import Host, run
+from entrypoint.host.host import Host
 from entrypoint.journal.unfinished import Found, Unfinished
 from entrypoint.plan.plan import Plan
 from entrypoint.preflight.adoption import Adoptable

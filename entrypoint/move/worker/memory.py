@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 
 from entrypoint.console.errors import ContainerError, HostCommandError
 from entrypoint.console.events import log
+from entrypoint.host.children import QUICK, run
 from entrypoint.host.disks.filesystem import Mount, mounts_of
-from entrypoint.host.host import QUICK, run
 from entrypoint.host.machine.standing import own_container
 
 KEPT = "overlay"  # the kind of file system that the kernel keeps for whoever uses it

@@ -150,7 +150,7 @@ def test_a_link_that_was_lost_with_a_renamed_directory_is_found(roots: Roots) ->
 def test_too_many_doubts_become_few(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirmation, "MOST", 3)
     look = roots.copier.look(Copied(frozenset(), 0.0, 0.0), Places(), live=True)
-    one = confirmation.Confirmation(roots.source, roots.target, look)
+    one = confirmation.Confirmation(roots.source, roots.target, look, roots.copier.programs)
     for number in range(5):
         one._doubt(b"volumes/a/_data/%d/1/2/3/4/5" % number)
     assert one._doubts == {b"volumes/a/_data", b"volumes/a/_data/4/1/2"}

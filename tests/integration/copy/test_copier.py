@@ -168,7 +168,7 @@ def test_the_copy_is_known_by_its_directory_and_its_layers(roots: Roots) -> None
 def test_a_mapped_page_that_was_dirty_when_it_was_copied_is_not_missed(roots: Roots) -> None:
     """A second write to it leaves the file's times alone: a database does that for as long as it has a file open."""
 
-    def flush_source(path: Path) -> None:
+    def flush_source(path: Path, *_: object) -> None:
         if path.samefile(roots.source):  # also where it is confined
             filesystem.flush(path)
 

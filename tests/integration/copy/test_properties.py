@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 from entrypoint.copy import bulk, copier, cp, transfer
 from entrypoint.copy.looking import changes, shards
-from entrypoint.copy.looking.changes import Places
-from entrypoint.journal.unfinished import PLACES
 from tests.integration.copy.test_copier import wait_for_the_clock
 from tests.integration.support.actions import (
     CHANGING,
@@ -49,7 +47,7 @@ def _quick() -> Iterator[None]:
     """No waiting for a disk or behind others; small shards; no half minute in which everything counts as changed."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (bulk, copier):
-            patch.setattr(module, "flush", lambda _: None)
+            patch.setattr(module, "flush", lambda *_: None)
         for module in (changes, cp):
             patch.setattr(module, "polite_command", list)
         patch.setattr("entrypoint.copy.copied.RACY", TICK)
@@ -97,7 +95,7 @@ def test_the_target_is_equal_in_the_end(making: list[Step], during: list[Step], 
         act_on(trees, during)
         if again:
             wait_for_the_clock(roots.source.parent / "probe", 2 * TICK)
-            copied = roots.copier.passes(copied, Places.read(roots.target / PLACES))
+            copied = roots.passes(copied)
         act_on(trees, after)
         before = roots.look(roots.source)
         roots.copier.final_sync(copied)

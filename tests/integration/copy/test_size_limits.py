@@ -15,8 +15,8 @@ from entrypoint.copy import size_limits as limits
 from entrypoint.copy.bulk import Bulk
 from entrypoint.copy.size_limits import own_projects
 from entrypoint.engine.inventory import Status
+from entrypoint.host.children import Result
 from entrypoint.host.disks.project_quota import Quota
-from entrypoint.host.host import Result
 from entrypoint.journal.unfinished import Unfinished
 from tests.hosts import Disk
 from tests.unit.support.data_root import CONTAINER, LAYER, VOLUME, Roots, make_roots, write

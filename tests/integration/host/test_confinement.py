@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.host.children import Children
 from entrypoint.host.confined import confinement
-from entrypoint.host.confined.confinement import Roots, confined, place, space_of
-from entrypoint.host.host import run
+from entrypoint.host.confined.confinement import Roots, confined, place
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts and device nodes")
 
@@ -54,15 +54,16 @@ def test_our_own_calls_follow_no_link_open_no_device_and_write_no_source(roots: 
                                     "cat link/secret", "touch /mnt/source/x", "touch /x"])  # fmt: skip
 def test_a_program_of_ours_reaches_nothing_else(roots: Roots, script: str) -> None:
     Path("/dev/shm/relocator-canary").touch()
-    with place(roots.source) as start:
-        said = run([*start.prefix, "sh", "-c", script], check=False, timeout=30, cwd=start.cwd, handles=start.handles)
+    with place(roots.source, b"", roots.namespace) as start:
+        said = Children().run([*start.prefix, "sh", "-c", script], check=False, timeout=30, cwd=start.cwd,
+                              handles=start.handles)  # fmt: skip
     Path("/dev/shm/relocator-canary").unlink()
     assert said.code != 0 or not said.stdout, said
 
 
 def test_a_program_starts_in_the_directory_that_it_is_for(roots: Roots) -> None:
-    with place(roots.target, b"folder") as start:
-        run([*start.prefix, "touch", "made"], timeout=30, cwd=start.cwd, handles=start.handles)
+    with place(roots.target, b"folder", roots.namespace) as start:
+        Children().run([*start.prefix, "touch", "made"], timeout=30, cwd=start.cwd, handles=start.handles)
     assert (roots.target / "folder/made").exists()
 
 
@@ -81,8 +82,7 @@ def test_nobody_else_sees_it_and_nothing_is_left(plain: Roots) -> None:
     before, handles = Path("/proc/self/mountinfo").read_text(), len(os.listdir("/proc/self/fd"))
     with confined(plain.source, plain.target) as inside:
         assert Path("/proc/self/mountinfo").read_text() == before
-        assert space_of(inside.source) is not None
-    assert space_of(inside.source) is None
+        assert inside.namespace is not None
     assert (Path("/proc/self/mountinfo").read_text(), len(os.listdir("/proc/self/fd"))) == (before, handles)
 
 
@@ -92,5 +92,5 @@ def test_where_the_kernel_cannot_it_is_told_and_the_other_wall_stands(
     monkeypatch.setattr(confinement, "OPEN_TREE", 100_000)
     with confined(plain.source, plain.target) as inside:
         assert inside == plain
-        with place(plain.source, b"folder") as start:
+        with place(plain.source, b"folder", inside.namespace) as start:
             assert (start.prefix, start.handles) == ((), ())

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.host.children import Result
 from entrypoint.host.confined.removal import Removal
 from entrypoint.host.disks import obstacles
-from entrypoint.host.host import Host, Result
+from entrypoint.host.host import Host
 
 SWAPS = "Filename Type Size Used Priority\n/dev/dm-0 partition 1 0 -2\n{} file 1048572 0 -3\n"
 

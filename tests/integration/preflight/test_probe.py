@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from entrypoint.host.host import QUICK, Host, Result, run
+from entrypoint.host.children import QUICK, Result, run
+from entrypoint.host.host import Host
 from entrypoint.preflight import probe
 from entrypoint.preflight.roots import exposed_above
 from tests.hosts import Disk

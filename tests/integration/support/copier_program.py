@@ -27,7 +27,7 @@ from entrypoint.move.roots.discard import remove_copy
 
 def quicken(*, is_small: bool) -> None:
     for module in (bulk, copying):
-        put(module, "flush", lambda _: None)
+        put(module, "flush", lambda *_: None)
     for module in (changes, cp, shards):
         if hasattr(module, "polite_command"):
             put(module, "polite_command", list)

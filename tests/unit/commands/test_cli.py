@@ -278,7 +278,7 @@ def test_both_letters_of_help_say_the_same(capsys: pytest.CaptureFixture[str]) -
 def test_an_interrupt_is_told_on_a_line_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_words: object) -> int:
+    def interrupted(_host: object, _words: object) -> int:
         logging.configure(sys.stdout, human=True)
         logging.draft("progress", percent=1, size="1", of="2", files=3, rate="4", left="")
         raise KeyboardInterrupt

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from entrypoint.console.errors import HostCommandError
-from entrypoint.host import host as hosts
+from entrypoint.host import children
+from entrypoint.host.children import Children, Server, polite_command, run
 from entrypoint.host.disks.host_file import HostFile
-from entrypoint.host.host import MAX_SYMLINKS, Host, nsenter_command, polite_command, run, stream
+from entrypoint.host.host import MAX_SYMLINKS, Host, nsenter_command
 from entrypoint.preflight import facts
 from tests.unit.support.good_facts import GOOD
 
@@ -144,7 +145,7 @@ def test_a_program_is_given_nothing_but_a_path_and_a_language(monkeypatch: pytes
 
 def test_the_input_of_a_program_is_closed_or_given() -> None:
     assert run(["cat"], timeout=10).stdout == ""
-    assert run(["cat"], timeout=10, stdin=b"a\0b").stdout == "a\0b"
+    assert Children().run(["cat"], timeout=10, stdin=b"a\0b").stdout == "a\0b"
 
 
 def test_a_program_that_fails_is_an_error_that_tells_all() -> None:
@@ -181,7 +182,7 @@ def _deaf() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_deaf")
 def test_a_program_that_ignores_the_request_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "GRACE", 0.1)
+    monkeypatch.setattr(children, "GRACE", 0.1)
     began = time.monotonic()
     with pytest.raises(HostCommandError, match="did not end within"):
         run(["sleep", "60"], timeout=0.1)
@@ -227,29 +228,31 @@ def test_the_root_of_the_next_start_is_read_from_the_configuration(
 
 
 def test_a_program_that_was_killed_in_the_middle_has_not_told_all() -> None:
-    records = stream(["sh", "-c", "printf 'one\\0'; kill -9 $$"], check=False)
+    records = Children().stream(["sh", "-c", "printf 'one\\0'; kill -9 $$"], check=False)
     assert next(records) == b"one"
     with pytest.raises(HostCommandError):
         next(records)
-    assert list(stream(["sh", "-c", "printf 'one\\0'; exit 1"], check=False)) == [b"one"]
+    assert list(Children().stream(["sh", "-c", "printf 'one\\0'; exit 1"], check=False)) == [b"one"]
 
 
 SERVING = "import sys; [print(end=line.upper() + chr(0), flush=True) for line in iter(sys.stdin.readline, 'end\\n')]"
 
 
 def test_a_program_that_serves_answers_until_it_is_ended() -> None:
-    server = hosts.Server([sys.executable, "-c", SERVING])
+    running = Children()
+    server = Server(running, [sys.executable, "-c", SERVING])
+    assert running.named(sys.executable)
     try:
         answers = [server.ask(asked) for asked in (b"one\n", b"two\n")]
     finally:
         server.end()
     assert [(answer.code, answer.stdout) for answer in answers] == [(0, "ONE\n"), (0, "TWO\n")]
-    assert not hosts._children
+    assert not running.named(sys.executable)
 
 
 @pytest.mark.parametrize(("last", "code"), [("", 1), ("; sys.exit('It is full.')", 1), ("; sys.exit(3)", 3)])
 def test_one_that_has_ended_has_not_answered(last: str, code: int) -> None:
-    server = hosts.Server([sys.executable, "-c", SERVING + last])
+    server = Server(Children(), [sys.executable, "-c", SERVING + last])
     try:
         result = server.ask(b"end\n")
         assert (result.code, result.stdout, "It is full." in result.stderr) == (code, "", "full" in last)

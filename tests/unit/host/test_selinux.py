@@ -12,10 +12,11 @@ from entrypoint.console.errors import ExitCode, HostCommandError
 from entrypoint.console.events import Phase
 from entrypoint.console.findings import Severity
 from entrypoint.host import selinux
+from entrypoint.host.children import Result
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.disks.stored import from_json, to_json
-from entrypoint.host.host import Host, Result
+from entrypoint.host.host import Host
 from entrypoint.host.selinux import SELinux, with_rule
 from entrypoint.move.steps import STEPS
 from entrypoint.plan import outline

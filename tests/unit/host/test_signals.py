@@ -16,19 +16,21 @@ from entrypoint.commands.status.state import State
 from entrypoint.console.errors import CopyError, ExitCode, HostCommandError, JournalError, SystemdError
 from entrypoint.console.events import Phase
 from entrypoint.engine.inventory import Status
-from entrypoint.host.host import Host, Result
+from entrypoint.host.children import Result
+from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
 from entrypoint.move import freeze, steps
-from entrypoint.move.context import Move
+from entrypoint.move.context import Move, copier_of
 from entrypoint.move.proof import restart, verify
 from entrypoint.move.steps import STEPS, Step
 from entrypoint.move.worker import arrival, worker
 from tests.unit.move.dying.test_crash_points import Deadly, Killed, safety_net
-from tests.unit.support.world import TARGET, World, make_world
+from tests.unit.support.fakes import make_host
+from tests.unit.support.world import TARGET, World, make_plan, make_world
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -194,6 +196,12 @@ def test_a_step_that_cannot_be_recorded_is_not_gone_on_from(
     assert world.work() is ExitCode.ROLLED_BACK
     assert world.outcome["reason"] == "The journal cannot be written."
     world.require_untouched()
+
+
+def test_a_signal_ends_the_programs_of_every_copy(tmp_path: Path) -> None:
+    """Whoever is interrupted must know of all that run."""
+    host, plan = make_host(tmp_path), make_plan()
+    assert copier_of(host, plan, plan.first).programs.signals is host.signals
 
 
 # --- systemd --------------------------------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ import io
 import os
 import stat
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from entrypoint.console import events
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
+from entrypoint.copy.cp import Programs
 from entrypoint.copy.looking.changes import Places
 from entrypoint.copy.looking.comparison import Comparison, require_equal
 from entrypoint.copy.transfer import Sent
@@ -141,8 +144,26 @@ class Roots:
 
     def pass_over(self, copied: Copied) -> Sent:
         """One more pass while the engine runs."""
-        places = Places.read(self.target / PLACES)
-        return self.copier.transfer(self.copier.look(copied, places, live=True))
+        with self.plain() as copier:
+            return copier.transfer(copier.look(copied, self.places, live=True))
+
+    def passes(self, copied: Copied) -> Copied:
+        """As many as pay."""
+        with self.plain() as copier:
+            return copier.passes(copied, self.places)
+
+    @property
+    def places(self) -> Places:
+        return Places.read(self.target / PLACES)
+
+    @contextmanager
+    def plain(self) -> Iterator[Copier]:
+        """The copier without the wall of mounts."""
+        programs = Programs()
+        try:
+            yield replace(self.copier, programs=programs)
+        finally:
+            programs.end()
 
     def look(self, root: Path) -> Survey:
         return survey(root, skip=NOT_DATA | {NAME.encode(), PLACES.encode()})

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from entrypoint.console.errors import UsageError
-from entrypoint.copy import cp
+from entrypoint.copy.cp import Programs
 from entrypoint.copy.pace.throttle import bytes_a_second, throttled
+from entrypoint.host.signals import Signals
 
 MIB = 1 << 20
 
@@ -33,9 +34,11 @@ def test_a_copy_keeps_to_its_limit(tmp_path: Path) -> None:
     names = [f"{number}".encode() for number in range(12)]
     for name in names:
         (tmp_path / "source" / os.fsdecode(name)).write_bytes(os.urandom(2 * MIB))
-    began = time.monotonic()
-    with throttled("16m"):
+    signals, began = Signals(), time.monotonic()
+    with throttled("16m", signals.children) as throttle:
         for name in names:
-            cp.copy("names", tmp_path / "source", tmp_path / "target", [name])
+            programs = Programs(signals, throttle=throttle)
+            programs.copy("names", tmp_path / "source", tmp_path / "target", [name])
+            programs.end()
     assert time.monotonic() - began > 0.6  # 24 MiB less a burst; without a limit it takes a tenth of that
     assert len(list((tmp_path / "target").iterdir())) == 12

@@ -117,7 +117,7 @@ def test_the_engines_stop_is_no_interrupt_by_a_person(
         signal.pause()
 
     monkeypatch.setattr(status, "wait", waiting)
-    monkeypatch.setattr(composition, "dispatch", lambda _: verbs.await_outcome(journal, busy))
+    monkeypatch.setattr(composition, "dispatch", lambda host, _: verbs.await_outcome(host, journal, busy))
     assert composition.main(["status", "--wait"]) == code
     assert told in capsys.readouterr().err
 
