@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from entrypoint.copy.pace import timer
+from entrypoint.copy.pace.timer import Watch
 from entrypoint.host.disks.stored import PASSING
 from entrypoint.journal.unfinished import STEP, Clock
 
@@ -22,8 +22,8 @@ class Copied:
     while the engine ran, which the engine does for volumes with options: what was seen there is not the root's, and
     what is there by itself has yet to be looked at; that is so, too, of what is `doubtful` (confirmation.py). `linked`
     are the inodes of files whose names have yet to be made names of one file.
-    `sets` is how often the clock had been set by then; what is read from a record counts from there on. `settled` is
-    since when to look, once nothing changes any more.
+    `sets` is how often the clock had been set by then, as `watch` has seen it; what is read from a record counts from
+    there on. `settled` is since when to look, once nothing changes any more.
     """
 
     layers: frozenset[str]
@@ -33,8 +33,9 @@ class Copied:
     covered: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
     linked: tuple[int, ...] = ()
-    sets: int = field(default_factory=timer.settings, metadata=PASSING)
+    sets: int = field(default=0, metadata=PASSING)
     settled: float | None = field(default=None, metadata=PASSING)
+    watch: Watch = field(default_factory=Watch, metadata=PASSING, compare=False, repr=False)
 
     @property
     def clock(self) -> Clock:
@@ -56,12 +57,12 @@ class Copied:
     @property
     def clock_was_set(self) -> bool:
         """Whether somebody has set the clock since, be it back and forward again: times tell nothing then."""
-        return self.sets != timer.settings()
+        return self.sets != self.watch.count()
 
     def begin_again(self) -> "Copied":
         """The same, as a pass begins now. The clock's settings are counted before it is looked at, for it may be set
         between."""
-        return replace(self, sets=timer.settings(), since=time.time(), monotonic=time.monotonic())
+        return replace(self, sets=self.watch.count(), since=time.time(), monotonic=time.monotonic())
 
     def settle(self) -> "Copied":
         """The same, with the engine down: a clock that is set from here on hides nothing."""

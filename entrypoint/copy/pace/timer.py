@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+import weakref
 
 ABSOLUTE, CANCEL_ON_SET = 1, 2  # flags of timerfd_settime(2)
 FAR = 1 << (40 if ctypes.sizeof(ctypes.c_long) == 8 else 30)  # seconds since 1970, and nothing waits for it
@@ -39,20 +39,17 @@ def armed() -> int:
     return handle
 
 
-@dataclass
 class Watch:
-    """Counts how often the clock was seen to have been set, from the first look on."""
+    """Counts how often the clock was seen to have been set, from when it is made."""
 
-    _handle: int = -1
-    _seen: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self._handle, self._seen, self._lock = armed(), 0, threading.Lock()
+        weakref.finalize(self, os.close, self._handle)
 
     def count(self) -> int:
         """As long as it stays the same, the clock was not set."""
         with self._lock:
-            if self._handle < 0:
-                self._handle = armed()
-            elif self._is_cancelled():
+            if self._is_cancelled():
                 self._seen += 1
             return self._seen
 
@@ -66,11 +63,3 @@ class Watch:
             if error.errno != errno.ECANCELED:
                 raise
         return True
-
-
-_watch = Watch()
-
-
-def settings() -> int:
-    """How often the clock was set since this process first asked."""
-    return _watch.count()

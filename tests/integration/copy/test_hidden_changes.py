@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from entrypoint.copy.copied import Copied
-from entrypoint.copy.pace import timer
 from entrypoint.journal.unfinished import Unfinished
 from tests.hosts import Disk
 from tests.unit.support.data_root import VOLUME, Roots, make_roots
@@ -57,27 +56,21 @@ def test_without_the_timer_nothing_sees_it(hidden: Hidden) -> None:
     assert not hidden.is_copied
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the kernel tells of it."""
-    monkeypatch.setattr(timer._watch, "_seen", timer.settings() + 1)
+def with_set_clock(copied: Copied) -> Copied:
+    """As if the kernel had told of it since."""
+    return replace(copied, sets=copied.sets - 1)
 
 
-def test_it_is_copied_with_the_engine_up_when_the_clock_was_set(
-    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_clock(monkeypatch)
-    again = hidden.roots.copier.again(hidden.copied)
+def test_it_is_copied_with_the_engine_up_when_the_clock_was_set(hidden: Hidden) -> None:
+    again = hidden.roots.copier.again(with_set_clock(hidden.copied))
     assert hidden.is_copied
     assert not again.clock_was_set
     hidden.roots.copier.final_sync(again)
     hidden.roots.require_equal(again)
 
 
-def test_it_is_copied_by_the_final_sync_when_the_clock_was_set_as_the_engine_went_down(
-    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_clock(monkeypatch)
-    hidden.roots.copier.final_sync(hidden.copied.settle())
+def test_it_is_copied_by_the_final_sync_when_the_clock_was_set_as_the_engine_went_down(hidden: Hidden) -> None:
+    hidden.roots.copier.final_sync(with_set_clock(hidden.copied).settle())
     assert hidden.is_copied
 
 

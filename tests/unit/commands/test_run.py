@@ -107,7 +107,7 @@ def test_the_worker_is_told_of_a_clock_that_was_set_until_it_listened_itself(
 
     def hand_over(*_: object) -> None:
         if is_set:
-            monkeypatch.setattr(timer._watch, "_seen", timer.settings() + 1)
+            monkeypatch.setattr(timer.Watch, "count", lambda _: 1)
 
     monkeypatch.setattr(handover, "hand_over", hand_over)
     assert attempt() is ExitCode.HANDED_OVER
