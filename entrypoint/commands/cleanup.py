@@ -29,7 +29,6 @@ from entrypoint.journal import finished
 from entrypoint.journal.amiss import Kind
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
-from entrypoint.journal.trace import trace
 from entrypoint.journal.unfinished import KEPT, NAME, Unfinished
 from entrypoint.move.proof import intact
 from entrypoint.move.recovery import require_no_worker, settle_first
@@ -192,7 +191,7 @@ def remove(host: Host, one: Remains, size: Size) -> None:
     one.run.append(Event.CLEANUP, root=one.path)
     with suppress(OSError):  # the removal tells of what cannot be removed
         finished.Finished.end(root)  # first of all: half a root is not to be taken for one
-    trace("cleanup.begun")
+    host.trace("cleanup.begun")
     removal = Removal(root, progress=Progress(one.path, size.entries))
     names = {entry.name for entry in root.iterdir()}
     own = {name for name in names if is_own(name, one)}
@@ -208,7 +207,7 @@ def remove(host: Host, one: Remains, size: Size) -> None:
             + "\nThe engine runs on its new root and needs none of it.",
             resolution="Then, to go on: relocator cleanup --yes",
         )
-    trace("cleanup.emptied")
+    host.trace("cleanup.emptied")
     one.run.append(Event.CLEANED, root=one.path)
     log.info("cleanup.removed", root=one.path, removed=removal.removed)
     leave_or_remove(host, one, sorted(names - own - {"lost+found"}))

@@ -20,7 +20,6 @@ from entrypoint.host.host import Host
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
-from entrypoint.journal.trace import trace
 from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
 from entrypoint.move import safety_net
 from entrypoint.move.context import copier_of
@@ -51,7 +50,7 @@ def relocate(host: Host, systemd: Systemd, journal: Journal, request: Request) -
         return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey, request)
-    trace("plan.made")
+    host.trace("plan.made")
     seen = [root.target for root in survey.facts.roots]
     claim.require_as_seen(host, *seen)
     journal.prepare()
@@ -153,7 +152,7 @@ def pre_copy(host: Host, plan: Plan, root: RootMove) -> Copied:
     selinux.label_directories(host, root.created[:-1])
     record = Unfinished.read(target) or Unfinished.begun(root.source, plan.engine_id, found)
     record.write(target)
-    trace("pre-copy.begun")
+    host.trace("pre-copy.begun")
     copier = copier_of(host, plan, root)
     copied = copier.pre_copy(record)
     if plan.checksum and not root.links:  # a layer that is linked has the content that it is compared with

@@ -33,7 +33,7 @@ STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
 
 
 def move(host: Host, asked: Asked) -> ExitCode:
-    trace.arm(host)
+    host = trace.armed(host)
     with closing(Systemd()) as systemd:
         return told(run.relocate(host, systemd, Journal(host), requested(asked)))
 
@@ -126,13 +126,13 @@ def settle(host: Host, book: Journal, systemd: Systemd) -> None:
 
 
 def go_back(host: Host, asked: Asked) -> ExitCode:
-    trace.arm(host)
+    host = trace.armed(host)
     with closing(Systemd()) as systemd:
         return told(rollback.go_back(host, systemd, Journal(host), agreed=asked.agreed))
 
 
 def clean_up(host: Host, asked: Asked) -> ExitCode:
-    trace.arm(host)
+    host = trace.armed(host)
     with closing(Systemd()) as systemd:
         return told(cleanup.clean_up(host, systemd, Journal(host), agreed=asked.agreed))
 
@@ -148,7 +148,7 @@ def work(host: Host, asked: Asked) -> ExitCode:
     if "NOTIFY_SOCKET" not in os.environ or record not in book.runs():
         raise UsageError("A worker is started by systemd, not by hand.", resolution="See: relocator status")
     events.configure(sys.stdout, events.open_log(record.log))
-    trace.arm(host)
+    host = trace.armed(host)
     with closing(Systemd()) as systemd:
         loaded = recovery.load(host, systemd, record, stops=True)
         keeper.say_ready()

@@ -36,7 +36,7 @@ from entrypoint.engine.drivers.layers import immutable_layers
 from entrypoint.host.children import Children
 from entrypoint.host.confined.confinement import Roots, confined
 from entrypoint.host.disks.filesystem import flush, mounts
-from entrypoint.journal.trace import trace
+from entrypoint.host.host import Trace, untraced
 from entrypoint.journal.unfinished import PLACES, Unfinished, this_boot
 
 # Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
@@ -50,7 +50,8 @@ MOST_PASSES = 6
 class Copier:
     """Source and target data root, as seen from here; `path` is the source's on the host, if it has another there.
 
-    `programs` are those that copy; their signals are those of this process.
+    `programs` are those that copy; their signals are those of this process. `trace` is told of each instant that has a
+    name.
     """
 
     source: Path
@@ -60,6 +61,7 @@ class Copier:
     path: PurePosixPath | None = None
     one_mount: Roots | None = None
     programs: Programs = field(default_factory=Programs, compare=False)
+    trace: Trace = untraced
 
     def pre_copy(self, record: Unfinished) -> Copied:
         """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
@@ -114,14 +116,14 @@ class Copier:
         with limits(self.source, self.target, began.covered) as kept:
             kept.begin()
         record = Bulk(self.source, self.target, self.one_mount, record, layers, excludes, found, self.programs).copy()
-        trace("pre-copy.layers")
+        self.trace("pre-copy.layers")
         copied_layers = frozenset(record.layers) & {layer.place for layer in layers}
         copied = self.passes(replace(began, layers=copied_layers), places)
         doing("flushing what was copied")
         flush(self.target)
         warm(self.target)
         replace(record, boot=this_boot(), since=copied.since, clock=copied.clock).write(self.target)
-        trace("pre-copy.passed")
+        self.trace("pre-copy.passed")
         return replace(copied, target=identity(self.target))
 
     def again(self, copied: Copied) -> Copied:
@@ -165,7 +167,7 @@ class Copier:
             self._transfer_of(look).link_again(copied.linked, look)
             kept.finish()
         log.info("final_sync.sent", **_told(sent, began))
-        trace("final sync.copied")
+        self.trace("final sync.copied")
         flush(self.target)
 
     def check(self, copied: Copied, *, content: bool = False) -> int:

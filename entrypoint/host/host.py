@@ -8,7 +8,7 @@ that comes from the operator or the engine goes through `Host.resolve` once, whi
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -27,12 +27,21 @@ def nsenter_command(argv: Sequence[str], pid: int = HOST_PID) -> list[str]:
     return ["nsenter", "--target", str(pid), *spaces, "--wd=/", "--", *argv]
 
 
+Trace = Callable[[str], None]
+
+
+def untraced(_point: str) -> None:
+    """A named instant, at which nothing is to happen (journal/trace.py)."""
+
+
 @dataclass(frozen=True)
 class Host:
-    """The host as seen from where this program runs, and what a signal does to the work that is done there."""
+    """The host as seen from where this program runs, what a signal does to the work that is done there, and what is to
+    happen at its named instants."""
 
     root: Path = HOST_ROOT
     signals: Signals = field(default_factory=Signals, compare=False, repr=False)
+    trace: Trace = field(default=untraced, compare=False, repr=False)
 
     def path(self, resolved: PurePosixPath | str) -> Path:
         """Where a host path, already free of symlinks, is found from here."""

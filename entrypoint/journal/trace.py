@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -35,52 +35,49 @@ class Action(StrEnum):
     PAUSE = "pause"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Armed:
-    """The points that are armed, if any; a process reads them once."""
+    """The points that are armed on a host."""
 
-    host: Host | None = None
-    actions: Mapping[str, Action] = field(default_factory=dict)
+    host: Host
+    actions: Mapping[str, Action]
+
+    def reach(self, point: str) -> None:
+        """Pass a named instant."""
+        action = self.actions.get(point)
+        if action is None:
+            return
+        log.warning("trace.reached", point=point, action=action)
+        reached = self.host.path(f"{REACHED}/{point}")
+        if reached.exists():
+            return
+        make_directories(reached.parent)
+        reached.touch()
+        match action:
+            case Action.KILL:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case Action.FAIL:
+                raise MoveError(f"Stopped at the trace point {point}.")
+            case Action.FULL:
+                raise FullError(f"Told at the trace point {point} that the disk is full.")
+            case Action.PAUSE:
+                _wait(reached.with_name(f"{point}.go"))
 
 
-_armed = Armed()
-
-
-def arm(host: Host) -> None:
-    """Look whether the host's root has armed points; called once, when a process begins."""
+def armed(host: Host) -> Host:
+    """The host, with the points that its root has armed, if any; called once, when a process begins."""
     place = host.path(PLACE)
     if not place.is_file() or place.stat().st_uid != 0:
-        return
-    _armed.host, _armed.actions = host, dict(parse(place.read_text()))
-    log.warning("trace.armed", points=_armed.actions)
+        return host
+    actions = dict(parse(place.read_text()))
+    log.warning("trace.armed", points=actions)
+    return replace(host, trace=Armed(host, actions).reach)
 
 
 def parse(text: str) -> Iterator[tuple[str, Action]]:
     for line in filter(None, map(str.strip, text.splitlines())):
         point, _, action = line.rpartition(" ")
         yield point, Action(action)
-
-
-def trace(point: str) -> None:
-    """Pass a named instant."""
-    action = _armed.actions.get(point)
-    if action is None or _armed.host is None:
-        return
-    log.warning("trace.reached", point=point, action=action)
-    reached = _armed.host.path(f"{REACHED}/{point}")
-    if reached.exists():
-        return
-    make_directories(reached.parent)
-    reached.touch()
-    match action:
-        case Action.KILL:
-            os.kill(os.getpid(), signal.SIGKILL)
-        case Action.FAIL:
-            raise MoveError(f"Stopped at the trace point {point}.")
-        case Action.FULL:
-            raise FullError(f"Told at the trace point {point} that the disk is full.")
-        case Action.PAUSE:
-            _wait(reached.with_name(f"{point}.go"))
 
 
 def _wait(go: Path) -> None:

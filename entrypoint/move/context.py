@@ -19,7 +19,7 @@ from entrypoint.plan.root_move import RootMove
 def copier_of(host: Host, plan: Plan, root: RootMove) -> Copier:
     source, target = host.path(root.source), host.path(root.target)
     return Copier(source, target, root.links, plan.bwlimit, PurePosixPath(root.source),
-                  programs=Programs(host.signals))  # fmt: skip
+                  programs=Programs(host.signals), trace=host.trace)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from entrypoint.engine.inventory import ALIVE
 from entrypoint.host.disks.filesystem import mounts, mounts_below
 from entrypoint.host.services import hold
 from entrypoint.host.services.units import RUNNING, STOPPED
-from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.move.location import data_roots
 from entrypoint.plan.plan import Plan
@@ -55,13 +54,13 @@ def stop(move: Move, *, containers_first: bool = False) -> None:
     if not move.stops:
         raise NeedsStop("What is left to do needs the engine stopped.")
     hold.take(move.host)
-    trace("freeze.held")
+    move.host.trace("freeze.held")
     end_containers(move, always=containers_first)
-    trace("freeze.ended")
+    move.host.trace("freeze.ended")
     move.systemd.stop(move.plan.units)
     for root in move.plan.roots:  # not before the engine is down: it ends its containers by it
         stop_service(move, root)
-    trace("freeze.stopped")
+    move.host.trace("freeze.stopped")
     for name in move.plan.every_unit:
         if (state := move.systemd.unit(name).active_state) not in STOPPED:
             raise EngineError(f"{name} was stopped and is {state}.", details="Something starts it again.")
@@ -129,7 +128,7 @@ def leftovers(plan: Plan) -> tuple[str, ...]:
 def bring_up(move: Move) -> None:
     """Start what was started before the move."""
     hold.lift(move.host)
-    trace("start.lifted")
+    move.host.trace("start.lifted")
     move.systemd.reset_failed(move.plan.every_unit)
     for service in move.plan.services:  # an engine without it might start one of its own
         if service.started:

@@ -27,7 +27,6 @@ from entrypoint.host.disks.stored import to_json
 from entrypoint.host.machine.persistence import persistently
 from entrypoint.host.services import hold
 from entrypoint.journal.record import Event
-from entrypoint.journal.trace import trace
 from entrypoint.journal.unfinished import Unfinished
 from entrypoint.move import safety_net
 from entrypoint.move.context import Move
@@ -60,7 +59,7 @@ class Freeze:
         await_ephemeral(move)
         renewal.renew(move)  # that may have taken minutes
         hold.prepare(move.host, move.plan.every_unit)
-        trace("freeze.prepared")
+        move.host.trace("freeze.prepared")
         move.systemd.reload()
         with Engine.opened(socket_of(move.host)) as engine:
             info, held = engine.info(), engine.inventory().without(move.ours)
@@ -68,15 +67,15 @@ class Freeze:
         paired_switch.require_none_made(move, held)
         move.run.save_inventory(to_json(held))
         safety_net.note_running(move.run, held)
-        trace("freeze.inventoried")
+        move.host.trace("freeze.inventoried")
         bring_down(move)
         note_left(move, held)
-        trace("freeze.left")
+        move.host.trace("freeze.left")
         renewal.settle(move)
 
     def undo(self, move: Move) -> None:
         persistently(lambda: bring_up(move), doing="start the engine")
-        trace("freeze.started again")
+        move.host.trace("freeze.started again")
         release(move)
         if (before := move.before()) is not None:  # else it was never stopped, and there is nothing to prove
             move.run.note(verify.prove(move, before, is_target=False))
@@ -123,22 +122,22 @@ class Switch:
         require_same_driver(move)
         verify.require_whole(move)
         served.note(move)
-        trace("switch.noted")
+        move.host.trace("switch.noted")
         guard.wake_by_either(move)
         for rule in move.plan.rules:
             edits.make_lines(move.host, rule)
-        trace("switch.waking")
+        move.host.trace("switch.waking")
         guard.take(move)
-        trace("switch.guarded")
+        move.host.trace("switch.guarded")
         for root in move.plan.roots:
             paired_switch.prepare(move, root)
         for root in reversed(move.plan.roots[1:]):
             paired_switch.switch(move, root)
-        trace("switch.ordered")
+        move.host.trace("switch.ordered")
         edits.write(move.host, move.plan.first.switch)
-        trace("switch.written")
+        move.host.trace("switch.written")
         guard.name_targets(move)
-        trace("switch.named")
+        move.host.trace("switch.named")
         move.systemd.reload()
 
     def undo(self, move: Move) -> None:
@@ -191,7 +190,7 @@ class Verify:
     def apply(self, move: Move) -> None:
         end_records(move)  # the safety net may have started the engine, not we
         amiss = verify.prove(move, move.expected(), is_target=True)
-        trace("verify.proven")
+        move.host.trace("verify.proven")
         move.run.tell(Event.PROVEN, step=self.name)
         move.run.note([*amiss, *verify.await_health(move)])
         with suppress(SystemdError, OSError):  # only tidying, and the unit's end does it again

@@ -20,7 +20,6 @@ from entrypoint.engine.inventory import ENGINE, Inventory, compared, differences
 from entrypoint.host.machine.persistence import persistently
 from entrypoint.host.services.units import RUNNING, STOPPED, UnitState
 from entrypoint.journal.amiss import Amiss, Kind
-from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.move.location import data_roots, engine_root, runs_on
 from entrypoint.move.proof import adopted, restart
@@ -76,7 +75,7 @@ def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bo
     failed = restart.restore(engine, before.without(done.stopped | owned))
     if is_target:
         require_root_serves(move, failed)
-    trace("verify.restored")
+    move.host.trace("verify.restored")
     standing = restart.settle(engine, before, failed, done.stopped, lambda: acts.away(move))
     return [*held, *standing, *restart.await_services(engine, before)]
 

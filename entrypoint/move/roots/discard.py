@@ -12,7 +12,6 @@ from entrypoint.host.confined.beneath import FOLDER
 from entrypoint.host.confined.removal import remove_beneath
 from entrypoint.host.disks.filesystem import remove_durably
 from entrypoint.host.host import Host
-from entrypoint.journal.trace import trace
 from entrypoint.journal.unfinished import LOST, NAME, Unfinished
 from entrypoint.plan.plan import Plan
 from entrypoint.settings.edits import remove_empty
@@ -32,9 +31,9 @@ def discard(host: Host, plan: Plan) -> str:
         record = Unfinished.read(target)
         if record and record.is_of(root.source, plan.engine_id):
             distrust(target, record)
-            trace("discard.distrusted")
+            host.trace("discard.distrusted")
             remove_copy(target)
-            trace("discard.emptied")
+            host.trace("discard.emptied")
             give_back(target, record)
             log.info("target.removed", target=root.target)
         elif not target.is_dir():

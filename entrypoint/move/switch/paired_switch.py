@@ -19,7 +19,6 @@ from entrypoint.engine.containerd.service import BLOBS, DATABASE, works_on
 from entrypoint.engine.docker import until
 from entrypoint.engine.inventory import Inventory, made_since
 from entrypoint.host.services.units import RUNNING
-from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.plan.plan import Direction
 from entrypoint.plan.root_move import RootMove, RootService
@@ -42,7 +41,7 @@ def prepare(move: Move, root: RootMove) -> None:
 def switch(move: Move, root: RootMove) -> None:
     """containerd's part of the switch; that of the engine comes right after it."""
     edits.write(move.host, root.switch)
-    trace("switch.paired")
+    move.host.trace("switch.paired")
 
 
 def follow(move: Move, root: RootMove, *, is_switched: bool) -> None:

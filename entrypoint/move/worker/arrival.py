@@ -15,7 +15,6 @@ from entrypoint.host.machine.persistence import persistently
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.journal.record import ARRIVED, Event, Outcome
-from entrypoint.journal.trace import trace
 from entrypoint.move import safety_net
 from entrypoint.move.context import Move
 from entrypoint.move.freeze import bring_up
@@ -36,7 +35,7 @@ def arrive(move: Move, why: dict[str, str]) -> ExitCode:
     amiss = move.run.amiss()
     facts = {"root": move.plan.first.target, **(why if amiss else {})}
     conclude(move, Outcome.MOVED if amiss else Outcome.COMMITTED, **facts)
-    trace("commit.recorded")
+    move.host.trace("commit.recorded")
     for one in amiss:
         log.warning("amiss", what=one.text)
     log.info("committed", root=move.plan.first.target, old_root=move.plan.first.source)

@@ -26,7 +26,6 @@ from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Record
-from entrypoint.journal.trace import trace
 from entrypoint.journal.unfinished import KEPT
 from entrypoint.move.context import Move
 from entrypoint.move.location import is_switched, runs_on
@@ -130,16 +129,16 @@ def has_left(move: Move, front: Process) -> bool:
 def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
     """Do steps, and commit; `begun` grows by each before it acts."""
     for step in steps:
-        trace(f"{step.name}.intent")
+        move.host.trace(f"{step.name}.intent")
         move.run.append(Event.INTENT, step=step.name)
         if step not in begun:
             begun.append(step)
-        trace(f"{step.name}.intended")
+        move.host.trace(f"{step.name}.intended")
         with phase(step.name):
             step.apply(move)
-        trace(f"{step.name}.done")
+        move.host.trace(f"{step.name}.done")
         move.run.append(Event.DONE, step=step.name)
-        trace(f"{step.name}.recorded")
+        move.host.trace(f"{step.name}.recorded")
     with ignored_signals():  # what is committed is not taken back
         return arrive(move, {})
 
@@ -181,7 +180,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bo
     log.error("failed", **why)
     with suppress(RelocatorError):
         move.run.append(Event.ROLLBACK, **why, **{KEEPS: keeps})
-    trace("rollback.recorded")
+    move.host.trace("rollback.recorded")
     problems: list[str] = []
     with phase(Phase.ROLLBACK):
         for step in reversed(begun):
@@ -198,7 +197,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bo
     else:
         left = "" if problems else discard_copy(move)
     facts = {**why, "problems": problems, "root": move.plan.first.source, "left": left}
-    trace("rollback.outcome")
+    move.host.trace("rollback.outcome")
     conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
     return ExitCode.BROKEN if problems else ExitCode.ROLLED_BACK
@@ -235,7 +234,7 @@ def ignored_signals() -> Iterator[None]:
 
 def undo(move: Move, step: Step) -> list[str]:
     """Undo one step; what went wrong, if anything."""
-    trace(f"{step.name}.undo")
+    move.host.trace(f"{step.name}.undo")
     try:
         step.undo(move)
     except NeedsStop:
@@ -243,7 +242,7 @@ def undo(move: Move, step: Step) -> list[str]:
     except BaseException as problem:
         log.exception("undo.failed", step=step.name)
         return [f"{step.name}: {told(problem)}"]
-    trace(f"{step.name}.undone")
+    move.host.trace(f"{step.name}.undone")
     with suppress(RelocatorError):  # a record that cannot be written makes nothing undone that was done
         move.run.append(Event.UNDONE, step=step.name)
     return []

@@ -23,9 +23,8 @@ from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
-from entrypoint.move import freeze, steps
 from entrypoint.move.context import Move, copier_of
-from entrypoint.move.proof import restart, verify
+from entrypoint.move.proof import restart
 from entrypoint.move.steps import STEPS, Step
 from entrypoint.move.worker import arrival, worker
 from tests.unit.move.dying.test_crash_points import Deadly, Killed, safety_net
@@ -106,7 +105,7 @@ def test_a_signal_after_the_commit_takes_nothing_back(
             for number in SIGNALS:
                 os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(arrival, "trace", trace)
+    world.traced(monkeypatch, trace)
     assert world.work() is ExitCode.DONE
     assert received == []
 
@@ -252,8 +251,7 @@ def test_a_host_that_goes_down_is_left_to_its_next_boot(world: World, instant: s
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (arrival, worker, verify, freeze, steps):
-            patch.setattr(module, "trace", going_down)
+        world.traced(patch, going_down)
         assert world.work() is ExitCode.INTERRUPTED
     assert world.outcome == {}
     assert world.events("undone") == []
@@ -304,7 +302,7 @@ def test_containers_are_put_right_again_if_the_engine_crashes_before_the_proof(
             world.daemon.stop()
             world.daemon.start()
 
-    monkeypatch.setattr(steps, "trace", crash)
+    world.traced(monkeypatch, crash)
     monkeypatch.setattr(restart, "SETTLING", 0.1)
     assert world.work() is ExitCode.DONE
     assert world.daemon.status("stopped-always") is Status.EXITED

@@ -28,7 +28,6 @@ from entrypoint.host.machine.processes import Process
 from entrypoint.host.services import dependents, hold
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import STOPPED, Unit, UnitState
-from entrypoint.journal.trace import trace
 from entrypoint.move.context import Move
 from entrypoint.move.switch import guard
 from entrypoint.plan.root_move import RootMove
@@ -368,7 +367,7 @@ class FakeCopier(Copier):
     def final_sync(self, copied: Copied) -> None:
         self.calls.record("final_sync", tuple(sorted(copied.layers)))
         copytree(self.source, self.target, copy_function=copy2, dirs_exist_ok=True, symlinks=True)
-        trace("final sync.copied")
+        self.trace("final sync.copied")
 
 
 @dataclass(frozen=True)
@@ -379,7 +378,7 @@ class FakeMove(Move):
 
     def copier(self, root: RootMove) -> FakeCopier:
         source, target = self.host.path(root.source), self.host.path(root.target)
-        return FakeCopier(source, target, root.links, self.plan.bwlimit, calls=self.calls)
+        return FakeCopier(source, target, root.links, self.plan.bwlimit, calls=self.calls, trace=self.host.trace)
 
 
 def make_host(root: Path) -> Host:

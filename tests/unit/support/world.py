@@ -16,7 +16,7 @@ from entrypoint.engine.containerd.service import BLOBS, DATABASE
 from entrypoint.engine.docker import Engine
 from entrypoint.engine.holdings import whole
 from entrypoint.host.disks.stored import to_json
-from entrypoint.host.host import Host
+from entrypoint.host.host import Host, Trace
 from entrypoint.host.machine import persistence
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.ordering import IMAGES, ordering_drop_in
@@ -178,6 +178,12 @@ class World:
             start()
 
         self.daemon.start = start_with_its_images  # type: ignore[method-assign]
+
+    def traced(self, patch: pytest.MonkeyPatch, trace: Trace) -> None:
+        """From here on the named instants of this world are told to `trace`."""
+        host = replace(self.host, trace=trace)
+        patch.setattr(self, "host", host)
+        patch.setattr(self, "move", replace(self.move, host=host))
 
     def path(self, place: str) -> Path:
         return self.host.path(place)

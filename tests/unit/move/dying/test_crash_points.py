@@ -20,14 +20,8 @@ from entrypoint.host.services.units import UnitState
 from entrypoint.journal import finished
 from entrypoint.journal.record import Event, Run
 from entrypoint.journal.unfinished import Unfinished
-from entrypoint.move import freeze, steps
 from entrypoint.move.context import Move
-from entrypoint.move.proof import verify
-from entrypoint.move.roots import discard
 from entrypoint.move.steps import STEPS, Step
-from entrypoint.move.switch import paired_switch
-from entrypoint.move.worker import arrival, worker
-from tests.unit.support import fakes
 from tests.unit.support.fakes import DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.support.world import CONTENT, DROP_IN, TARGET, World, make_world
 
@@ -72,8 +66,7 @@ class Deadly:
 
         patch.setattr(Run, "append", append_alive)
         patch.setattr(world.calls, "record", record_alive)
-        for module in (arrival, discard, fakes, worker, paired_switch, verify, freeze, steps):
-            patch.setattr(module, "trace", self.trace)
+        world.traced(patch, self.trace)
 
 
 @dataclass(frozen=True)
