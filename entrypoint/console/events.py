@@ -20,6 +20,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from entrypoint.console import command, wording
 from entrypoint.console.discretion import discreet, told
+from entrypoint.console.names import Names, known
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -92,35 +93,45 @@ class Sink:
     debug = info = warning = error = critical = msg
 
 
-@dataclass
-class Terminal:
+@dataclass(frozen=True)
+class Console:
+    """How this process speaks: where to, whether people look on there, and which names it knows.
+
+    structlog has one configuration a process, and this is what makes its loggers: what is told anywhere is told by it.
+    """
+
+    sink: Sink
+    redraws: bool
+    names: Names
+
+    def __call__(self, *_: object) -> Sink:
+        return self.sink
+
+
+def terminal() -> Sink | None:
     """Where people look on, if they do."""
-
-    sink: Sink | None = None
-
-
-_terminal = Terminal()
+    console = structlog.get_config()["logger_factory"]
+    return console.sink if isinstance(console, Console) and console.redraws else None
 
 
 def draft(event: str, **facts: object) -> None:
     """Show an event on a terminal until the next one; in a pipe it would only be noise."""
-    if _terminal.sink is not None:
+    if (sink := terminal()) is not None:
         line = wording.sentence({"event": event, **facts})
         if isinstance(share := facts.get("percent"), int) and shutil.get_terminal_size().columns >= WIDE:
             line = f"  {wording.bar(share)}{line}"
-        _terminal.sink.draft(line)
+        sink.draft(line)
 
 
 def end_draft() -> None:
     """Before something is written past the log."""
-    if _terminal.sink is not None:
-        _terminal.sink.end_draft()
+    if (sink := terminal()) is not None:
+        sink.end_draft()
 
 
 def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> None:
     """Send events to `streams` (standard output if none), as sentences or as JSON."""
-    sink = Sink(*(streams or (sys.stdout,)))
-    _terminal.sink = sink if human and can_redraw() else None
+    console = Console(Sink(*(streams or (sys.stdout,))), human and can_redraw(), known())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -132,7 +143,7 @@ def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> No
             _sentence if human else structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(DEBUG if debug else INFO),
-        logger_factory=lambda *_: sink,
+        logger_factory=console,
         cache_logger_on_first_use=False,
     )
 

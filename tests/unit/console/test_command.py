@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import structlog
 
 from entrypoint.commands import sibling
 from entrypoint.commands.cli import VERBS
@@ -24,6 +25,12 @@ CONTAINER = "docker run --rm --privileged --pid=host relocator"
 def _container(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (command.CALLED, command.IMAGE):
         monkeypatch.delenv(name, raising=False)
+
+
+def know_nothing() -> None:
+    """As a process that has just begun."""
+    structlog.reset_defaults()
+    logging.configure(io.StringIO())
 
 
 @pytest.mark.parametrize("called", ["docker relocate", "sh relocate", "/usr/local/bin/relocate"])
@@ -79,8 +86,8 @@ def test_a_path_is_the_hosts(text: str, told: str) -> None:
     assert command.told(text).endswith(told)
 
 
-def test_what_has_a_name_is_not_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "_known", {})
+def test_what_has_a_name_is_not_told_by_its_number() -> None:
+    know_nothing()
     one, other, image, volume = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)
     text = f"Cannot restart container {one}: {other}, sha256:{image}, volume {volume}"
     assert command.told(text) == text
@@ -123,10 +130,9 @@ def test_no_text_names_a_verb_that_there_is_not() -> None:
             assert known.search(found[0]), f"{place.name}: {found[0]}"
 
 
-def test_the_journal_has_it_so_too_for_the_script_reads_it_where_no_engine_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(names, "_known", {"1" * 64: "db"})
+def test_the_journal_has_it_so_too_for_the_script_reads_it_where_no_engine_is(tmp_path: Path) -> None:
+    know_nothing()
+    names.learn({"1" * 64: "db"})
     run = Run(tmp_path)
     reason = f"Cannot restart container {'1' * 64}: '/proc/1/root/mnt/x'. See: relocator status"
     run.append(Event.OUTCOME, outcome=Outcome.ROLLED_BACK, reason=reason, problems=[reason], root="/proc/1/root")
@@ -135,3 +141,12 @@ def test_the_journal_has_it_so_too_for_the_script_reads_it_where_no_engine_is(
         record["reason"] == record["problems"][0] == f"Cannot restart container db: '/mnt/x'. See: {CONTAINER} status"
     )
     assert record["root"] == "/proc/1/root"  # what is a path and no text stays what it is
+
+
+def test_a_name_is_known_wherever_events_go_afterwards() -> None:
+    """A command that answers in JSON sends them to standard error, and a worker to its log."""
+    know_nothing()
+    names.learn({"1" * 64: "db"})
+    logging.configure(stream := io.StringIO())
+    logging.log.info("amiss", what="1" * 64)
+    assert json.loads(stream.getvalue())["what"] == "db"
