@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from entrypoint.host.disks.filesystem import mounts_in
+from entrypoint.host.disks.filesystem import TOP, mounts_in
 from entrypoint.host.disks.names import Place, Table, others
 from entrypoint.host.host import HOST_PID, Host
 
@@ -60,7 +60,9 @@ class Mounts:
             return self.of_host
         space = os.readlink(process / "ns/mnt")
         if space not in self._known:
-            if os.readlink(process / "root") != "/":  # it is told of the mounts below its own root alone
+            table = mounts_in(process / "mountinfo")
+            is_whole = os.readlink(process / "root") == "/" and any(mount.point == TOP for mount in table)
+            if not is_whole:  # it is told of the mounts below its own root alone
                 return Called(str(self._root))
-            self._known[space] = Called.seen(self._root, self._there, mounts_in(process / "mountinfo"))
+            self._known[space] = Called.seen(self._root, self._there, table)
         return self._known[space]

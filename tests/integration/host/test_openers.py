@@ -146,6 +146,7 @@ def test_one_in_a_root_of_its_own_does_not_hide_how_others_see_the_mounts(tmp_pa
     process(tmp_path, 1, "/")
     process(tmp_path, 2, "/jail", "[2]", "", own_root="/jail")
     process(tmp_path, 3, "/data/x", "[2]", bound)
+    process(tmp_path, 4, "/elsewhere", "[3]", "")
     assert opened(tmp_path) == [("engine (3)", "/srv/docker/x")]
 
 
