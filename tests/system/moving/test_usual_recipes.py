@@ -213,6 +213,7 @@ def test_ours_names_what_was_left_behind_and_brings_it_after(full: Host) -> None
     two_roots.assert_committed(full, move(full, both[0], "--same-disk"), was, *both)
     cleaned = relocator(full, "cleanup", "--yes")
     assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
+    assert "cleanup.behind" not in cleaned.stdout
     gained = full_disk - taken(full, ROOT_DISK)
     print(f"\nours gives back {gained >> 20} MiB of {images >> 20} MiB")
     assert gained > 0.95 * images

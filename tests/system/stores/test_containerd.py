@@ -172,6 +172,7 @@ def test_cleanup_removes_what_was_left_of_both(moved: Moved) -> None:
         pytest.skip("it goes on from where the test before has ended")
     told = relocator(host, "cleanup", "--yes")
     assert told.returncode == 0, told.stdout + told.stderr
+    assert "cleanup.behind" not in told.stdout
     assert os.listdir(host.path(DISK)) == ["lost+found"]
     assert_as_it_was(host, moved.was)
     assert_nothing_left(host)

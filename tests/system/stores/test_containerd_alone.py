@@ -179,6 +179,7 @@ def test_cleanup_removes_what_was_left_of_it_alone(moved: Moved) -> None:
         pytest.skip("it goes on from where the test before has ended")
     told = relocator(host, "cleanup", "--yes")
     assert told.returncode == 0, told.stdout + told.stderr
+    assert "cleanup.behind" not in told.stdout
     assert sorted(os.listdir(host.path(DISK))) == ["docker", "lost+found"]
     assert roots(host) == (TARGET, STORE)
     assert_holds(host, moved.was.inventory)

@@ -172,6 +172,7 @@ def test_it_moves_within_a_file_system_and_the_old_root_can_be_removed(plant: Pl
     assert_linked(host, plant.kind, source, target)
     told_too = relocator(host, "cleanup", "--yes")
     assert told_too.returncode == 0, told_too.stdout + told_too.stderr
+    assert "cleanup.behind" not in told_too.stdout
     assert not host.path(source).exists()
     plant.assert_at(target)
     host.run(["systemctl", "restart", "docker.service"])
