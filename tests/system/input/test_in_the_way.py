@@ -162,8 +162,9 @@ def test_the_root_is_known_by_its_other_names(host: Host) -> None:
 
 
 def test_who_still_has_the_old_root_open_keeps_it(host: Host) -> None:
-    assert move(host, TARGET)["state"] == "committed"
     log = f"{SOURCE}/volumes/data/_data/log"
+    host.run(["touch", log])
+    assert move(host, TARGET)["state"] == "committed"
     host.run(f"systemd-run --quiet --unit=reader sh -c 'exec 3<{log}; touch /run/reading; exec sleep 9999'")
     try:
         await_file(host, "/run/reading")
@@ -178,18 +179,6 @@ def test_who_still_has_the_old_root_open_keeps_it(host: Host) -> None:
     assert outcome(host)["state"] == "committed"
 
 
-def test_a_share_that_gives_rights_to_all_that_is_made_in_it_gives_none_to_the_root(host: Host) -> None:
-    """Every copy to such a place had been found unequal, when all was copied."""
-    share = host.path(SHARE)
-    share.mkdir()
-    subprocess.run(["setfacl", "-m", "u:1234:rwx,d:u:1234:rwx,d:g:users:rwx", share], check=True)
-    told = move(host, f"{SHARE}/docker")
-    assert (told["state"], told["exit_code"]) == ("committed", 0), told
-    given = subprocess.run(["getfacl", "-p", f"{share}/docker"], capture_output=True, text=True, check=True).stdout
-    assert "1234" not in given
-    assert "default" not in given
-
-
 def test_a_target_that_gains_no_room_is_refused_until_it_is_meant(host: Host) -> None:
     """A new disk that nobody has mounted: the engine had been stopped, and its disk was as full as before."""
     assert_refused(host, "same-file-system", "findmnt", "--same-disk", target=BESIDE)
@@ -201,3 +190,15 @@ def test_a_target_that_gains_no_room_is_refused_until_it_is_meant(host: Host) ->
     assert (told["state"], told["exit_code"]) == ("committed", 0), told
     assert relocator(host, "rollback", "--yes").returncode == 10
     assert outcome(host)["state"] == "committed"
+
+
+def test_a_share_that_gives_rights_to_all_that_is_made_in_it_gives_none_to_the_root(host: Host) -> None:
+    """Every copy to such a place had been found unequal, when all was copied."""
+    share = host.path(SHARE)
+    share.mkdir()
+    subprocess.run(["setfacl", "-m", "u:1234:rwx,d:u:1234:rwx,d:g:users:rwx", share], check=True)
+    told = move(host, f"{SHARE}/docker")
+    assert (told["state"], told["exit_code"]) == ("committed", 0), told
+    given = subprocess.run(["getfacl", "-p", f"{share}/docker"], capture_output=True, text=True, check=True).stdout
+    assert "1234" not in given
+    assert "default" not in given
