@@ -24,24 +24,53 @@ COPY entrypoint /opt/relocator/entrypoint
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/relocator/entrypoint \
  && find /opt/relocator/entrypoint -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" {} +
 
-FROM debian:trixie-slim
+FROM debian:trixie-slim AS system
 ARG SOURCE_DATE_EPOCH
-# python3 runs the program and copies; coreutils' cp copies layers; findutils' find finds what changed; util-linux has nsenter, ionice.
+# python3 runs the program and copies; coreutils' cp copies layers; findutils' find finds what changed; util-linux has
+# nsenter, mount, unshare and ionice. The disk of whoever loads this image is full, so what those do not need is taken
+# out: `ldd` says that no program that stays lacks a library. dpkg's list of packages stays, for it says what is inside.
 # Nothing in it lends rights by set-user-id or set-group-id bits. What this step has changed gets the time that is
 # given; with a mark from before, what the base has is left alone.
+ARG KEPT="bash cat chmod chroot cp cut dash df du env find head id ionice kill ln ls mkdir mktemp mount mountpoint mv nsenter \
+    pivot_root nice readlink rm rmdir sed seq setpriv setsid sh sleep sort stat sync \
+    tail timeout touch true umount uname unshare wc"
+ARG GONE="apt bsdutils debconf debian-archive-keyring diffutils hostname init-system-helpers libapt-pkg7.0 \
+    libaudit-common libaudit1 libbsd0 libdb5.3t64 libdebconfclient0 libgmp10 libhogweed6t64 libnettle8t64 libpam-modules \
+    libpam-modules-bin libpam-runtime libpam0g libseccomp2 libsemanage-common libsemanage2 libsepol2 libsqlite3-0 \
+    libstdc++6 login login.defs mawk ncurses-bin openssl-provider-legacy passwd perl-base sqv sysvinit-utils tzdata"
 # hadolint ignore=DL3008
 RUN touch /dev/shm/begun \
  && apt-get update \
  && apt-get install -y --no-install-recommends python3 util-linux findutils coreutils \
- && find /var/lib/apt/lists /var/cache/apt /var/cache/ldconfig /var/log /usr/share/doc /usr/share/man \
-        -cnewer /dev/shm/begun ! -type d ! -name copyright ! -name lock -delete \
+ && rm -f /var/lib/dpkg/info/*.prerm /var/lib/dpkg/info/*.postrm \
+ && echo "$GONE" | xargs dpkg --purge --force-depends --force-remove-essential --force-remove-protected \
+ && for program in /usr/bin/* /usr/sbin/*; do \
+        case " $KEPT ldd grep date " in *" ${program##*/} "*) continue ;; esac; \
+        case $program in /usr/bin/python3*) ;; *) rm -f -- "$program" ;; esac; \
+    done \
+ && rm -rf /usr/lib/apt /usr/lib/dpkg /usr/lib/locale /usr/lib/*-linux-gnu/gconv /usr/lib/*-linux-gnu/perl-base \
+        /usr/lib/python3*/test /usr/lib/python3*/pydoc_data /usr/lib/python3*/_pyrepl /usr/lib/python3*/sqlite3 \
+        /usr/lib/python3*/xmlrpc /usr/lib/python3*/wsgiref /usr/lib/python3*/curses /usr/lib/python3*/lib-dynload/_test* \
+        /usr/lib/python3*/lib-dynload/_codecs_* /usr/lib/python3*/lib-dynload/_sqlite3* /usr/lib/python3*/lib-dynload/_dbm* \
+        /usr/share/bash-completion /usr/share/debconf /usr/share/gdb /usr/share/keyrings /usr/share/locale /usr/share/man \
+        /usr/share/pam /usr/share/perl5 /usr/share/terminfo /usr/share/zoneinfo /usr/share/gcc /usr/share/bug \
+        /var/lib/apt /var/lib/dpkg/info /var/cache/* /var/log/* /etc/apt /etc/pam.d /etc/security \
+ && find /usr/share/doc ! -type d ! -name copyright -delete \
+ && for file in /usr/bin/* /usr/sbin/* /usr/lib/python3*/lib-dynload/*.so; do \
+        if ldd "$file" 2>&1 | grep "not found"; then echo "$file lacks a library" >&2; exit 1; fi; \
+    done \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
  && printf '%s\n' /opt/relocator /opt/relocator/lib >/usr/lib/python3/dist-packages/relocator.pth \
  && mkdir -p /opt/relocator/lib /opt/relocator/entrypoint \
  && find / -xdev -cnewer /dev/shm/begun -newermt "@${SOURCE_DATE_EPOCH:-$(date +%s)}" \
-        -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" {} +
+        -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" {} + \
+ && rm /usr/bin/ldd /usr/bin/grep /usr/bin/date
+
+FROM scratch
+COPY --from=system / /
 COPY --from=packages /opt/relocator/lib /opt/relocator/lib
 COPY --from=packages /opt/relocator/entrypoint /opt/relocator/entrypoint
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # The name under which the image is run; it is only shown, in the line that says how to start it right.
 ARG IMAGE=relocator

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -54,6 +55,21 @@ def test_nothing_is_left_of_its_making(image: Saved, place: str) -> None:
 @pytest.mark.parametrize("program", ["gcc", "cc", "pip", "pip3", "curl", "wget", "sudo", "git", "make"])
 def test_a_tool_that_is_not_needed_is_not_there(image: Saved, program: str) -> None:
     assert [name for name in image.files if name in (f"usr/bin/{program}", f"usr/local/bin/{program}")] == []
+
+
+def test_every_program_that_the_code_starts_is_there(image: Saved) -> None:
+    """Those that are started on the host only are the host's."""
+    text = "".join(place.read_text() for place in (ROOT / "entrypoint").rglob("*.py"))
+    named = {*re.findall(r"\[\s*\"([a-z_]+)\"[,\]]", text), *re.findall(r"=/usr/bin/([a-z_]+)", text)}
+    assert {"setsid", "ionice", "pivot_root", "umount", "stat", "sync"} <= named
+    there = {Path(name).name for name in image.files if name.startswith(("usr/bin/", "usr/sbin/"))}
+    ours = {name for name in named if shutil.which(name)} - {"systemctl", "blkid", "service"}
+    assert ours <= there
+    assert {"nsenter", "find", "cp", "du", "nice", "env", "sh"} <= there
+
+
+def test_it_takes_little_room_on_a_full_disk(image: Saved) -> None:
+    assert sum(one.info.size for one in image.files.values()) < 90e6
 
 
 def test_it_says_what_it_is_and_starts_from_nothing_that_can_be_changed_from_outside(image: Saved) -> None:
