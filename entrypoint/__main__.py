@@ -18,7 +18,7 @@ from entrypoint.host.machine.standing import Standing
 from entrypoint.host.services import access
 from entrypoint.host.signals import Signals
 
-NEEDS_NO_HOST = ("script",)
+NEEDS_NO_HOST = ("script", "bundle")
 BUG = 70  # EX_SOFTWARE: not one of ours
 
 

@@ -31,6 +31,7 @@ MEANT = {
     **dict.fromkeys(("preview", "dry-run", "diff"), "plan"),
     **dict.fromkeys(("verify", "test", "preflight"), "check"),
     **dict.fromkeys(("wait", "show", "progress", "info"), "status"),
+    **dict.fromkeys(("pack", "export", "save"), "bundle"),
 }
 MORE = "See: relocator --help"
 
@@ -73,6 +74,7 @@ VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
     "rollback": ("Go back to the old root; says first what would be missing.", (YES,)),
     "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
     "script": ("Print a script that runs this and waits for the outcome.", ()),
+    "bundle": ("Print that script with this image in it, for a host with a full disk: write it to a file.", ()),
 }
 WORKER = "worker"  # the part that the host's systemd starts
 HIDDEN: Mapping[str, tuple[str, tuple[Word, ...]]] = {WORKER: ("", (("NUMBER", {"nargs": "?"}),))}

@@ -7,6 +7,9 @@
 #     a command:               saved anywhere, called with the new path
 #     `docker relocate PATH`:  saved as ~/.docker/cli-plugins/docker-relocate, with the mode 755
 #
+# Printed by `docker run --rm @IMAGE@ bundle` it has the image's files in it, behind its last line: it unpacks them
+# into memory, and no engine has to load or to start anything. That one needs tar, gzip, and util-linux too.
+#
 # If it is cut off with its session, the move goes on; call it again, or `status --wait`, to learn the outcome.
 # All of it stands between two braces: of a script that was cut off when it was written, nothing is done.
 set -u
@@ -15,8 +18,8 @@ IMAGE=${RELOCATOR_IMAGE:-@IMAGE@}
 UNIT=relocator.service
 RUNS=/var/lib/relocator/runs
 NAME=relocator-$$
-CONTAINER="docker run --rm --privileged --pid=host $IMAGE"
-CALLED=$CONTAINER
+PACKED=@PACKED@ # the number of the first byte of the image's files, or nothing
+CALLED="docker run --rm --privileged --pid=host $IMAGE"
 interrupted=
 
 metadata() {
@@ -37,6 +40,7 @@ fail() {
 
 # called PROGRAM: how one types it again, if that can be known
 called() {
+    if [ -n "$PACKED" ]; then CALLED="sh relocator.run"; fi
     case $1 in
         *[!A-Za-z0-9/._+-]*) return ;;
     esac
@@ -46,10 +50,16 @@ called() {
         */*) if [ -x "$1" ]; then CALLED=$1; else CALLED="sh $1"; fi ;;
         *) CALLED="sh $1" ;;
     esac
+    if [ -n "$PACKED" ]; then CALLED="sh $1"; fi
 }
 
 # require_local: the engine that `docker` speaks to is this host's; the end of a tunnel is known by the image
 require_local() {
+    if [ -n "$PACKED" ]; then
+        unset DOCKER_HOST
+        export DOCKER_CONTEXT=default
+        return
+    fi
     at=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}
     case ${at:-unix://} in
         unix://* | fd://*) return ;;
@@ -86,10 +96,39 @@ require_engine() {
         "Start it, and run this again: systemctl start docker    (if it does not start: journalctl -u docker.service -n 50)"
 }
 
+# UNPACKED runs in a mount and a network namespace of its own, with the bundle as descriptor 3: the image's files in a
+# tmpfs, which becomes the root there. The place is one that every host has; over it nothing of the host's is changed.
+# Words: the first byte, then the program and its arguments.
+# shellcheck disable=SC2016 # they are the inner shell's
+UNPACKED='
+    mount -t tmpfs -o mode=755 relocator /run && cd /run &&
+        { tail -c "+$1" <&3 | tar -xzf -; } && mkdir -p proc sys dev run mnt tmp || exit 1
+    exec 3<&-; chmod 1777 tmp
+    for place in proc sys dev; do mount --rbind "/$place" "$place" || exit 1; done
+    pivot_root . mnt || exit 1
+    shift
+    exec /usr/bin/sh -c "umount -l /mnt; exec \"\$@\"" sh "$@"
+'
+
+# unpacked ARGUMENTS: the image's program, in memory
+unpacked() {
+    unshare --mount --net --propagation private -- sh -c "$UNPACKED" sh "$PACKED" \
+        /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root "TERM=${TERM:-dumb}" "RELOCATOR_IMAGE=$IMAGE" \
+        "RELOCATOR_CALLED=$CALLED" @PROGRAM@ "$@" 3<"$0" </dev/null
+    code=$?
+    [ "$code" != 1 ] || fail 2 "The files of relocator cannot be unpacked into memory. Nothing was done." \
+        "It takes 100 MB of free memory. Is this file whole? Its size in bytes must be: @SIZE@"
+    return "$code"
+}
+
 # run NAME ARGUMENTS: the image with everything it needs. Its signals do not come from the session: see `front`.
 run() {
     name=$1
     shift
+    if [ -n "$PACKED" ]; then
+        unpacked "$@"
+        return
+    fi
     terminal=
     if [ -t 1 ]; then terminal=yes; fi
     boot=
@@ -102,7 +141,7 @@ run() {
 front() {
     run "$NAME" "$@"
     code=$?
-    if [ "$(docker inspect --format '{{.State.Running}}' "$NAME" 2>/dev/null)" = true ]; then
+    if [ -z "$PACKED" ] && [ "$(docker inspect --format '{{.State.Running}}' "$NAME" 2>/dev/null)" = true ]; then
         if [ -n "$interrupted" ]; then
             (sleep 1; docker kill --signal INT "$NAME") >/dev/null 2>&1 & # once somebody waits for its code
         fi
@@ -233,7 +272,7 @@ asked() {
 
 # outcome: said by the image; where the new root has none, or the engine is not there, read from the journal
 outcome() {
-    if docker image inspect "$IMAGE" >/dev/null 2>&1; then
+    if [ -n "$PACKED" ] || docker image inspect "$IMAGE" >/dev/null 2>&1; then
         run "$NAME-status" status --wait
         code=$?
         case $code in
@@ -293,8 +332,12 @@ main() {
             shift "$skipped"
             ;;
     esac
-    for program in docker systemctl; do
-        command -v "$program" >/dev/null || fail 2 "This host has no $program."
+    if [ -n "$PACKED" ]; then
+        PATH=$PATH:/usr/sbin:/sbin
+        [ "$(id -u)" = 0 ] || fail 2 "This needs to be run as root. Nothing was done."
+    fi
+    for program in docker systemctl ${PACKED:+tar gzip unshare pivot_root}; do
+        command -v "$program" >/dev/null || fail 2 "This host has no $program. Nothing was done."
     done
     require_local
     # The session may go; a reader of our output too.

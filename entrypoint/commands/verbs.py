@@ -142,6 +142,14 @@ def print_script(_host: Host, _asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
+def print_bundle(_host: Host, _asked: Asked) -> ExitCode:
+    if sys.stdout.isatty():
+        raise UsageError("A bundle is written to a file: it is no text.",
+                         resolution="Without -it: docker run --rm IMAGE bundle >relocator.run")  # fmt: skip
+    script.write_bundle(sys.stdout.buffer)
+    return ExitCode.DONE
+
+
 def work(host: Host, asked: Asked) -> ExitCode:
     book = Journal(host)
     record = book.run(asked.run)
@@ -176,5 +184,6 @@ VERBS: Mapping[str, Callable[[Host, Asked], ExitCode]] = {
     "rollback": go_back,
     "cleanup": clean_up,
     "script": print_script,
+    "bundle": print_bundle,
     cli.WORKER: work,
 }

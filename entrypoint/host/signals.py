@@ -33,9 +33,10 @@ class Signals:
     _number: int = 0
 
     def install(self) -> None:
-        """From here on the signals of this process are these."""
+        """From here on the signals of this process are these; a hangup that is ignored, as by nohup(1), stays so."""
         for number in SIGNALS:
-            signal.signal(number, self.interrupt)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.interrupt)
 
     def interrupt(self, received: int, _frame: FrameType | None) -> None:
         """A second signal while the first is being followed is ignored."""

@@ -21,6 +21,7 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
+from entrypoint.host.signals import Signals
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
 from entrypoint.move.context import Move, copier_of
@@ -69,6 +70,17 @@ class Last(Step):
 
 
 # --- signals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+@pytest.mark.usefixtures("received")
+def test_a_hangup_that_is_ignored_already_stays_so(ignored: bool) -> None:
+    """As with nohup: who has it so wants the work to outlive the session."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    signals = Signals()
+    signals.install()
+    assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if ignored else signals.interrupt)
+    assert signal.getsignal(signal.SIGTERM) == signals.interrupt
 
 
 def test_no_signal_comes_through_while_a_move_goes_back(world: World, received: list[int]) -> None:
