@@ -82,6 +82,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (engine.age, COPY),
     (engine.live_restore, STOP),
     (host.unit, STOP | Asked.REMOVAL),
+    (host.room, COPY | Asked.ADOPT | Asked.RETURN | Asked.RETURN_ALONE),
     (host.unsettled, COPY),
     (settings.understood, STOP),
     (settings.readable, STOP),

@@ -22,7 +22,7 @@ from entrypoint.engine.unit import absence, service
 from entrypoint.engine.versions import Since, is_older
 from entrypoint.host import selinux
 from entrypoint.host.disks import fstab
-from entrypoint.host.disks.filesystem import Mount, mount_of, mounts
+from entrypoint.host.disks.filesystem import Mount, Space, existing_ancestor, mount_of, mounts
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.disks.reach import Reach
 from entrypoint.host.host import Host
@@ -32,6 +32,8 @@ from entrypoint.host.services import dependents, waking
 from entrypoint.host.services.ordering import DROP_IN
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
+from entrypoint.journal.journal import ROOM as JOURNAL_ROOM
+from entrypoint.journal.record import PLACE
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import Left, RootFacts, RootKind, source_at, target_at
 from entrypoint.settings import flags, options
@@ -40,6 +42,7 @@ from entrypoint.settings.formats import unit as unit_files
 from entrypoint.settings.places import Argument, Decision, command_line, decide, variables
 from entrypoint.settings.switch import override_path
 
+WRITTEN = {PLACE: JOURNAL_ROOM + 2**20, "/etc": 2**18}  # bytes that a run needs there, beside the copy
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
 NIXOS = "/etc/NIXOS"
 
@@ -66,6 +69,7 @@ class HostFacts:
     that are gone. `strangers` are the containers of this program, if the engine has none of them, `writers` the host's
     paths that containers may write to, by their names. `occupant` is how a data root in the target is related to this
     one, if there is one that has no record. `traces` are the storage drivers that have left something in the data root.
+    `room` says what is free, in bytes, where files are written that are not the copy.
     """
 
     engine: EngineInfo
@@ -106,6 +110,7 @@ class HostFacts:
     strangers: frozenset[str] = frozenset()
     traces: frozenset[str] = frozenset()
     writers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    room: Mapping[str, int] = field(default_factory=dict)
     # These may hold secrets.
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     inherited: dict[str, str] = field(default_factory=dict, repr=False)
@@ -238,6 +243,7 @@ def gather(
         sized_volumes=sized_volumes,
         without_room=size_limits.without_room(host.path(info.data_root / info.within), inventory.containers),
         selinux=selinux.look(host, info.data_root, table),
+        room={place: room_at(host, place) for place in WRITTEN},
     )
     facts = with_containerd(host, systemd, facts, request, seen)
     points = [place.mount.point for root in facts.roots for place in (root.source, root.target)]
@@ -245,6 +251,11 @@ def gather(
     return replace(facts, configured_root=_configured_root(host, facts), waking=files,
                    missing=_missing(host, facts, engine_socket),
                    lost_programs=needs.lost(host, facts.programs()))  # fmt: skip
+
+
+def room_at(host: Host, place: str) -> int:
+    """What is free in a directory that may have to be made."""
+    return Space.at(host.path(existing_ancestor(host, host.resolve(place)))).free
 
 
 def _root(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from entrypoint.console.findings import Finding, error, warning
-from entrypoint.console.wording import span
+from entrypoint.console.wording import size, span
 from entrypoint.host.services.units import RUNNING, STOPPED
-from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.facts import WRITTEN, HostFacts
 
 
 def clock(facts: HostFacts) -> Iterator[Finding]:
@@ -19,6 +19,19 @@ def clock(facts: HostFacts) -> Iterator[Finding]:
             "now. They are copied once more while the engine is down.",
             "See that the clock is right (date; timedatectl), or wait until it has come so far.",
         )
+
+
+def room(facts: HostFacts) -> Iterator[Finding]:
+    """Beside the copy: the record of the run, and the files that are changed."""
+    for place, needed in WRITTEN.items():
+        if (free := facts.room.get(place, needed)) < needed:
+            yield error(
+                "no-room-for-records",
+                f"The disk of {place} is full",
+                f"{size(free)} are free there, and a move needs {size(needed)} for what it writes beside the copy.",
+                "Free them, for example: journalctl --vacuum-size=50M; apt-get clean. Or shorten a container's log: "
+                "truncate --size=0 /var/lib/docker/containers/ID/ID-json.log",
+            )
 
 
 def unsettled(facts: HostFacts) -> Iterator[Finding]:
