@@ -3,7 +3,7 @@
     python -m tests.bench [--quick] [--out FOLDER]
 
 What is measured is written down after each run; a bench that was stopped goes on where it was. FOLDER gets
-`results.json`, `table.md` and, where matplotlib is there, `timelines.png`; the default, docs/bench, also the README.
+`results.json`, `table.md` and, where matplotlib is there, `timelines.png`; docs/bench also docs/measured.md.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from typing import Any
 from tests.bench.methods import TITLES
 from tests.bench.results import Facts, Results
 
-DEFAULT, README = Path("docs/bench"), Path("README.md")
+DEFAULT, PAGE = Path("docs/bench"), Path("docs/measured.md")
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 COLOURS = {"up": "#9ecae1", "down": "#d62728"}
 MEMORY = 1e6  # bytes in a megabyte
@@ -19,16 +19,16 @@ def write(results: Results, folder: Path) -> None:
     lines = [*machine(results), "", *times(results), "", *figures(results), "", *many(results)]
     (folder / "table.md").write_text("\n".join(lines) + "\n")
     if folder == DEFAULT:
-        put_into(README, "\n".join(["![timelines](docs/bench/timelines.png)", "", *lines]))
+        put_into(PAGE, "\n".join(["![timelines](bench/timelines.png)", "", *lines]))
     with suppress(ImportError):
         plot(results, folder / "timelines.png")
 
 
-def put_into(readme: Path, text: str) -> None:
-    """The same between two marks of the README."""
-    before, _, rest = readme.read_text().partition(BEGIN)
+def put_into(page: Path, text: str) -> None:
+    """The same between two marks of the page."""
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def machine(results: Results) -> Iterator[str]:

@@ -36,7 +36,7 @@ MATRIX = pytest.mark.matrix
 WATCHED = ("/etc", "/root", RECORD, DISK)
 PLANTED = ("/etc", "/root", RECORD, BESIDE)
 OF_VICTIM = "what only the victim may know"
-# What a move changes by its own account: the README's first table. Of directories that is when they changed.
+# What a move changes by its own account: docs/changes.md. Of directories that is when they changed.
 ITS_OWN = re.compile(
     rb"etc/docker/daemon\.json|etc/systemd/system/docker\.service\.d(/50-relocator\.conf|/10-gate\.conf)?"
     rb"|etc/systemd/system/relocator-mounted\.service|etc/systemd/system/[^/]+\.mount\.d(/.*)?"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import socketserver
 import stat
@@ -155,9 +156,10 @@ def test_a_script_that_finds_no_room_is_not_run(spoken: Host) -> None:
 def test_the_quick_start_can_be_pasted_and_piped(spoken: Host) -> None:
     """On a terminal, all of it at once: each line is run, and what is piped gets what a pipe gets."""
     host = spoken
-    block = README.read_text().split("```sh\n")[2].split("```")[0]
-    assert block.count("sh relocate") == 6, block
-    lines = [f'{line.partition("#")[0].rstrip()}; echo "code=$?"' for line in block.splitlines()]
+    typed = re.findall(r"^.*relocate(?: .*)?$", README.read_text().partition("## Move it")[2], re.MULTILINE)
+    block = [line for line in typed if re.match("docker run|sh relocate", line) and not line.endswith("--yes")]
+    assert [line.split()[2] for line in block[1:]] == ["check", "/mnt/data/docker", "rollback", "cleanup"]
+    lines = [f'{line}; echo "code=$?"' for line in block]
     lines = [line.replace("/mnt/data/docker", root_of(host)) for line in lines]  # it is there already
     piped = f"sh relocate plan {DISK}/new --json 2>/dev/null | head -c 12 | od -c | head -1"
     with host.terminal(["sh", "-c", "cd /root && exec sh -i"]) as terminal:

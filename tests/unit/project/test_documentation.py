@@ -78,11 +78,13 @@ def test_every_state_is_explained_with_its_code() -> None:
     assert told == {str(state): str(int(code)) for state, code in EXIT_CODES.items()}
 
 
-def test_every_option_is_in_the_readme() -> None:
+def test_every_option_and_command_is_on_its_page() -> None:
     options = {name for _text, words in cli.VERBS.values() for name, _how in words if name.startswith("-")}
-    table = re.findall(r"^\| `.*?\| `(--[a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    table = re.findall(r"^\| `.*?\| `(--[a-z-]+)", (ROOT / "docs/options.md").read_text(), re.MULTILINE)
     assert set(table) == options
     assert len(table) == len(set(table))
+    named = {word.split(" ")[0] for row in rows("options.md") for word in re.findall(r"[a-z]+ ?[A-Z]*$", row[0])}
+    assert named >= {*cli.VERBS} - {"run"}
 
 
 def test_every_capability_has_its_reason() -> None:
@@ -95,6 +97,22 @@ def test_every_program_that_a_host_must_have_is_named() -> None:
     assert {*programs.NEEDED, "docker", "sleep"} <= named
 
 
+def links(page: Path) -> set[Path]:
+    found = re.findall(r"\]\(([^):#]+\.md)", page.read_text())
+    return {(page.parent / link).resolve() for link in found}
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [page.name for page in PAGES[2:] if f"docs/{page.name}" not in readme] == []
+    """In two steps at most."""
+    near = links(ROOT / "README.md")
+    far = {page for one in near for page in links(one)}
+    assert [page.name for page in PAGES[2:] if page not in near | far] == []
+
+
+def test_the_readme_is_short_and_its_sentences_too() -> None:
+    """One who reads it is tired, and English may not be their language."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    prose = " ".join(line for line in lines if not line.startswith(("|", "#", "docker", "sh ")))
+    sentences = re.split(r"(?<=[.:?!;])\s|\*\*|```| \* ", prose)
+    assert [sentence for sentence in sentences if len(sentence.split()) >= 30] == []
