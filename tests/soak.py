@@ -200,7 +200,7 @@ def make_image(plant: Plant, dice: random.Random, number: int) -> str:
 
 
 def commit_image(plant: Plant, dice: random.Random, number: int) -> str:
-    plant.host.docker("commit", "--pause=false", "changed", name_of(dice, number))
+    plant.host.docker("commit", "--pause=false", "healthy", name_of(dice, number))
     return "image committed"
 
 

@@ -35,7 +35,8 @@ def full() -> Iterator[Host]:
         host.run(["sh", "-euc", f"docker run --rm {IMAGE} bundle >{BUNDLE}"])
         populate(host, roles=FEWER)
         host.run(["docker", "image", "rm", "--force", IMAGE])
-        host.run(f"mkdir {SOURCE}/volumes/filler; cat /dev/zero >{SOURCE}/volumes/filler/zeros || sync")
+        host.run(["docker", "volume", "create", "filler"])
+        host.run(f"cat /dev/zero >{SOURCE}/volumes/filler/_data/zeros || sync")
         yield host
 
 
