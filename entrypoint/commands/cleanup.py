@@ -24,7 +24,7 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine.mentions import mentions
 from entrypoint.host.machine.openers import openers
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal import finished
 from entrypoint.journal.amiss import Kind
 from entrypoint.journal.journal import Journal
@@ -54,7 +54,7 @@ CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", 
 EVERY = 5.0  # seconds between two words about the progress
 
 
-def clean_up(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> ExitCode:
+def clean_up(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> ExitCode:
     """Remove every old root; without agreement, only tell what that would be.
 
     Raises PreflightError for what speaks against it.
@@ -70,7 +70,7 @@ def clean_up(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) ->
     return ExitCode.DONE
 
 
-def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> None:
+def clean(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> None:
     say_kept(host, journal)
     say_unfinished(host, journal)
     found = old_roots(host, journal)
@@ -85,7 +85,7 @@ def clean(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> No
         remove(host, one, size)
 
 
-def prove(host: Host, systemd: Systemd, journal: Journal, one: Remains) -> Size:
+def prove(host: Host, systemd: ServiceManager, journal: Journal, one: Remains) -> Size:
     """On a fresh connection: the engine is where the last move has put it, and nobody needs the old root.
 
     Returns what the old root takes.

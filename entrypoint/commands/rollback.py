@@ -23,7 +23,7 @@ from entrypoint.engine.inventory import Inventory, made_since
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
@@ -47,7 +47,7 @@ from entrypoint.settings.file_edit import FileEdit
 Now = Callable[[FileEdit], bytes | None]  # what a file holds now
 
 
-def go_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> ExitCode:
+def go_back(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> ExitCode:
     """The engine runs on the root of before the last move when the worker is done; without agreement that is only told.
 
     Raises PreflightError.
@@ -60,7 +60,7 @@ def go_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> 
         return take_back(host, systemd, journal, agreed=agreed)
 
 
-def take_back(host: Host, systemd: Systemd, journal: Journal, *, agreed: bool) -> ExitCode:
+def take_back(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> ExitCode:
     last = last_move(journal)
     run, made = last.run, last.plan
     if made.direction is Direction.BACK:
@@ -99,7 +99,7 @@ def last_move(journal: Journal) -> Remains:
     return found[-1]
 
 
-def look(host: Host, systemd: Systemd, run: Run, made: Plan) -> HostFacts:
+def look(host: Host, systemd: ServiceManager, run: Run, made: Plan) -> HostFacts:
     """Facts and findings; an error refuses."""
     with phase(Phase.PREFLIGHT):
         data_root, images = made.root(RootKind.DATA_ROOT), made.root(RootKind.IMAGE_STORE)

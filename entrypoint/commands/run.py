@@ -17,7 +17,7 @@ from entrypoint.copy.copier import identity
 from entrypoint.copy.pace.priority import come_last
 from entrypoint.host import selinux
 from entrypoint.host.host import Host
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
@@ -40,7 +40,7 @@ from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
 
 
-def relocate(host: Host, systemd: Systemd, journal: Journal, request: Request) -> ExitCode:
+def relocate(host: Host, systemd: ServiceManager, journal: Journal, request: Request) -> ExitCode:
     """Everything up to the hand-over."""
     if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
@@ -77,7 +77,7 @@ def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
               **({"gone": list(gone)} if gone else {}))  # fmt: skip
 
 
-def attempt(host: Host, systemd: Systemd, run: Run, plan: Plan, again: Callable[[], Plan]) -> ExitCode:
+def attempt(host: Host, systemd: ServiceManager, run: Run, plan: Plan, again: Callable[[], Plan]) -> ExitCode:
     """Pre-copy, the plan looked at `again`, and hand-over; undone if they do not succeed."""
     try:
         with phase(Phase.PRE_COPY), writing():
@@ -109,7 +109,12 @@ def undone(left: str) -> str:
 
 
 def hand_over_whole(
-    host: Host, systemd: Systemd, run: Run, plan: Plan, expected: dict[str, Any] | None = None, gone: Sequence[str] = ()
+    host: Host,
+    systemd: ServiceManager,
+    run: Run,
+    plan: Plan,
+    expected: dict[str, Any] | None = None,
+    gone: Sequence[str] = (),
 ) -> ExitCode:
     """Let the worker point the engine at a root that is whole; `expected` is what it must hold there, if known."""
     begin(run, plan, gone)

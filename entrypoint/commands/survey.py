@@ -10,7 +10,7 @@ from entrypoint.engine.inventory import Container
 from entrypoint.host.disks.filesystem import existing_ancestor
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.move.recovery import (
     require_nobody,
@@ -43,7 +43,7 @@ class Survey:
     adopted: Adoptable | None = None
 
 
-def look(host: Host, systemd: Systemd, journal: Journal, request: Request) -> Survey:
+def look(host: Host, systemd: ServiceManager, journal: Journal, request: Request) -> Survey:
     """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
     require_nobody(systemd, journal)
     with phase(Phase.PREFLIGHT):
@@ -74,7 +74,7 @@ def look(host: Host, systemd: Systemd, journal: Journal, request: Request) -> Su
     return Survey(facts, findings, found if adopts else None)
 
 
-def look_again(host: Host, systemd: Systemd, request: Request, seen: HostFacts, plan: Plan) -> Plan:
+def look_again(host: Host, systemd: ServiceManager, request: Request, seen: HostFacts, plan: Plan) -> Plan:
     """Once the copy is made, hours later it may be: what speaks against a stop by now, and the plan as things are now.
 
     Raises PreflightError, or MoveError if a file that is to be edited is not what it was.

@@ -19,6 +19,7 @@ from entrypoint.console.events import log
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.systemd import Systemd
 from entrypoint.journal import trace
 from entrypoint.journal.journal import Journal
@@ -34,7 +35,7 @@ STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
 
 def move(host: Host, asked: Asked) -> ExitCode:
     host = trace.armed(host)
-    with closing(Systemd()) as systemd:
+    with closing(Systemd(host)) as systemd:
         return told(run.relocate(host, systemd, Journal(host), requested(asked)))
 
 
@@ -65,7 +66,7 @@ def check(host: Host, asked: Asked) -> ExitCode:
 
 
 def look(host: Host, request: Request) -> survey.Survey:
-    with closing(Systemd()) as systemd:
+    with closing(Systemd(host)) as systemd:
         seen = survey.look(host, systemd, Journal(host), request)
     if preflight.is_already_there(seen.facts):
         log.info("already_there", target=str(seen.facts.first.source.path))
@@ -81,7 +82,7 @@ def status(host: Host, asked: Asked) -> ExitCode:
     events.configure(sys.stderr, human=sys.stderr.isatty())
     place = None if asked.page in (None, STANDARD_OUTPUT) else page.place_of(host, str(asked.page))
     book = Journal(host)
-    with closing(Systemd()) as systemd:
+    with closing(Systemd(host)) as systemd:
         if asked.wait:
             await_outcome(host, book, systemd)
         settle(host, book, systemd)
@@ -100,7 +101,7 @@ def status(host: Host, asked: Asked) -> ExitCode:
     return found.exit_code
 
 
-def await_outcome(host: Host, book: Journal, systemd: Systemd) -> None:
+def await_outcome(host: Host, book: Journal, systemd: ServiceManager) -> None:
     """Until the outcome. Raises Left where the engine takes this container along, and Interrupted for a person."""
     try:
         statuses.wait(book, systemd)
@@ -113,7 +114,7 @@ def await_outcome(host: Host, book: Journal, systemd: Systemd) -> None:
         raise Interrupted("Interrupted. Nothing was changed, and the move goes on.", "", again) from None
 
 
-def settle(host: Host, book: Journal, systemd: Systemd) -> None:
+def settle(host: Host, book: Journal, systemd: ServiceManager) -> None:
     """Finish what was cut off, and try again what does not stand; one that is at work is left alone.
 
     Nobody who only asks has the engine stopped.
@@ -127,13 +128,13 @@ def settle(host: Host, book: Journal, systemd: Systemd) -> None:
 
 def go_back(host: Host, asked: Asked) -> ExitCode:
     host = trace.armed(host)
-    with closing(Systemd()) as systemd:
+    with closing(Systemd(host)) as systemd:
         return told(rollback.go_back(host, systemd, Journal(host), agreed=asked.agreed))
 
 
 def clean_up(host: Host, asked: Asked) -> ExitCode:
     host = trace.armed(host)
-    with closing(Systemd()) as systemd:
+    with closing(Systemd(host)) as systemd:
         return told(cleanup.clean_up(host, systemd, Journal(host), agreed=asked.agreed))
 
 
@@ -157,7 +158,7 @@ def work(host: Host, asked: Asked) -> ExitCode:
         raise UsageError("A worker is started by systemd, not by hand.", resolution="See: relocator status")
     events.configure(sys.stdout, events.open_log(record.log))
     host = trace.armed(host)
-    with closing(Systemd()) as systemd:
+    with closing(Systemd(host)) as systemd:
         loaded = recovery.load(host, systemd, record, stops=True)
         keeper.say_ready()
         code = worker.work(loaded, book, from_json(Process, record.plan()["front"]), steps_of(loaded.plan))

@@ -10,7 +10,7 @@ from entrypoint.copy.cp import Programs
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.record import Run
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove
@@ -28,7 +28,7 @@ class Move:
     `stops` the engine: a command would end its own container with it, and `status` is only asked."""
 
     host: Host
-    systemd: Systemd
+    systemd: ServiceManager
     run: Run
     plan: Plan
     copied: tuple[Copied, ...]

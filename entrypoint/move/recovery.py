@@ -23,7 +23,7 @@ from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Record, Run
 from entrypoint.journal.unfinished import KEPT
@@ -42,7 +42,7 @@ from entrypoint.plan.plan import Direction, Plan
 LONG_AGO = 900.0  # seconds since the last record; a worker that could be started again would have been within one
 
 
-def load(host: Host, systemd: Systemd, run: Run, *, stops: bool = False) -> Move:
+def load(host: Host, systemd: ServiceManager, run: Run, *, stops: bool = False) -> Move:
     """A run's move, as its plan was stored; it `stops` the engine only for a worker. Raises JournalError."""
     stored = run.plan()
     try:
@@ -62,7 +62,7 @@ def save(run: Run, plan: Plan, copied: Sequence[Copied]) -> None:
     })  # fmt: skip
 
 
-def settle_first(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | None:
+def settle_first(host: Host, systemd: ServiceManager, journal: Journal) -> ExitCode | None:
     """Before a command of its own does anything: what was cut off is settled, and nobody else is at work.
 
     Raises PreflightError, also for a record that cannot be read: nothing was changed then.
@@ -77,13 +77,13 @@ def settle_first(host: Host, systemd: Systemd, journal: Journal) -> ExitCode | N
             raise PreflightError(error.brief, error.details, error.resolution) from error
 
 
-def require_nobody(systemd: Systemd, journal: Journal) -> None:
+def require_nobody(systemd: ServiceManager, journal: Journal) -> None:
     """For a look, which takes no lock: beside a run that is at work its copy would look like one that was cut off."""
     if journal.is_locked() or is_at_work(systemd):
         raise busy()
 
 
-def require_no_worker(systemd: Systemd) -> None:
+def require_no_worker(systemd: ServiceManager) -> None:
     """Asked under the lock: between a hand-over and the worker's own lock nobody holds it."""
     if is_at_work(systemd):
         raise busy()
@@ -94,7 +94,7 @@ def busy() -> PreflightError:
                           resolution="Wait for it with `relocator status --wait`.")  # fmt: skip
 
 
-def is_at_work(systemd: Systemd) -> bool:
+def is_at_work(systemd: ServiceManager) -> bool:
     """Whether the worker's unit runs or starts; asked twice, because the connection may have died with a signal."""
     try:
         return systemd.is_busy(handover.UNIT)
@@ -117,7 +117,7 @@ def tell_amiss(journal: Journal) -> bool:
     return bool(amiss)
 
 
-def settle(host: Host, systemd: Systemd, journal: Journal, *, stops: bool = True) -> ExitCode | None:
+def settle(host: Host, systemd: ServiceManager, journal: Journal, *, stops: bool = True) -> ExitCode | None:
     """Finish or undo the last run, if it has no outcome; the lock is held, and no worker is at work.
 
     Returns how it ended, HANDED_OVER if a worker was needed, or nothing if there was nothing to do, or nothing that can
@@ -140,7 +140,7 @@ def settle(host: Host, systemd: Systemd, journal: Journal, *, stops: bool = True
     return code
 
 
-def heal(host: Host, systemd: Systemd, run: Run) -> None:
+def heal(host: Host, systemd: ServiceManager, run: Run) -> None:
     """A way back that had failed, where the engine is up on one of the roots by now: that root is where the run ends.
 
     Nothing is stopped for it, nor is it in the way of what was asked for.
@@ -151,7 +151,7 @@ def heal(host: Host, systemd: Systemd, run: Run) -> None:
         log.warning("unsettled", run=run.number, why=problem.text())
 
 
-def mend(host: Host, systemd: Systemd, run: Run) -> None:
+def mend(host: Host, systemd: ServiceManager, run: Run) -> None:
     """Try again what did not stand when a run had ended."""
     if not run.amiss():
         return

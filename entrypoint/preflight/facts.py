@@ -29,8 +29,8 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine import packages, programs
 from entrypoint.host.selinux import SELinux
 from entrypoint.host.services import dependents, waking
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.ordering import DROP_IN
-from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.journal.journal import ROOM as JOURNAL_ROOM
 from entrypoint.journal.record import PLACE
@@ -183,7 +183,7 @@ class HostFacts:
 
 def gather(
     host: Host,
-    systemd: Systemd,
+    systemd: ServiceManager,
     request: Request,
     worker_unit: str,
     ours: frozenset[str],
@@ -267,7 +267,7 @@ def _root(
 
 
 def with_containerd(
-    host: Host, systemd: Systemd, facts: HostFacts, request: Request, seen: HostFacts | None = None
+    host: Host, systemd: ServiceManager, facts: HostFacts, request: Request, seen: HostFacts | None = None
 ) -> HostFacts:
     """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
     found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)

@@ -10,7 +10,7 @@ from entrypoint.console.errors import EngineError, ExitCode, JournalError
 from entrypoint.engine.containerd.service import works_on
 from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.host.host import Host
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.record import Outcome, Run
 from entrypoint.move.roots.old_roots import plan_of
@@ -29,7 +29,7 @@ class Present:
     code: ExitCode
 
 
-def look(host: Host, systemd: Systemd, run: Run) -> Present | None:
+def look(host: Host, systemd: ServiceManager, run: Run) -> Present | None:
     """Nothing where all is as the run has left it, or that is not known."""
     outcome = run.outcome()
     if outcome is None or outcome["outcome"] in UNKNOWN:
@@ -43,7 +43,7 @@ def look(host: Host, systemd: Systemd, run: Run) -> Present | None:
         host, systemd, plan, is_target)  # fmt: skip
 
 
-def _of_service(systemd: Systemd, plan: Plan) -> Present | None:
+def _of_service(systemd: ServiceManager, plan: Plan) -> Present | None:
     """An engine that is down is not asked: that would start it."""
     state = systemd.unit(plan.service).active_state
     if state in RUNNING:
@@ -81,7 +81,7 @@ def _of_engine(host: Host, plan: Plan, number: str, is_target: bool) -> Present 
     return None
 
 
-def _of_containerd(host: Host, systemd: Systemd, plan: Plan, is_target: bool) -> Present | None:
+def _of_containerd(host: Host, systemd: ServiceManager, plan: Plan, is_target: bool) -> Present | None:
     for moved in plan.roots:
         root, service = moved.place(is_target=is_target), moved.service
         if service and not works_on(host, systemd.unit(service.name).main_pid, host.resolve(root)):

@@ -17,7 +17,7 @@ from entrypoint.engine.inventory import counts, names_in
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
 from entrypoint.host.machine import locality
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import ARRIVED, Event, Outcome, Record, Run
@@ -80,14 +80,14 @@ class Status:
         return asdict(self) | {"version": 1, "exit_code": int(self.exit_code), "timeline": timeline}
 
 
-def with_present(host: Host, systemd: Systemd, journal: Journal, status: Status) -> Status:
+def with_present(host: Host, systemd: ServiceManager, journal: Journal, status: Status) -> Status:
     """The same, with what others have changed since that run has ended."""
     if not status.run or status.state is State.WORKING:
         return status
     return replace(status, present=present.look(host, systemd, journal.run(status.run)))
 
 
-def read(journal: Journal, systemd: Systemd) -> Status:
+def read(journal: Journal, systemd: ServiceManager) -> Status:
     """The last run's status now."""
     runs = journal.runs()
     if not runs:
@@ -165,7 +165,7 @@ def _state(outcome: Record, records: list[Record], busy: bool, amiss: Sequence[s
     return State.CUT_OFF if handed_over else State.ABANDONED
 
 
-def wait(journal: Journal, systemd: Systemd) -> Status:
+def wait(journal: Journal, systemd: ServiceManager) -> Status:
     """The last run's status once nobody is at work any more, or once whoever waits has to leave with the engine."""
     until(
         lambda: read(journal, systemd).state is not State.WORKING or departure.is_engine_going(journal),

@@ -21,8 +21,8 @@ from entrypoint.engine.unit import service
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.host import Host
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.ordering import DROP_IN
-from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import Unit
 from entrypoint.settings import flags, places
 from entrypoint.settings.formats import config_toml
@@ -108,7 +108,7 @@ def snapshots(snapshotter: str) -> str:
 
 
 def look(
-    host: Host, systemd: Systemd, engine: EngineInfo, arguments: Sequence[str], table: tuple[Mount, ...]
+    host: Host, systemd: ServiceManager, engine: EngineInfo, arguments: Sequence[str], table: tuple[Mount, ...]
 ) -> Containerd | None:
     """Nothing where the engine keeps its images in the data root. Raises PreflightError for what cannot be read."""
     if engine.store != CONTAINERD:
@@ -177,7 +177,7 @@ def _listener(host: Host, address: str) -> int:
     return 0
 
 
-def _unit(systemd: Systemd, pid: int) -> Unit:
+def _unit(systemd: ServiceManager, pid: int) -> Unit:
     name = systemd.unit_of(pid) if pid else None
     return systemd.unit(name if name and name.endswith(".service") else SERVICE)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 
 PARTING = frozenset(";&|()<>")
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "busybox"})
@@ -70,7 +70,7 @@ class Claim:
         return bool(self.folder) and labels.get(FOLDER, "") == self.folder
 
 
-def runners(systemd: Systemd) -> tuple[Runner, ...]:
+def runners(systemd: ServiceManager) -> tuple[Runner, ...]:
     """The services that are at work now; one that was stopped does not start its container again."""
     units = map(systemd.unit, systemd.services_at_work())
     return tuple(Runner(one.name, (*one.commands, *one.before), one.folder) for one in units)

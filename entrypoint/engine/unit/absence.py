@@ -7,14 +7,14 @@ from entrypoint.engine import products
 from entrypoint.engine.docker import SOCKET, Engine
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 
 IN_PODMAN = Path("/run/.containerenv")  # podman-run(1) makes it in every container
 NOTHING = "Nothing was changed."
 
 
-def of_engine(host: Host, systemd: Systemd, failure: EngineError) -> PreflightError:
+def of_engine(host: Host, systemd: ServiceManager, failure: EngineError) -> PreflightError:
     """Why no engine has answered where one was looked for, as far as it can be seen."""
     if is_podmans(host):
         return products.refused(products.PODMAN)
@@ -50,7 +50,7 @@ def is_podmans(host: Host) -> bool:
     return IN_PODMAN.exists() or "podman" in host.resolve(SOCKET).parts
 
 
-def require_engine(host: Host, systemd: Systemd, engine_socket: Path) -> None:
+def require_engine(host: Host, systemd: ServiceManager, engine_socket: Path) -> None:
     """Raises PreflightError where no engine answers, or something else does."""
     try:
         with Engine.opened(engine_socket) as engine:

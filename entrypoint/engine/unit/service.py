@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.host import HOST_PID, Host
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import Unit
 
 SERVICE = "docker.service"
@@ -24,7 +24,7 @@ ANSWER = 5.0  # seconds
 LISTENS = "00010000"  # __SO_ACCEPTCON
 
 
-def find(host: Host, systemd: Systemd, engine_socket: Path) -> Unit:
+def find(host: Host, systemd: ServiceManager, engine_socket: Path) -> Unit:
     """The engine's service; the usual name if the engine's process belongs to none."""
     for pid in _pids(host, engine_socket):
         name = systemd.unit_of(pid)
@@ -33,7 +33,7 @@ def find(host: Host, systemd: Systemd, engine_socket: Path) -> Unit:
     return systemd.unit(SERVICE)
 
 
-def socket_unit(systemd: Systemd, service: Unit) -> Unit:
+def socket_unit(systemd: ServiceManager, service: Unit) -> Unit:
     """The socket that starts the service, or would."""
     names = [name for name in service.triggered_by if name.endswith(".socket")]
     return systemd.unit(names[0] if names else service.name.removesuffix(".service") + ".socket")

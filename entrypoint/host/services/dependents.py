@@ -6,21 +6,21 @@ cloud-init, or for a unit that calls us) would never be started.
 
 from collections.abc import Iterable
 
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING, Unit
 
 
-def active(systemd: Systemd, names: Iterable[str]) -> tuple[str, ...]:
+def active(systemd: ServiceManager, names: Iterable[str]) -> tuple[str, ...]:
     """The units that run now and that systemd stops along with the named ones, through however many others."""
     return tuple(one.name for one in _along(systemd, tuple(names)) if one.active_state in RUNNING)
 
 
-def awaited(systemd: Systemd, names: Iterable[str]) -> tuple[str, ...]:
+def awaited(systemd: ServiceManager, names: Iterable[str]) -> tuple[str, ...]:
     """Those of them that do not run yet, and are to be started."""
     return tuple(one.name for one in _along(systemd, tuple(names)) if one.is_awaited)
 
 
-def _along(systemd: Systemd, own: tuple[str, ...]) -> tuple[Unit, ...]:
+def _along(systemd: ServiceManager, own: tuple[str, ...]) -> tuple[Unit, ...]:
     found: dict[str, Unit] = {}
     todo = list(own)
     while todo:

@@ -40,8 +40,8 @@ STOPPED_ALONG = ("RequiredBy", "BoundBy", "ConsistsOf")
 class Systemd:
     """The host's service manager. One connection, opened at the first call, for the life of the object."""
 
-    def __init__(self) -> None:
-        self._address = bridge.address(Host())
+    def __init__(self, host: Host) -> None:
+        self._address = bridge.address(host)
         self._loop = asyncio.Runner()
         self._bus: sdbus.SdBus | None = None
         self._subscribed = False

@@ -23,7 +23,7 @@ from entrypoint.console.errors import ExitCode, SystemdError
 from entrypoint.host.disks.filesystem import atomic_write
 from entrypoint.host.host import HOST_PID, Host
 from entrypoint.host.machine.processes import Process, look
-from entrypoint.host.services.systemd import Systemd
+from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import Command
 from entrypoint.journal.record import PLACE, Run
 from entrypoint.move import safety_net
@@ -67,7 +67,7 @@ ORDER = {
 Properties = dict[str, tuple[str, Any]]
 
 
-def hand_over(host: Host, systemd: Systemd, run: Run, plan: Plan) -> None:
+def hand_over(host: Host, systemd: ServiceManager, run: Run, plan: Plan) -> None:
     """Start the keeper and the worker, and return when the worker says that it is there."""
     memory.move_into()
     dismiss(systemd)
@@ -80,7 +80,7 @@ def hand_over(host: Host, systemd: Systemd, run: Run, plan: Plan) -> None:
     systemd.start_transient(UNIT, worker_properties(worker, safety_net.lines(host, run, plan)))
 
 
-def keeper(systemd: Systemd) -> Process:
+def keeper(systemd: ServiceManager) -> Process:
     """The keeper's process. Raises SystemdError if there is none.
 
     systemd is asked again when it has been looked at: the number of a process that systemd has not seen end is free
@@ -100,7 +100,7 @@ def outcome_line() -> str:
     return f"until systemctl is-active {UNIT} | grep -q inactive; do sleep 1; done; relocator status --wait"
 
 
-def dismiss(systemd: Systemd) -> None:
+def dismiss(systemd: ServiceManager) -> None:
     """End the keeper, if there is one: the worker that has said its last word needs it no more."""
     if systemd.unit(KEEPER).exists:
         systemd.stop([KEEPER])

@@ -221,8 +221,8 @@ def test_a_signal_ends_the_programs_of_every_copy(tmp_path: Path) -> None:
 class Endless(Systemd):
     """Asked for a unit, it waits for an answer that never comes, and is interrupted while it waits."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
         self.told: list[str] = []
 
     async def _unit(self, name: str) -> Unit:
@@ -241,8 +241,8 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_a_call_that_was_interrupted_does_not_go_on_behind_the_next() -> None:
-    with closing(Endless()) as systemd:
+def test_a_call_that_was_interrupted_does_not_go_on_behind_the_next(tmp_path: Path) -> None:
+    with closing(Endless(Host(tmp_path))) as systemd:
         with pytest.raises(KeyboardInterrupt):
             systemd.unit("a.service")
         assert systemd.told == ["ended"]

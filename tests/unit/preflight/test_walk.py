@@ -272,7 +272,7 @@ def test_check_plan_and_run_refuse_alike(verb: str, tmp_path: Path, monkeypatch:
     """Of what one look has found."""
     world = make_world(tmp_path, monkeypatch)
     seen = survey.Survey(GOOD, preflight.check(of_target.same_file_system(GOOD)))
-    monkeypatch.setattr(verbs, "Systemd", lambda: nullcontext(world.systemd))
+    monkeypatch.setattr(verbs, "Systemd", lambda _host: nullcontext(world.systemd))
     monkeypatch.setattr(verbs, "closing", lambda systemd: systemd)
     monkeypatch.setattr(run, "settle_first", lambda *_: ExitCode.DONE)
     for module in (survey, run):

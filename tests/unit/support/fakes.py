@@ -26,7 +26,6 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine import programs
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services import dependents, hold
-from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.services.units import STOPPED, Unit, UnitState
 from entrypoint.move.context import Move
 from entrypoint.move.switch import guard
@@ -262,7 +261,7 @@ def opener(daemon: Daemon) -> Callable[[Path], Any]:
     return opened
 
 
-class FakeSystemd(Systemd):
+class FakeSystemd:
     """Units with states. The hold is honoured: what it asserts away is not started."""
 
     def __init__(self, host: Host, calls: Calls, daemon: Daemon | None = None) -> None:
@@ -287,6 +286,9 @@ class FakeSystemd(Systemd):
         load_state = "loaded" if known else "not-found"
         has_job = name in self.queued
         return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job)
+
+    def unit_of(self, pid: int) -> str | None:
+        return next((name for name in self.states if self.unit(name).main_pid == pid), None)
 
     def variables(self) -> dict[str, str]:
         return {}
