@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 
 from entrypoint.commands import cli, sibling
 from entrypoint.commands.verbs import VERBS
@@ -16,7 +17,10 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine import standing
 from entrypoint.host.machine.standing import Standing
 from entrypoint.host.services import access
+from entrypoint.host.services.systemd import Systemd
 from entrypoint.host.signals import Signals
+from entrypoint.journal.journal import Journal
+from entrypoint.move.context import Context
 
 NEEDS_NO_HOST = ("script", "bundle")
 BUG = 70  # EX_SOFTWARE: not one of ours
@@ -72,7 +76,8 @@ def dispatch(host: Host, arguments: Sequence[str]) -> int:
         standing.require_same_host()
         standing.require_systemd()
         access.require(host)
-    return VERBS[asked.verb](host, asked)
+    with closing(Systemd(host)) as services:  # what acts on the host is made here, once, and passed down
+        return VERBS[asked.verb](Context(host, services, Journal(host)), asked)
 
 
 def explain(error: RelocatorError) -> None:

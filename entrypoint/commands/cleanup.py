@@ -24,12 +24,12 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine.mentions import mentions
 from entrypoint.host.machine.openers import openers
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal import finished
 from entrypoint.journal.amiss import Kind
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
 from entrypoint.journal.unfinished import KEPT, NAME, Unfinished
+from entrypoint.move.context import Context
 from entrypoint.move.proof import intact
 from entrypoint.move.recovery import require_no_worker, settle_first
 from entrypoint.move.roots.old_roots import Remains, moves, old_roots
@@ -54,60 +54,60 @@ CONTAINERDS, CONTAINERDS_OWN = "io.containerd.", frozenset({"opt", "tmpmounts", 
 EVERY = 5.0  # seconds between two words about the progress
 
 
-def clean_up(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> ExitCode:
+def clean_up(context: Context, *, agreed: bool) -> ExitCode:
     """Remove every old root; without agreement, only tell what that would be.
 
     Raises PreflightError for what speaks against it.
     """
-    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+    if settle_first(context) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
-    if not journal.exists():
+    if not context.journal.exists():
         log.info("cleanup.nothing")
         return ExitCode.DONE
-    with journal.locked():  # from the proof to the end: nobody moves the engine meanwhile
-        require_no_worker(systemd)
-        clean(host, systemd, journal, agreed=agreed)
+    with context.journal.locked():  # from the proof to the end: nobody moves the engine meanwhile
+        require_no_worker(context.services)
+        clean(context, agreed=agreed)
     return ExitCode.DONE
 
 
-def clean(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> None:
-    say_kept(host, journal)
-    say_unfinished(host, journal)
-    found = old_roots(host, journal)
+def clean(context: Context, *, agreed: bool) -> None:
+    say_kept(context.host, context.journal)
+    say_unfinished(context.host, context.journal)
+    found = old_roots(context.host, context.journal)
     if not found:
         log.info("cleanup.nothing")
         return
-    sizes = [prove(host, systemd, journal, one) for one in found]
+    sizes = [prove(context, one) for one in found]
     if not agreed:
         log.info("cleanup.asked", agree="relocator cleanup --yes")
         return
     for one, size in zip(found, sizes, strict=True):
-        remove(host, one, size)
+        remove(context.host, one, size)
 
 
-def prove(host: Host, systemd: ServiceManager, journal: Journal, one: Remains) -> Size:
+def prove(context: Context, one: Remains) -> Size:
     """On a fresh connection: the engine is where the last move has put it, and nobody needs the old root.
 
     Returns what the old root takes.
     """
     with phase(Phase.PREFLIGHT):
-        found = moves(journal)
+        found = moves(context.journal)
         last = found[-1]
         is_asked = one.root.kind is RootKind.IMAGE_STORE or last.plan.root(RootKind.IMAGE_STORE)
         asked = of_images(found) if is_asked else None
         request = Request(PurePosixPath(one.path), only=None if asked else Only.DATA_ROOT)
-        facts = gather(host, systemd, request, handover.UNIT, our_containers())
-        findings = preflight.check_removal(facts, old_root(host, last, one, asked))
+        facts = gather(context.host, context.services, request, handover.UNIT, our_containers())
+        findings = preflight.check_removal(facts, old_root(context.host, last, one, asked))
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "removal")
     held = facts.inventory
     log.info("cleanup.proven", root=str(facts.data_root), containers=len(held.containers), images=len(held.images),
              volumes=len(held.volumes))  # fmt: skip
-    size = measure(host.path(one.path))
+    size = measure(context.host.path(one.path))
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)
-    say_only_there(host, found, one, held)
-    say_written_behind(host, one)
+    say_only_there(context.host, found, one, held)
+    say_written_behind(context.host, one)
     return size
 
 

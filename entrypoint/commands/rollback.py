@@ -23,10 +23,10 @@ from entrypoint.engine.inventory import Inventory, made_since
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
+from entrypoint.move.context import Context
 from entrypoint.move.proof import intact
 from entrypoint.move.recovery import require_no_worker, settle_first
 from entrypoint.move.roots.old_roots import Remains, moves
@@ -47,37 +47,37 @@ from entrypoint.settings.file_edit import FileEdit
 Now = Callable[[FileEdit], bytes | None]  # what a file holds now
 
 
-def go_back(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> ExitCode:
+def go_back(context: Context, *, agreed: bool) -> ExitCode:
     """The engine runs on the root of before the last move when the worker is done; without agreement that is only told.
 
     Raises PreflightError.
     """
-    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+    if settle_first(context) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
-    last_move(journal)  # before anything is made: there may be no journal to lock
-    with journal.locked():  # from the proof to the hand-over
-        require_no_worker(systemd)
-        return take_back(host, systemd, journal, agreed=agreed)
+    last_move(context.journal)  # before anything is made: there may be no journal to lock
+    with context.journal.locked():  # from the proof to the hand-over
+        require_no_worker(context.services)
+        return take_back(context, agreed=agreed)
 
 
-def take_back(host: Host, systemd: ServiceManager, journal: Journal, *, agreed: bool) -> ExitCode:
-    last = last_move(journal)
+def take_back(context: Context, *, agreed: bool) -> ExitCode:
+    last = last_move(context.journal)
     run, made = last.run, last.plan
     if made.direction is Direction.BACK:
         log.info("already_back", root=made.first.target, left=made.first.source)
         return ExitCode.DONE
-    facts = look(host, systemd, run, made)
-    plan = plan_back(facts, made, lambda edit: edits.content(host.path(edit.path)))
+    facts = look(context, run, made)
+    plan = plan_back(facts, made, lambda edit: edits.content(context.host.path(edit.path)))
     moved = plan.root(RootKind.DATA_ROOT)
-    validation.require_valid(host, facts, moved.switch if moved else None, plan.data_root(is_target=True))
+    validation.require_valid(context.host, facts, moved.switch if moved else None, plan.data_root(is_target=True))
     with phase(Phase.PLAN):
         tell(plan, facts.inventory.containers)
-    say_loss(host, run, facts.inventory)
+    say_loss(context.host, run, facts.inventory)
     if not agreed:
         log.info("rollback.asked", agree="relocator rollback --yes")
         return ExitCode.DONE
-    gone = intact.gone_since(host, run, made)
-    return hand_over_whole(host, systemd, journal.begin(), plan, expected=expected(facts, run, made, gone),
+    gone = intact.gone_since(context.host, run, made)
+    return hand_over_whole(context, context.journal.begin(), plan, expected=expected(facts, run, made, gone),
                            gone=[one.text for one in gone])  # fmt: skip
 
 
@@ -99,17 +99,17 @@ def last_move(journal: Journal) -> Remains:
     return found[-1]
 
 
-def look(host: Host, systemd: ServiceManager, run: Run, made: Plan) -> HostFacts:
+def look(context: Context, run: Run, made: Plan) -> HostFacts:
     """Facts and findings; an error refuses."""
     with phase(Phase.PREFLIGHT):
         data_root, images = made.root(RootKind.DATA_ROOT), made.root(RootKind.IMAGE_STORE)
         only = None if data_root and images else Only.DATA_ROOT if data_root else Only.CONTAINERD
         beside = PurePosixPath(images.source) if images and data_root else None
         request = Request(PurePosixPath(made.first.source), beside, only)
-        facts = gather(host, systemd, request, handover.UNIT, our_containers())
+        facts = gather(context.host, context.services, request, handover.UNIT, our_containers())
         findings = [
             *preflight.check_return(facts, (EPHEMERAL,)),
-            *old_root(host, facts, run, made),
+            *old_root(context.host, facts, run, made),
             *of_containerd(facts, made),
         ]
         for finding in findings:

@@ -17,12 +17,10 @@ from entrypoint.copy.copier import identity
 from entrypoint.copy.pace.priority import come_last
 from entrypoint.host import selinux
 from entrypoint.host.host import Host
-from entrypoint.host.services.manager import ServiceManager
-from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
 from entrypoint.journal.unfinished import KEPT, Unfinished, this_boot
 from entrypoint.move import safety_net
-from entrypoint.move.context import copier_of
+from entrypoint.move.context import Context, copier_of
 from entrypoint.move.recovery import (
     is_at_work,
     require_no_worker,
@@ -40,32 +38,32 @@ from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
 
 
-def relocate(host: Host, systemd: ServiceManager, journal: Journal, request: Request) -> ExitCode:
+def relocate(context: Context, request: Request) -> ExitCode:
     """Everything up to the hand-over."""
-    if settle_first(host, systemd, journal) is ExitCode.HANDED_OVER:
+    if settle_first(context) is ExitCode.HANDED_OVER:
         return ExitCode.HANDED_OVER
-    survey = look(host, systemd, journal, request)
+    survey = look(context, request)
     if preflight.is_already_there(survey.facts):
         log.info("already_there", target=str(survey.facts.first.source.path))
-        return ExitCode.AMISS if tell_amiss(journal) else ExitCode.DONE
+        return ExitCode.AMISS if tell_amiss(context.journal) else ExitCode.DONE
     preflight.require(survey.findings)
     plan = make_plan(survey, request)
-    host.trace("plan.made")
+    context.host.trace("plan.made")
     seen = [root.target for root in survey.facts.roots]
-    claim.require_as_seen(host, *seen)
-    journal.prepare()
-    with journal.locked():
-        require_no_worker(systemd)
-        claim.require_as_seen(host, *seen)
+    claim.require_as_seen(context.host, *seen)
+    context.journal.prepare()
+    with context.journal.locked():
+        require_no_worker(context.services)
+        claim.require_as_seen(context.host, *seen)
         if plan.direction is Direction.ADOPT:
-            return hand_over_whole(host, systemd, journal.begin(), plan)
-        finishing.take_over(host, plan, request.accepted)
+            return hand_over_whole(context, context.journal.begin(), plan)
+        finishing.take_over(context.host, plan, request.accepted)
         for root in plan.roots:
-            claim.require_still_empty(host, root, plan.engine_id)
-        run = journal.begin()
+            claim.require_still_empty(context.host, root, plan.engine_id)
+        run = context.journal.begin()
         begin(run, plan)
-        return attempt(host, systemd, run, plan,
-                       lambda: look_again(host, systemd, request, survey.facts, plan))  # fmt: skip
+        return attempt(context, run, plan,
+                       lambda: look_again(context, request, survey.facts, plan))  # fmt: skip
 
 
 def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
@@ -77,24 +75,24 @@ def begin(run: Run, plan: Plan, gone: Sequence[str] = ()) -> None:
               **({"gone": list(gone)} if gone else {}))  # fmt: skip
 
 
-def attempt(host: Host, systemd: ServiceManager, run: Run, plan: Plan, again: Callable[[], Plan]) -> ExitCode:
+def attempt(context: Context, run: Run, plan: Plan, again: Callable[[], Plan]) -> ExitCode:
     """Pre-copy, the plan looked at `again`, and hand-over; undone if they do not succeed."""
     try:
         with phase(Phase.PRE_COPY), writing():
-            come_last(host)
-            copies = pre_copies(host, plan)
+            come_last(context.host)
+            copies = pre_copies(context.host, plan)
         plan = again()
         save(run, plan, copies)
         with phase(Phase.HAND_OVER):
-            handover.hand_over(host, systemd, run, plan)
+            handover.hand_over(context.host, context.services, run, plan)
         # The worker listens to the clock by now. Without this record it takes it that the clock was set.
         run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=any(copied.clock_was_set for copied in copies))
     except BaseException as failure:
-        if is_at_work(systemd):
+        if is_at_work(context.services):
             # Interrupted too late: the worker has what it needs, and its copy must not be taken from it.
             log.warning("handed_over.despite", failure=repr(failure))
             return ExitCode.HANDED_OVER
-        left = give_up(host, run, plan, failure)
+        left = give_up(context.host, run, plan, failure)
         if isinstance(failure, KeyboardInterrupt):
             raise interrupted(left) from failure
         if isinstance(failure, RelocatorError):
@@ -109,8 +107,7 @@ def undone(left: str) -> str:
 
 
 def hand_over_whole(
-    host: Host,
-    systemd: ServiceManager,
+    context: Context,
     run: Run,
     plan: Plan,
     expected: dict[str, Any] | None = None,
@@ -121,11 +118,13 @@ def hand_over_whole(
     if expected is not None:
         run.save_inventory(expected, "expected")
     try:
-        save(run, plan, [Copied(frozenset(), 0.0, 0.0, identity(host.path(root.target))) for root in plan.roots])
+        save(
+            run, plan, [Copied(frozenset(), 0.0, 0.0, identity(context.host.path(root.target))) for root in plan.roots]
+        )
         with phase(Phase.HAND_OVER):
-            handover.hand_over(host, systemd, run, plan)
+            handover.hand_over(context.host, context.services, run, plan)
     except BaseException as failure:
-        if is_at_work(systemd):
+        if is_at_work(context.services):
             log.warning("handed_over.despite", failure=repr(failure))
             return ExitCode.HANDED_OVER
         safety_net.put_away(run)

@@ -10,8 +10,8 @@ from entrypoint.engine.inventory import Container
 from entrypoint.host.disks.filesystem import existing_ancestor
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
-from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
+from entrypoint.move.context import Context
 from entrypoint.move.recovery import (
     require_nobody,
     unsettled,
@@ -43,13 +43,13 @@ class Survey:
     adopted: Adoptable | None = None
 
 
-def look(host: Host, systemd: ServiceManager, journal: Journal, request: Request) -> Survey:
+def look(context: Context, request: Request) -> Survey:
     """Preflight: facts and findings. Errors of the gathering itself refuse the move too."""
-    require_nobody(systemd, journal)
+    require_nobody(context.services, context.journal)
     with phase(Phase.PREFLIGHT):
         try:
-            probe.sweep(host.path(existing_ancestor(host, host.resolve(request.target))))
-            facts = gather(host, systemd, request, handover.UNIT, our_containers())
+            probe.sweep(context.host.path(existing_ancestor(context.host, context.host.resolve(request.target))))
+            facts = gather(context.host, context.services, request, handover.UNIT, our_containers())
         except PreflightError:
             raise
         except RelocatorError as error:
@@ -57,11 +57,11 @@ def look(host: Host, systemd: ServiceManager, journal: Journal, request: Request
         if preflight.is_already_there(facts):
             preflight.require((*containerd_checks.left_behind(facts), *settings.pending(facts)))
             return Survey(facts, ())
-        facts = replace(with_left(host, journal, facts), unsettled=unsettled(journal))
-        found = adoption.look(host, facts)
+        facts = replace(with_left(context.host, context.journal, facts), unsettled=unsettled(context.journal))
+        found = adoption.look(context.host, facts)
         adopts = adoption.is_meant(found, insisted=adoption.ADOPT in request.accepted)
-        facts = finishing.look(host, replace(facts, occupant=adoption.occupant(found)), found, request.accepted)
-        facts = facts if adopts else tried(host, facts)
+        facts = finishing.look(context.host, replace(facts, occupant=adoption.occupant(found)), found, request.accepted)
+        facts = facts if adopts else tried(context.host, facts)
         agreed = request.accepted
         findings = preflight.check_adoption(facts, found, agreed) if adopts else preflight.check(facts, agreed)
         for finding in findings:
@@ -69,17 +69,17 @@ def look(host: Host, systemd: ServiceManager, journal: Journal, request: Request
         if not preflight.refuses(findings):
             moved = facts.root(RootKind.DATA_ROOT)
             edit = switch_edit(facts, moved) if moved else None
-            validation.require_valid(host, facts, edit, str(facts.data_root_to_be))
-            validation.require_valid_containerd(host, facts)
+            validation.require_valid(context.host, facts, edit, str(facts.data_root_to_be))
+            validation.require_valid_containerd(context.host, facts)
     return Survey(facts, findings, found if adopts else None)
 
 
-def look_again(host: Host, systemd: ServiceManager, request: Request, seen: HostFacts, plan: Plan) -> Plan:
+def look_again(context: Context, request: Request, seen: HostFacts, plan: Plan) -> Plan:
     """Once the copy is made, hours later it may be: what speaks against a stop by now, and the plan as things are now.
 
     Raises PreflightError, or MoveError if a file that is to be edited is not what it was.
     """
-    facts = gather(host, systemd, request, handover.UNIT, our_containers(), seen)
+    facts = gather(context.host, context.services, request, handover.UNIT, our_containers(), seen)
     errors = preflight.refuses(preflight.check_again(facts, request.accepted))
     if errors or (facts.engine.engine_id, facts.data_root) != (seen.engine.engine_id, seen.data_root):
         raise PreflightError(
@@ -87,7 +87,7 @@ def look_again(host: Host, systemd: ServiceManager, request: Request, seen: Host
             details="\n".join(finding.text() for finding in errors) or f"The engine runs on {facts.data_root} now.",
         )
     for edit in plan.edits_of_theirs:
-        edits.require_unedited(host, edit)
+        edits.require_unedited(context.host, edit)
     return planning.as_it_runs(plan, facts)
 
 

@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
+from dataclasses import replace
 
 from entrypoint.commands import cleanup, cli, rollback, run, script, survey
 from entrypoint.commands.cli import Asked
@@ -17,13 +18,10 @@ from entrypoint.console.discretion import discreet
 from entrypoint.console.errors import ExitCode, Interrupted, Left, SystemdError, UsageError
 from entrypoint.console.events import log
 from entrypoint.host.disks.stored import from_json
-from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
-from entrypoint.host.services.manager import ServiceManager
-from entrypoint.host.services.systemd import Systemd
 from entrypoint.journal import trace
-from entrypoint.journal.journal import Journal
 from entrypoint.move import recovery
+from entrypoint.move.context import Context
 from entrypoint.move.steps import steps_of
 from entrypoint.move.worker import departure, handover, keeper, worker
 from entrypoint.plan import outlook
@@ -33,17 +31,15 @@ from entrypoint.preflight.request import Request
 STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
 
 
-def move(host: Host, asked: Asked) -> ExitCode:
-    host = trace.armed(host)
-    with closing(Systemd(host)) as systemd:
-        return told(run.relocate(host, systemd, Journal(host), requested(asked)))
+def move(context: Context, asked: Asked) -> ExitCode:
+    return told(run.relocate(traced(context), requested(asked)))
 
 
-def plan(host: Host, asked: Asked) -> ExitCode:
+def plan(context: Context, asked: Asked) -> ExitCode:
     if asked.as_json:
         events.configure(sys.stderr, human=sys.stderr.isatty())
     request = requested(asked)
-    seen = look(host, request)
+    seen = look(context, request)
     document = outlook.head("already-there", seen.findings)
     if not preflight.is_already_there(seen.facts):
         if asked.as_json and preflight.refuses(seen.findings):
@@ -57,17 +53,16 @@ def plan(host: Host, asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
-def check(host: Host, asked: Asked) -> ExitCode:
-    seen = look(host, requested(asked))
+def check(context: Context, asked: Asked) -> ExitCode:
+    seen = look(context, requested(asked))
     if not preflight.is_already_there(seen.facts):
         preflight.require(seen.findings)
         log.info("check.passed", target=str(seen.facts.first.target.resolved))
     return ExitCode.DONE
 
 
-def look(host: Host, request: Request) -> survey.Survey:
-    with closing(Systemd(host)) as systemd:
-        seen = survey.look(host, systemd, Journal(host), request)
+def look(context: Context, request: Request) -> survey.Survey:
+    seen = survey.look(context, request)
     if preflight.is_already_there(seen.facts):
         log.info("already_there", target=str(seen.facts.first.source.path))
     return seen
@@ -78,17 +73,20 @@ def requested(asked: Asked) -> Request:
     return asked.request
 
 
-def status(host: Host, asked: Asked) -> ExitCode:
+def traced(context: Context) -> Context:
+    """The same, with the instants at which a test stops the program: for a command that changes something."""
+    return replace(context, host=trace.armed(context.host))
+
+
+def status(context: Context, asked: Asked) -> ExitCode:
     events.configure(sys.stderr, human=sys.stderr.isatty())
+    host, book, services = context.host, context.journal, context.services
     place = None if asked.page in (None, STANDARD_OUTPUT) else page.place_of(host, str(asked.page))
-    book = Journal(host)
-    with closing(Systemd(host)) as systemd:
-        if asked.wait:
-            await_outcome(host, book, systemd)
-        settle(host, book, systemd)
-        found = statuses.wait(book, systemd) if asked.wait else statuses.read(book, systemd)
-        found = statuses.with_present(host, systemd, book, found)
-    found = statuses.told_by(host, found, book)
+    if asked.wait:
+        await_outcome(context)
+    settle(context)
+    found = statuses.wait(book, services) if asked.wait else statuses.read(book, services)
+    found = statuses.told_by(host, statuses.with_present(context, found), book)
     if asked.page == STANDARD_OUTPUT:
         events.say(page.page(found), sys.stdout, end="")
         return found.exit_code
@@ -101,49 +99,45 @@ def status(host: Host, asked: Asked) -> ExitCode:
     return found.exit_code
 
 
-def await_outcome(host: Host, book: Journal, systemd: ServiceManager) -> None:
+def await_outcome(context: Context) -> None:
     """Until the outcome. Raises Left where the engine takes this container along, and Interrupted for a person."""
     try:
-        statuses.wait(book, systemd)
+        statuses.wait(context.journal, context.services)
     except KeyboardInterrupt:
-        if not departure.is_handed_over(book):
+        if not departure.is_handed_over(context.journal):
             raise
         again = f"To wait on this host for its outcome:\n    {handover.outcome_line()}"
-        if host.signals.is_ended_from_outside():
+        if context.host.signals.is_ended_from_outside():
             raise Left("The engine goes down, and this container with it. The move goes on.", "", again) from None
         raise Interrupted("Interrupted. Nothing was changed, and the move goes on.", "", again) from None
 
 
-def settle(host: Host, book: Journal, systemd: ServiceManager) -> None:
+def settle(context: Context) -> None:
     """Finish what was cut off, and try again what does not stand; one that is at work is left alone.
 
     Nobody who only asks has the engine stopped.
     """
-    found = statuses.read(book, systemd)
+    found = statuses.read(context.journal, context.services)
     is_open = found.state in (State.CUT_OFF, State.ABANDONED, State.BROKEN)
     if is_open or (found.amiss and found.state is not State.WORKING):
-        with book.locked():
-            recovery.settle(host, systemd, book, stops=False)
+        with context.journal.locked():
+            recovery.settle(context, stops=False)
 
 
-def go_back(host: Host, asked: Asked) -> ExitCode:
-    host = trace.armed(host)
-    with closing(Systemd(host)) as systemd:
-        return told(rollback.go_back(host, systemd, Journal(host), agreed=asked.agreed))
+def go_back(context: Context, asked: Asked) -> ExitCode:
+    return told(rollback.go_back(traced(context), agreed=asked.agreed))
 
 
-def clean_up(host: Host, asked: Asked) -> ExitCode:
-    host = trace.armed(host)
-    with closing(Systemd(host)) as systemd:
-        return told(cleanup.clean_up(host, systemd, Journal(host), agreed=asked.agreed))
+def clean_up(context: Context, asked: Asked) -> ExitCode:
+    return told(cleanup.clean_up(traced(context), agreed=asked.agreed))
 
 
-def print_script(_host: Host, _asked: Asked) -> ExitCode:
+def print_script(_context: Context, _asked: Asked) -> ExitCode:
     print(script.text(), end="")
     return ExitCode.DONE
 
 
-def print_bundle(_host: Host, _asked: Asked) -> ExitCode:
+def print_bundle(_context: Context, _asked: Asked) -> ExitCode:
     if sys.stdout.isatty():
         raise UsageError("A bundle is written to a file: it is no text.",
                          resolution="Without -it: docker run --rm IMAGE bundle >relocator.run")  # fmt: skip
@@ -151,19 +145,16 @@ def print_bundle(_host: Host, _asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
-def work(host: Host, asked: Asked) -> ExitCode:
-    book = Journal(host)
-    record = book.run(asked.run)
-    if "NOTIFY_SOCKET" not in os.environ or record not in book.runs():
+def work(context: Context, asked: Asked) -> ExitCode:
+    record = context.journal.run(asked.run)
+    if "NOTIFY_SOCKET" not in os.environ or record not in context.journal.runs():
         raise UsageError("A worker is started by systemd, not by hand.", resolution="See: relocator status")
     events.configure(sys.stdout, events.open_log(record.log))
-    host = trace.armed(host)
-    with closing(Systemd(host)) as systemd:
-        loaded = recovery.load(host, systemd, record, stops=True)
-        keeper.say_ready()
-        code = worker.work(loaded, book, from_json(Process, record.plan()["front"]), steps_of(loaded.plan))
-        with suppress(SystemdError):
-            handover.dismiss(systemd)
+    loaded = recovery.load(traced(context), record, stops=True)
+    keeper.say_ready()
+    code = worker.work(loaded, context.journal, from_json(Process, record.plan()["front"]), steps_of(loaded.plan))
+    with suppress(SystemdError):
+        handover.dismiss(context.services)
     return code
 
 
@@ -177,7 +168,7 @@ def print_json(document: Mapping[str, object]) -> None:
     events.say(json.dumps(command.told_all(discreet(document))), sys.stdout)
 
 
-VERBS: Mapping[str, Callable[[Host, Asked], ExitCode]] = {
+VERBS: Mapping[str, Callable[[Context, Asked], ExitCode]] = {
     "run": move,
     "plan": plan,
     "check": check,

@@ -31,7 +31,6 @@ from entrypoint.host.host import Host
 SOCKET = "/run/docker.sock"
 KEPT_EVENTS = 256  # moby daemon/events/events.go
 ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slowly
-READY = 120.0  # seconds; systemd has already said "started", so only the socket can be late
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
 FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits

@@ -1,4 +1,4 @@
-"""A move under way: its plan and its record, and the host it is done on."""
+"""What every command works with, how long it waits, and a move under way: its plan and its record."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,10 +10,41 @@ from entrypoint.copy.cp import Programs
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
+from entrypoint.host.machine.persistence import PAUSES
 from entrypoint.host.services.manager import ServiceManager
+from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Run
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the steps of a move wait, in seconds, for what is known to come late."""
+
+    departure: float = 120.0  # the container that handed over: its client and its removal may lag behind on a busy host
+    others: float = 15.0  # who looks at something else with a container of ours must not keep the move
+    ephemeral: float = 300.0  # a job that was started with --rm during the copy ends by itself; the engine runs
+    removal: float = 15.0  # of what has --rm, by the engine
+    mounts: float = 15.0  # the engine detaches its last ones a moment after it is gone
+    socket: float = 120.0  # systemd has already said "started", so only the engine's socket can be late
+    database: float = 10.0  # the same of containerd's
+    settling: float = 60.0  # a container that was started is running at once, one that crashes takes a moment
+    between: float = 1.0  # two rounds of starting: systemd is re-executed, or a task has not gone yet
+    unlocking: float = 1800.0  # a person with a key
+    recovering: float = 120.0  # a check that names no interval is made every thirty, and fails at the third time
+    sick: float = 20.0  # its check has failed several times, but what it waits for may come a moment later
+    pauses: tuple[float, float] = PAUSES  # the first and the longest, between two tries of what is tried again
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every command works with; made once, in `__main__.py`."""
+
+    host: Host
+    services: ServiceManager
+    journal: Journal
+    patience: Patience = Patience()
 
 
 def copier_of(host: Host, plan: Plan, root: RootMove) -> Copier:
@@ -34,6 +65,7 @@ class Move:
     copied: tuple[Copied, ...]
     ours: frozenset[str]
     stops: bool = True
+    patience: Patience = Patience()
     renewed: list[Copied] = field(default_factory=list, init=False)
 
     def copies(self) -> Iterator[tuple[Copier, Copied]]:

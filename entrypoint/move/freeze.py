@@ -11,14 +11,12 @@ from entrypoint.engine.inventory import ALIVE
 from entrypoint.host.disks.filesystem import mounts, mounts_below
 from entrypoint.host.services import hold
 from entrypoint.host.services.units import RUNNING, STOPPED
-from entrypoint.move.context import Move
+from entrypoint.move.context import Move, Patience
 from entrypoint.move.location import data_roots
 from entrypoint.plan.plan import Plan
 from entrypoint.plan.root_move import RootMove
 
 AT_ONCE = 16  # containers that are stopped; most wait for their time to be over
-REMOVING = 15.0  # seconds
-LEFTOVERS = 15.0  # seconds; the engine detaches its last mounts a moment after it is gone
 
 
 def bring_down(move: Move) -> None:
@@ -90,24 +88,29 @@ def end_containers(move: Move, *, always: bool) -> None:
                 alive = [one for one in engine.containers() if one.status in ALIVE]
                 for ending in [threads.submit(engine.stop, one.id) for one in alive]:
                     ending.result()
-                await_removal(engine, [one.id for one in alive if one.auto_remove])
+                await_removal(engine, [one.id for one in alive if one.auto_remove], move.patience)
     except EngineError as error:
         log.warning("containers.not_stopped", why=error.text())
 
 
-def await_removal(engine: Engine, ids: list[str]) -> None:
+def await_removal(engine: Engine, ids: list[str], patience: Patience) -> None:
     """The engine removes what has `--rm` a moment after its end; half a removal would be copied otherwise."""
     until(
         lambda: not [one for one in ids if engine.container(one)],
         waiting_for="containers with --rm to be removed",
-        seconds=REMOVING,
+        seconds=patience.removal,
     )
 
 
 def require_gone(move: Move) -> None:
     """Raises EngineError if the engine's mounts do not go."""
     try:
-        until(lambda: not leftovers(move.plan), waiting_for="the engine's mounts to go", seconds=LEFTOVERS, late=())
+        until(
+            lambda: not leftovers(move.plan),
+            waiting_for="the engine's mounts to go",
+            seconds=move.patience.mounts,
+            late=(),
+        )
     except EngineError as error:
         raise EngineError(error.brief, details="Still mounted: " + ", ".join(leftovers(move.plan))) from error
 

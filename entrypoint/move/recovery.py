@@ -20,14 +20,13 @@ from entrypoint.copy.copied import Copied
 from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.inventory import Inventory, differences
 from entrypoint.host.disks.stored import from_json, to_json
-from entrypoint.host.host import Host
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.machine.standing import our_containers
 from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Record, Run
 from entrypoint.journal.unfinished import KEPT
-from entrypoint.move.context import Move
+from entrypoint.move.context import Context, Move
 from entrypoint.move.freeze import release
 from entrypoint.move.location import is_switched, runs_on
 from entrypoint.move.proof import restart, verify
@@ -42,14 +41,15 @@ from entrypoint.plan.plan import Direction, Plan
 LONG_AGO = 900.0  # seconds since the last record; a worker that could be started again would have been within one
 
 
-def load(host: Host, systemd: ServiceManager, run: Run, *, stops: bool = False) -> Move:
+def load(context: Context, run: Run, *, stops: bool = False) -> Move:
     """A run's move, as its plan was stored; it `stops` the engine only for a worker. Raises JournalError."""
     stored = run.plan()
     try:
         copied, ours = tuple(from_json(Copied, one) for one in stored["copied"]), frozenset(stored["ours"])
     except (KeyError, TypeError, ValueError) as error:
         raise run.unreadable("has a plan of another version", repr(error)) from error
-    return Move(host, systemd, run, plan_of(run), copied, ours | our_containers(), stops)
+    return Move(context.host, context.services, run, plan_of(run), copied, ours | our_containers(), stops,
+                context.patience)  # fmt: skip
 
 
 def save(run: Run, plan: Plan, copied: Sequence[Copied]) -> None:
@@ -62,17 +62,17 @@ def save(run: Run, plan: Plan, copied: Sequence[Copied]) -> None:
     })  # fmt: skip
 
 
-def settle_first(host: Host, systemd: ServiceManager, journal: Journal) -> ExitCode | None:
+def settle_first(context: Context) -> ExitCode | None:
     """Before a command of its own does anything: what was cut off is settled, and nobody else is at work.
 
     Raises PreflightError, also for a record that cannot be read: nothing was changed then.
     """
-    if not journal.exists():
+    if not context.journal.exists():
         return None
-    with journal.locked():
-        require_no_worker(systemd)
+    with context.journal.locked():
+        require_no_worker(context.services)
         try:
-            return settle(host, systemd, journal)
+            return settle(context)
         except JournalError as error:
             raise PreflightError(error.brief, error.details, error.resolution) from error
 
@@ -117,46 +117,46 @@ def tell_amiss(journal: Journal) -> bool:
     return bool(amiss)
 
 
-def settle(host: Host, systemd: ServiceManager, journal: Journal, *, stops: bool = True) -> ExitCode | None:
+def settle(context: Context, *, stops: bool = True) -> ExitCode | None:
     """Finish or undo the last run, if it has no outcome; the lock is held, and no worker is at work.
 
     Returns how it ended, HANDED_OVER if a worker was needed, or nothing if there was nothing to do, or nothing that can
     be done without a stop of the engine where it must not be stopped (`stops`).
     """
-    runs = journal.runs()
+    runs = context.journal.runs()
     if not runs:
         return None
     run = runs[-1]
     if outcome := run.outcome():
-        (heal if outcome["outcome"] == Outcome.BROKEN else mend)(host, systemd, run)
+        (heal if outcome["outcome"] == Outcome.BROKEN else mend)(context, run)
         return None
     log.warning("unfinished", run=run.number)
     if not any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in run.records()):
         run.append(Event.OUTCOME, outcome=Outcome.INTERRUPTED, reason="It was cut off.", left=KEPT)
         return ExitCode.INTERRUPTED
-    move = load(host, systemd, run)
+    move = load(context, run)
     if (code := settle_move(move, stops=stops)) is None:
         log.warning("unsettled", run=run.number, would=would(move), command="relocator rollback")
     return code
 
 
-def heal(host: Host, systemd: ServiceManager, run: Run) -> None:
+def heal(context: Context, run: Run) -> None:
     """A way back that had failed, where the engine is up on one of the roots by now: that root is where the run ends.
 
     Nothing is stopped for it, nor is it in the way of what was asked for.
     """
     try:
-        settle_move(load(host, systemd, run), stops=False)
+        settle_move(load(context, run), stops=False)
     except RelocatorError as problem:
         log.warning("unsettled", run=run.number, why=problem.text())
 
 
-def mend(host: Host, systemd: ServiceManager, run: Run) -> None:
+def mend(context: Context, run: Run) -> None:
     """Try again what did not stand when a run had ended."""
     if not run.amiss():
         return
     try:
-        verify.mend(load(host, systemd, run))
+        verify.mend(load(context, run))
     except RelocatorError as problem:  # the engine's, or the journal's; it stays as it was noted
         log.warning("amiss.unmended", why=problem.text())
 

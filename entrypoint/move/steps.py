@@ -74,7 +74,7 @@ class Freeze:
         renewal.settle(move)
 
     def undo(self, move: Move) -> None:
-        persistently(lambda: bring_up(move), doing="start the engine")
+        persistently(lambda: bring_up(move), doing="start the engine", pauses=move.patience.pauses)
         move.host.trace("freeze.started again")
         release(move)
         if (before := move.before()) is not None:  # else it was never stopped, and there is nothing to prove
@@ -176,7 +176,7 @@ class Start:
 
     def apply(self, move: Move) -> None:
         end_records(move)
-        persistently(lambda: bring_up(move), doing="start the engine", attempts=STARTS)
+        persistently(lambda: bring_up(move), doing="start the engine", attempts=STARTS, pauses=move.patience.pauses)
 
     def undo(self, move: Move) -> None:
         """Stop the engine, unless it runs on the old root: then it was started again by what brings it back."""
@@ -230,7 +230,7 @@ def require_as_planned(move: Move) -> None:
 def await_ephemeral(move: Move) -> None:
     if not move.plan.remove_ephemeral:
         with Engine.opened(socket_of(move.host)) as engine:
-            restart.await_ephemeral(engine, move.ours)
+            restart.await_ephemeral(engine, move.ours, move.patience)
 
 
 def require_same_driver(move: Move) -> None:

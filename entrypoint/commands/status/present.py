@@ -13,6 +13,7 @@ from entrypoint.host.host import Host
 from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.record import Outcome, Run
+from entrypoint.move.context import Context
 from entrypoint.move.roots.old_roots import plan_of
 from entrypoint.plan.plan import Plan
 
@@ -29,7 +30,7 @@ class Present:
     code: ExitCode
 
 
-def look(host: Host, systemd: ServiceManager, run: Run) -> Present | None:
+def look(context: Context, run: Run) -> Present | None:
     """Nothing where all is as the run has left it, or that is not known."""
     outcome = run.outcome()
     if outcome is None or outcome["outcome"] in UNKNOWN:
@@ -39,8 +40,12 @@ def look(host: Host, systemd: ServiceManager, run: Run) -> Present | None:
     except JournalError:
         return None  # it was over before there was a plan
     is_target = outcome["outcome"] not in LEFT_ON_SOURCE
-    return _of_service(systemd, plan) or _of_engine(host, plan, run.number, is_target) or _of_containerd(
-        host, systemd, plan, is_target)  # fmt: skip
+    host, services = context.host, context.services
+    return (
+        _of_service(services, plan)
+        or _of_engine(host, plan, run.number, is_target)
+        or _of_containerd(host, services, plan, is_target)
+    )
 
 
 def _of_service(systemd: ServiceManager, plan: Plan) -> Present | None:

@@ -21,6 +21,7 @@ from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import ARRIVED, Event, Outcome, Record, Run
+from entrypoint.move.context import Context
 from entrypoint.move.roots.old_roots import frees, is_copied, old_roots
 from entrypoint.move.worker import departure, handover
 from entrypoint.plan.plan import Direction
@@ -80,11 +81,11 @@ class Status:
         return asdict(self) | {"version": 1, "exit_code": int(self.exit_code), "timeline": timeline}
 
 
-def with_present(host: Host, systemd: ServiceManager, journal: Journal, status: Status) -> Status:
+def with_present(context: Context, status: Status) -> Status:
     """The same, with what others have changed since that run has ended."""
     if not status.run or status.state is State.WORKING:
         return status
-    return replace(status, present=present.look(host, systemd, journal.run(status.run)))
+    return replace(status, present=present.look(context, context.journal.run(status.run)))
 
 
 def read(journal: Journal, systemd: ServiceManager) -> Status:

@@ -14,17 +14,19 @@ from entrypoint.console.events import log
 
 TRYING = 60.0  # seconds
 ATTEMPTS = 5
-FIRST, LONGEST = 0.25, 4.0  # seconds between two
+PAUSES = (0.25, 4.0)  # seconds between two, the first and the longest
 
 T = TypeVar("T")
 
 
-def persistently(act: Callable[[], T], *, doing: str, attempts: int = ATTEMPTS) -> T:
+def persistently(
+    act: Callable[[], T], *, doing: str, attempts: int = ATTEMPTS, pauses: tuple[float, float] = PAUSES
+) -> T:
     """Do it; again, if the engine or systemd fails. Raises the last failure."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((EngineError, SystemdError)),
         stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_after_delay(TRYING),
-        wait=tenacity.wait_exponential(FIRST, LONGEST),
+        wait=tenacity.wait_exponential(*pauses),
         before_sleep=lambda state: _told(state, doing),
         reraise=True,
     )

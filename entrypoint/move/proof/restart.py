@@ -19,21 +19,13 @@ from entrypoint.engine.docker import UNREACHABLE, Engine, reason, until
 from entrypoint.engine.inventory import ALIVE, Container, Inventory, Status, doomed, heir
 from entrypoint.engine.swarm import State, replicas
 from entrypoint.journal.amiss import Amiss, Kind
+from entrypoint.move.context import Patience
 
-SETTLING = 60.0  # seconds; a container that was started is running at once, one that crashes takes a moment
-ROUNDS = 5  # in which what could not be started is tried again, and
-BETWEEN = 1.0  # seconds between two: systemd is re-executed, or a task has not gone yet
-
-# A job that was started with --rm during the copy ends by itself; the engine runs while it is waited for.
-PATIENCE = 300.0
-
+ROUNDS = 5  # in which what could not be started is tried again
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
-UNLOCKING = 1800.0  # seconds, for a person with a key
-RECOVERING = 120.0  # seconds; a check that names no interval is made every thirty, and fails at the third time
-SICK = 20.0  # seconds; its check has failed several times, but what it waits for may come a moment later
 
 
-def await_ephemeral(engine: Engine, ours: frozenset[str]) -> None:
+def await_ephemeral(engine: Engine, ours: frozenset[str], patience: Patience) -> None:
     """Wait for the containers to end that the engine would remove. Raises MoveError if they do not."""
 
     def names() -> tuple[str, ...]:
@@ -41,7 +33,7 @@ def await_ephemeral(engine: Engine, ours: frozenset[str]) -> None:
 
     waiting_for = "containers with --rm to end"
     try:
-        until(lambda: not names(), waiting_for=waiting_for, seconds=PATIENCE, interval=1.0, late=())
+        until(lambda: not names(), waiting_for=waiting_for, seconds=patience.ephemeral, interval=1.0, late=())
     except EngineError as late:
         raise MoveError(
             "Containers with --rm were started during the copy, and would be removed.",
@@ -50,7 +42,7 @@ def await_ephemeral(engine: Engine, ours: frozenset[str]) -> None:
         ) from late
 
 
-def restore(engine: Engine, before: Inventory) -> dict[str, str]:
+def restore(engine: Engine, before: Inventory, patience: Patience) -> dict[str, str]:
     """Start, pause and stop containers until each stands as it stood, the longest running first.
 
     Returns why, by its id, for each with which that could not be done. All others come before a second try.
@@ -61,7 +53,7 @@ def restore(engine: Engine, before: Inventory) -> dict[str, str]:
         wanted = [one for one in before.containers if not one.is_fleeting and (not tried or one.id in failed)]
         tried.append(True)
         failed.clear()
-        failed.update({one.id: why for one in wanted if (why := put(engine, one))})
+        failed.update({one.id: why for one in wanted if (why := put(engine, one, patience))})
         return not failed
 
     tried: list[bool] = []
@@ -69,7 +61,7 @@ def restore(engine: Engine, before: Inventory) -> dict[str, str]:
         tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda done: not done),
             stop=tenacity.stop_after_attempt(ROUNDS),
-            wait=tenacity.wait_fixed(BETWEEN),
+            wait=tenacity.wait_fixed(patience.between),
         )(try_all)
     for one in before.containers:
         if one.id in failed:
@@ -77,10 +69,10 @@ def restore(engine: Engine, before: Inventory) -> dict[str, str]:
     return failed
 
 
-def put(engine: Engine, before: Container) -> str:
+def put(engine: Engine, before: Container, patience: Patience) -> str:
     """Put one container as it stood; why that cannot be done, if it cannot."""
     try:
-        _put(engine, before)
+        _put(engine, before, patience)
     except RelocatorError as late:
         return late.details or late.brief
     except UNREACHABLE as refused:
@@ -88,15 +80,19 @@ def put(engine: Engine, before: Container) -> str:
     return ""
 
 
-def _put(engine: Engine, before: Container) -> None:
+def _put(engine: Engine, before: Container, patience: Patience) -> None:
     now = engine.container(before.id)
     if now is None:
         return  # the comparison of the inventories says so
     if before.status in ALIVE and now.status not in ALIVE:
         log.info("container.started", container=before.name, policy=before.policy)
-        until(lambda: engine.start(before.id), waiting_for=f"{before.name} to start", seconds=SETTLING, late=())
+        until(
+            lambda: engine.start(before.id), waiting_for=f"{before.name} to start", seconds=patience.settling, late=()
+        )
     if before.status is Status.PAUSED and now.status is not Status.PAUSED:
-        until(lambda: engine.pause(before.id), waiting_for=f"{before.name} to run, to pause it", seconds=SETTLING)
+        until(
+            lambda: engine.pause(before.id), waiting_for=f"{before.name} to run, to pause it", seconds=patience.settling
+        )
     if not stands_as(before, now) and before.status not in ALIVE:
         log.info("container.stopped", container=before.name, policy=before.policy)
         engine.stop(before.id)
@@ -108,6 +104,7 @@ def settle(
     failed: Mapping[str, str],
     stopped: Collection[str],
     away: Callable[[], tuple[float, float]],
+    patience: Patience,
 ) -> list[Amiss]:
     """What does not stand as it stood, when each has had the time to settle.
 
@@ -116,16 +113,16 @@ def settle(
     """
     left = replace(before, containers=tuple(one for one in before.containers if one.id not in stopped))
     waited = replace(left, containers=tuple(one for one in left.containers if one.id not in failed))
-    if not _settles(engine, waited, away):
+    if not _settles(engine, waited, away, patience):
         # Somebody has restarted the engine meanwhile, or it crashed: it starts what has `always`, stopped or not.
         log.warning("containers.misplaced", found=[one.text for one in misplaced(engine, waited, away())])
-        failed = {**failed, **restore(engine, waited)}
-        _settles(engine, waited, away)
+        failed = {**failed, **restore(engine, waited, patience)}
+        _settles(engine, waited, away, patience)
     return [replace(one, text=f"{one.text}: {failed[one.key]}") if one.key in failed else one
             for one in misplaced(engine, left, away())]  # fmt: skip
 
 
-def _settles(engine: Engine, before: Inventory, away: Callable[[], tuple[float, float]]) -> bool:
+def _settles(engine: Engine, before: Inventory, away: Callable[[], tuple[float, float]], patience: Patience) -> bool:
     """Whether they come to stand as they stood; not waited for behind the back of an engine that was restarted."""
     was, waiting_for = away(), "the containers to stand as they stood"
 
@@ -133,11 +130,11 @@ def _settles(engine: Engine, before: Inventory, away: Callable[[], tuple[float, 
         return not list(misplaced(engine, before, away()))
 
     with suppress(EngineError):
-        until(lambda: away() != was or stand(), waiting_for=waiting_for, seconds=SETTLING)
+        until(lambda: away() != was or stand(), waiting_for=waiting_for, seconds=patience.settling)
     return stand()
 
 
-def await_health(engine: Engine, before: Inventory) -> list[Amiss]:
+def await_health(engine: Engine, before: Inventory, patience: Patience) -> list[Amiss]:
     """Wait until what was healthy is so again; what its own check calls unhealthy then.
 
     One whose check has not come to an end is only told: a first answer may be an hour away.
@@ -153,32 +150,34 @@ def await_health(engine: Engine, before: Inventory) -> list[Amiss]:
 
     waiting_for = "containers to be healthy"
     with suppress(EngineError):
-        until(lambda: not undecided(), waiting_for=waiting_for, seconds=RECOVERING, interval=0.5, late=())
-        until(lambda: not states(), waiting_for=waiting_for, seconds=SICK, interval=0.5, late=())
+        until(lambda: not undecided(), waiting_for=waiting_for, seconds=patience.recovering, interval=0.5, late=())
+        until(lambda: not states(), waiting_for=waiting_for, seconds=patience.sick, interval=0.5, late=())
     late = states().values()
     for one in late:
-        log.warning("container.health", container=one.name, health=one.health, waited=RECOVERING)
+        log.warning("container.health", container=one.name, health=one.health, waited=patience.recovering)
     return [Amiss(Kind.HEALTH, f"{one.name} was healthy and is unhealthy", one.id)
             for one in late if one.health == UNHEALTHY]  # fmt: skip
 
 
-def await_node(engine: Engine, before: Inventory) -> Inventory:
+def await_node(engine: Engine, before: Inventory, patience: Patience) -> Inventory:
     """A node takes a moment to be one again; until then the engine knows of no swarm. What can be expected of it.
 
     One that is locked waits for its key, as after any restart, on either root: there is nothing to go back for.
     """
     if not before.node:
         return before
-    until(lambda: _node(engine) in (State.ACTIVE, State.LOCKED), waiting_for="the swarm", seconds=SETTLING)
+    until(lambda: _node(engine) in (State.ACTIVE, State.LOCKED), waiting_for="the swarm", seconds=patience.settling)
     if _node(engine) == State.LOCKED:
-        restore(engine, before)
-        log.warning("swarm.locked", minutes=int(UNLOCKING / 60))
+        restore(engine, before, patience)
+        log.warning("swarm.locked", minutes=int(patience.unlocking / 60))
         with suppress(EngineError):
-            until(lambda: _node(engine) != State.LOCKED, waiting_for="the key", seconds=UNLOCKING, interval=1.0)
+            until(
+                lambda: _node(engine) != State.LOCKED, waiting_for="the key", seconds=patience.unlocking, interval=1.0
+            )
     if _node(engine) == State.LOCKED:
         log.warning("swarm.unproven")
         return replace(before, node="", services={})
-    until(lambda: _node(engine) == State.ACTIVE, waiting_for="the swarm", seconds=SETTLING)
+    until(lambda: _node(engine) == State.ACTIVE, waiting_for="the swarm", seconds=patience.settling)
     return before
 
 
@@ -186,11 +185,17 @@ def _node(engine: Engine) -> str:
     return engine.info().swarm.state
 
 
-def await_services(engine: Engine, before: Inventory) -> list[Amiss]:
+def await_services(engine: Engine, before: Inventory, patience: Patience) -> list[Amiss]:
     """Wait until each service runs as many tasks as before; those that do not."""
     waiting_for = "the services' tasks"
     with suppress(EngineError):
-        until(lambda: not lacking(engine, before), waiting_for=waiting_for, seconds=RECOVERING, interval=0.5, late=())
+        until(
+            lambda: not lacking(engine, before),
+            waiting_for=waiting_for,
+            seconds=patience.recovering,
+            interval=0.5,
+            late=(),
+        )
     return [Amiss(Kind.OTHER, text) for text in lacking(engine, before)]
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from entrypoint.console.errors import MoveError, SystemdError, VerificationError
 from entrypoint.console.events import log
-from entrypoint.engine.docker import READY, Engine, socket_of, until
+from entrypoint.engine.docker import Engine, socket_of, until
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.inventory import ENGINE, Inventory, compared, differences
 from entrypoint.host.machine.persistence import persistently
@@ -31,7 +31,11 @@ from entrypoint.move.switch import paired_switch
 
 def prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Amiss]:
     """What does not stand as it stood, on a root that is proven. Raises VerificationError where it is not."""
-    return persistently(lambda: _prove(move, before, is_target=is_target), doing="prove what the engine holds")
+    return persistently(
+        lambda: _prove(move, before, is_target=is_target),
+        doing="prove what the engine holds",
+        pauses=move.patience.pauses,
+    )
 
 
 def _prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Amiss]:
@@ -47,7 +51,7 @@ def _prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Ami
 
 def require_root(move: Move, *, is_target: bool) -> None:
     root = move.plan.data_root(is_target=is_target)
-    until(lambda: bool(engine_root(move.host)), waiting_for="the engine's socket", seconds=READY)
+    until(lambda: bool(engine_root(move.host)), waiting_for="the engine's socket", seconds=move.patience.socket)
     if (now := engine_root(move.host)) != root:
         raise VerificationError(f"The engine runs on {now}, not on {root}.")
     for moved in move.plan.roots:
@@ -66,18 +70,18 @@ def unless_served(move: Move, check: Callable[[], object]) -> list[Amiss]:
 
 
 def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bool) -> list[Amiss]:
-    before = restart.await_node(engine, before)
+    before = restart.await_node(engine, before, move.patience)
     done = Acts.of(engine, is_first=acts.is_first_engine(move), ready=acts.away(move)[1])
     held = of_holdings(move, engine, before, done, is_target=is_target)
     if is_target:
         held += unless_served(move, lambda: require_on_disk(move, engine, before))
     owned = frozenset(one.id for one in before.containers if is_its_owners(move, one.name))
-    failed = restart.restore(engine, before.without(done.stopped | owned))
+    failed = restart.restore(engine, before.without(done.stopped | owned), move.patience)
     if is_target:
         require_root_serves(move, failed)
     move.host.trace("verify.restored")
-    standing = restart.settle(engine, before, failed, done.stopped, lambda: acts.away(move))
-    return [*held, *standing, *restart.await_services(engine, before)]
+    standing = restart.settle(engine, before, failed, done.stopped, lambda: acts.away(move), move.patience)
+    return [*held, *standing, *restart.await_services(engine, before, move.patience)]
 
 
 def is_its_owners(move: Move, name: str) -> bool:
@@ -148,7 +152,7 @@ def restarted(move: Move, name: str) -> str:
     if move.systemd.unit(name).active_state in RUNNING:
         return ""
     try:
-        persistently(lambda: move.systemd.start([name]), doing=f"start {name}", attempts=2)
+        persistently(lambda: move.systemd.start([name]), doing=f"start {name}", attempts=2, pauses=move.patience.pauses)
     except SystemdError as failure:
         log.warning("dependent.failed", unit=name, why=failure.text())
     state = move.systemd.unit(name).active_state
@@ -159,12 +163,12 @@ def await_health(move: Move) -> list[Amiss]:
     """What was healthy and is not so again; the engine is up meanwhile."""
     if (before := move.before()) is None:
         return []
-    return persistently(lambda: _await_health(move, before), doing="look at health checks")
+    return persistently(lambda: _await_health(move, before), doing="look at health checks", pauses=move.patience.pauses)
 
 
 def _await_health(move: Move, before: Inventory) -> list[Amiss]:
     with Engine.opened(socket_of(move.host)) as engine:
-        return restart.await_health(engine, before)
+        return restart.await_health(engine, before, move.patience)
 
 
 def mend(move: Move) -> None:
@@ -204,7 +208,7 @@ def _container(move: Move, engine: Engine, before: Inventory, one: Amiss) -> Ami
     was = before.container(one.key)
     if was is None:
         return None
-    why = restart.put(engine, was)
+    why = restart.put(engine, was, move.patience)
     only = replace(before, containers=(was,))
     return next((replace(now, text=f"{now.text}: {why}" if why else now.text)
                  for now in restart.misplaced(engine, only, acts.away(move))), None)  # fmt: skip

@@ -26,8 +26,6 @@ from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import edits, formats
 from entrypoint.settings.file_edit import FileEdit
 
-SETTLING = 10.0  # seconds; systemd has already said "started", so the database is open
-
 
 def prepare(move: Move, root: RootMove) -> None:
     """All that is not yet a word on where a root is that another service works on."""
@@ -86,7 +84,11 @@ def prove(move: Move, root: RootMove, *, is_target: bool) -> None:
         return
     place = root.place(is_target=is_target)
     try:
-        until(lambda: _works_on(move, service, place), waiting_for=f"containerd on {place}", seconds=SETTLING)
+        until(
+            lambda: _works_on(move, service, place),
+            waiting_for=f"containerd on {place}",
+            seconds=move.patience.database,
+        )
     except EngineError as error:
         raise VerificationError(f"{service.name} does not work on {place}.") from error
 

@@ -63,7 +63,7 @@ def finish(move: Move, why: dict[str, str]) -> ExitCode:
     log.warning("stays", **why)
     try:
         if not is_up(move):
-            persistently(lambda: bring_up(move), doing="start the engine")
+            persistently(lambda: bring_up(move), doing="start the engine", pauses=move.patience.pauses)
         Verify().apply(move)
     except (Exception, KeyboardInterrupt) as failure:
         log.exception("finish.failed")

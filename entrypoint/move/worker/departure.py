@@ -16,8 +16,6 @@ from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Record
 from entrypoint.move.context import Move
 
-PATIENCE = 15.0  # seconds; a person who looks at something else with a container of ours must not keep the move
-
 
 def _of_last(journal: Journal) -> list[Record]:
     runs = journal.runs()
@@ -48,7 +46,7 @@ def await_others(move: Move) -> None:
             return not any(staying(engine.containers(), move.ours))
 
     with suppress(EngineError):
-        until(have_left, waiting_for="other relocator containers to end", seconds=PATIENCE, late=())
+        until(have_left, waiting_for="other relocator containers to end", seconds=move.patience.others, late=())
 
 
 def staying(containers: Iterable[Container], ours: frozenset[str]) -> Iterable[Container]:

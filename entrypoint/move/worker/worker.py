@@ -37,8 +37,6 @@ from entrypoint.move.worker import departure
 from entrypoint.move.worker.arrival import STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.plan.plan import Direction
 
-# The container ends right after the hand-over; its client and its removal may lag behind on a loaded machine.
-DEPARTURE = 120.0
 KEEPS = "keeps_copy"  # in the record of a way back
 
 
@@ -110,7 +108,7 @@ def wait_for_departure(move: Move, front: Process) -> None:
 
     On 20.10 a client that is attached while the engine stops gets an error instead of the exit code.
     """
-    until(lambda: has_left(move, front), waiting_for="the relocator container to end", seconds=DEPARTURE)
+    until(lambda: has_left(move, front), waiting_for="the relocator container to end", seconds=move.patience.departure)
     departure.await_others(move)
 
 

@@ -16,8 +16,9 @@ from entrypoint.console import events as logging
 from entrypoint.console.errors import ExitCode, PreflightError, RelocatorError, UsageError
 from entrypoint.host.machine.standing import Standing
 from entrypoint.journal.journal import Journal
+from entrypoint.move.context import Context
 from entrypoint.preflight.request import Request
-from tests.unit.support.fakes import make_host
+from tests.unit.support.fakes import Calls, FakeSystemd, make_host
 
 
 def told(words: Sequence[str]) -> tuple[str, ...]:
@@ -194,11 +195,11 @@ def test_a_worker_is_not_started_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_pa
     run = book.begin()
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     with pytest.raises(UsageError, match="by systemd"):
-        verbs.work(host, Asked(cli.WORKER, run=run.number))
+        verbs.work(Context(host, FakeSystemd(host, Calls()), book), Asked(cli.WORKER, run=run.number))
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     for number in ("000002", "../../../../etc", "", "1"):
         with pytest.raises(UsageError, match="by systemd"):
-            verbs.work(host, Asked(cli.WORKER, run=number))
+            verbs.work(Context(host, FakeSystemd(host, Calls()), book), Asked(cli.WORKER, run=number))
     assert not run.log.exists()
 
 

@@ -26,6 +26,7 @@ from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Run
 from entrypoint.journal.unfinished import KEPT
 from entrypoint.move import recovery
+from entrypoint.move.context import Context
 from entrypoint.move.roots import discard
 from entrypoint.move.roots.renewal import is_doubtful
 from entrypoint.move.worker import handover
@@ -50,7 +51,7 @@ class Attempt:
         self.before = snapshot(root)
 
     def __call__(self) -> ExitCode:
-        return run.attempt(self.host, self.systemd, self.run, self.plan, lambda: self.plan)
+        return run.attempt(Context(self.host, self.systemd, self.journal), self.run, self.plan, lambda: self.plan)
 
     @property
     def outcome(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def look_again(world: World) -> Plan:
     request = Request(PurePosixPath(TARGET))
-    return survey.look_again(world.host, world.systemd, request, GOOD, world.move.plan)
+    return survey.look_again(world.context, request, GOOD, world.move.plan)
 
 
 def test_a_leftover_in_a_file_of_ours_and_a_rule_of_others_are_no_edit_of_the_engines_configuration(

@@ -13,7 +13,6 @@ from entrypoint.console.errors import CopyError, ExitCode
 from entrypoint.engine.inventory import Status
 from entrypoint.engine.swarm import Swarm, took_part
 from entrypoint.host.disks.stored import from_json, to_json
-from entrypoint.move.proof import restart
 from entrypoint.plan.plan import Plan
 from tests.unit.support.fakes import DEFAULT_ROOT
 from tests.unit.support.world import TARGET, World, make_world
@@ -35,7 +34,7 @@ def unlocked(world: World) -> None:
 def test_a_locked_node_waits_for_its_key_while_everything_else_runs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restart, "UNLOCKING", 30.0)
+    world.waiting(unlocking=30.0)
     world.daemon.locks = True
     ran: list[Status] = []
 
@@ -50,7 +49,7 @@ def test_a_locked_node_waits_for_its_key_while_everything_else_runs(
 
 def test_a_key_that_never_comes_is_no_reason_to_go_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old root would be locked too."""
-    monkeypatch.setattr(restart, "UNLOCKING", 0.2)
+    world.waiting(unlocking=0.2)
     world.daemon.locks = True
     assert world.work() is ExitCode.DONE
     assert world.daemon.root == TARGET

@@ -25,7 +25,6 @@ from entrypoint.host.signals import Signals
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Run
 from entrypoint.move.context import Move, copier_of
-from entrypoint.move.proof import restart
 from entrypoint.move.steps import STEPS, Step
 from entrypoint.move.worker import arrival, worker
 from tests.unit.move.dying.test_crash_points import Deadly, Killed, safety_net
@@ -315,6 +314,6 @@ def test_containers_are_put_right_again_if_the_engine_crashes_before_the_proof(
             world.daemon.start()
 
     world.traced(monkeypatch, crash)
-    monkeypatch.setattr(restart, "SETTLING", 0.1)
+    world.waiting(settling=0.1)
     assert world.work() is ExitCode.DONE
     assert world.daemon.status("stopped-always") is Status.EXITED

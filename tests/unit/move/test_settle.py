@@ -28,7 +28,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def settle(world: World) -> ExitCode | None:
-    return recovery.settle(world.host, world.systemd, world.journal)
+    return recovery.settle(world.context)
 
 
 def cut_off_at(world: World, point: str) -> None:
@@ -110,7 +110,7 @@ def test_an_engine_that_does_not_prove_what_it_held_is_handed_over_again(world: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recovery, "hand_over_again", hand_over_again)
-        assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is None
+        assert recovery.settle(world.context, stops=False) is None
         assert handed == []
         assert settle(world) is ExitCode.HANDED_OVER
     assert [move.run for move in handed] == [world.move.run]
@@ -120,7 +120,7 @@ def test_an_engine_that_does_not_prove_what_it_held_is_handed_over_again(world: 
 def test_an_engine_that_does_not_prove_what_it_held_stays_where_clients_have_written(world: World) -> None:
     lose_an_image(world)
     calls = len(world.calls.made)
-    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.AMISS
+    assert recovery.settle(world.context, stops=False) is ExitCode.AMISS
     assert world.outcome["outcome"] == Outcome.MOVED
     assert [one.text for one in world.move.run.amiss()] == ["image sha256:1 (app:1) is missing"]
     assert (world.daemon.up, world.daemon.root) == (True, TARGET)
@@ -131,7 +131,7 @@ def test_what_others_have_removed_since_a_power_cut_is_no_loss(world: World) -> 
     cut_off_at(world, "start.recorded")
     world.daemon.remove("no")
     world.daemon.act("container", "destroy", "no")
-    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is ExitCode.DONE
+    assert recovery.settle(world.context, stops=False) is ExitCode.DONE
     assert (world.daemon.up, world.daemon.root) == (True, TARGET)
 
 
@@ -142,7 +142,7 @@ def test_a_way_back_that_failed_is_settled_once_somebody_has_started_the_engine(
     assert of_run(world.move.run, busy=False).exit_code is ExitCode.BROKEN  # it is down
     world.systemd.unwilling.clear()
     world.systemd.start(world.move.plan.started)
-    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is None
+    assert recovery.settle(world.context, stops=False) is None
     found = of_run(world.move.run, busy=False)
     assert (found.state, found.problems, found.exit_code) == (State.ROLLED_BACK, (), ExitCode.ROLLED_BACK)
     assert (world.daemon.up, world.daemon.root) == (True, DEFAULT_ROOT)

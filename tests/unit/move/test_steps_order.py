@@ -12,7 +12,6 @@ from entrypoint.host.services import hold
 from entrypoint.journal import finished
 from entrypoint.move import freeze
 from entrypoint.move.context import Move
-from entrypoint.move.proof import restart
 from entrypoint.move.steps import STEPS, CheckCopy
 from tests.unit.support.fakes import CONFIG, DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.support.world import CONTENT, DROP_IN, TARGET, World, make_world
@@ -266,7 +265,7 @@ def with_health(world: World, name: str, health: str) -> None:
 
 
 def test_what_was_healthy_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart, "RECOVERING", 10.0)
+    world.waiting(recovering=10.0)
     with_health(world, "no", "healthy")
     world.calls.moments["final_sync"] = lambda: with_health(world, "no", "starting")
     world.calls.moments["engine.start"] = lambda: Timer(0.3, with_health, [world, "no", "healthy"]).start()
@@ -322,7 +321,7 @@ def test_a_container_that_would_be_removed_and_does_not_end_stops_the_move_befor
 
 
 def test_a_job_with_rm_that_ends_meanwhile_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restart, "PATIENCE", 10.0)
+    world.waiting(ephemeral=10.0)
     world.daemon.add("job", auto_remove=True)
     Timer(0.3, world.daemon.remove, ["job"]).start()
     assert world.work() is ExitCode.DONE

@@ -40,7 +40,7 @@ def test_a_container_that_somebody_has_started_meanwhile_is_not_stopped(
 
 
 def test_what_could_not_be_proven_is_proven_by_the_next_status(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(engine: object, before: object) -> None:
+    def fails(engine: object, before: object, patience: object) -> None:
         raise EngineError("The Docker engine did not answer as expected.", details="Read timed out.")
 
     with monkeypatch.context() as patch:
@@ -115,11 +115,11 @@ def test_what_does_not_stand_is_told_by_the_code_though_no_record_can_be_written
     assert [one.text for one in world.move.run.amiss()] == ["broken was running and is exited (exit code 1)"]
     for process in (another(world), another(world)):
         assert process.move.run.amiss() == ()
-        assert recovery.settle(process.host, process.systemd, process.journal, stops=False) is ExitCode.AMISS
+        assert recovery.settle(process.context, stops=False) is ExitCode.AMISS
         assert of_run(process.move.run, busy=False).exit_code is ExitCode.AMISS
     empty_again()
     box.starts = True
-    assert recovery.settle(world.host, world.systemd, another(world).journal, stops=False) is ExitCode.DONE
+    assert recovery.settle(another(world).context, stops=False) is ExitCode.DONE
     assert of_run(another(world).move.run, busy=False).exit_code is ExitCode.DONE
 
 
@@ -129,7 +129,7 @@ def test_a_good_move_is_told_as_good_though_no_record_can_be_written(
     fill_the_disk(world, monkeypatch)
     assert world.work() is ExitCode.DONE
     process = another(world)
-    assert recovery.settle(process.host, process.systemd, process.journal, stops=False) is ExitCode.DONE
+    assert recovery.settle(process.context, stops=False) is ExitCode.DONE
     assert of_run(process.move.run, busy=False).exit_code is ExitCode.DONE
     assert world.daemon.root == TARGET
 

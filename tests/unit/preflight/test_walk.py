@@ -6,7 +6,6 @@ that is there in vain.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -272,12 +271,10 @@ def test_check_plan_and_run_refuse_alike(verb: str, tmp_path: Path, monkeypatch:
     """Of what one look has found."""
     world = make_world(tmp_path, monkeypatch)
     seen = survey.Survey(GOOD, preflight.check(of_target.same_file_system(GOOD)))
-    monkeypatch.setattr(verbs, "Systemd", lambda _host: nullcontext(world.systemd))
-    monkeypatch.setattr(verbs, "closing", lambda systemd: systemd)
     monkeypatch.setattr(run, "settle_first", lambda *_: ExitCode.DONE)
     for module in (survey, run):
         monkeypatch.setattr(module, "look", lambda *_: seen)
     asked = parse([verb, "/mnt/data/docker"])
     assert asked is not None
     with pytest.raises(PreflightError, match="refused, for 1 reason"):
-        verbs.VERBS[verb](world.host, asked)
+        verbs.VERBS[verb](world.context, asked)

@@ -17,15 +17,14 @@ from entrypoint.engine.docker import Engine
 from entrypoint.engine.holdings import whole
 from entrypoint.host.disks.stored import to_json
 from entrypoint.host.host import Host, Trace
-from entrypoint.host.machine import persistence
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.ordering import IMAGES, ordering_drop_in
 from entrypoint.host.services.units import UnitState
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event
 from entrypoint.journal.unfinished import Unfinished
-from entrypoint.move import freeze, recovery, safety_net
-from entrypoint.move.proof import restart, verify
+from entrypoint.move import recovery, safety_net
+from entrypoint.move.context import Context, Patience
 from entrypoint.move.since import served
 from entrypoint.move.steps import Step, steps_of
 from entrypoint.move.switch import paired_switch
@@ -61,7 +60,9 @@ CONTAINERD_CONTENT = f'version = 2\nroot = "{CONTAINERD_ROOT}"\n[plugins]\n'.enc
 IMPORTED, NAMES = "/etc/containerd/opt.toml", f'path = "{CONTAINERD_ROOT}/opt"\n'.encode()
 CONTENT = b'{\n\t"debug": true\n}\n'
 JOURNAL = "var/lib/relocator"
-PAUSES = ("BETWEEN", "FIRST", "LONGEST")  # between two tries
+# What is waited for does not come in a test, or is there at once.
+SHORT = Patience(departure=0.3, ephemeral=0.3, mounts=0.3, socket=0.3, database=0.3, settling=0.3, between=0.01,
+                 recovering=0.3, sick=0.3, pauses=(0.01, 0.01))  # fmt: skip
 RULES = "/etc/selinux/targeted/contexts/files/file_contexts.subs"
 OTHER_RULE, RULE = b"/srv/www /var/www\n", f"{TARGET} /var/lib/docker\n".encode()
 
@@ -179,6 +180,14 @@ class World:
 
         self.daemon.start = start_with_its_images  # type: ignore[method-assign]
 
+    @property
+    def context(self) -> Context:
+        return Context(self.host, self.systemd, self.journal, self.move.patience)
+
+    def waiting(self, **seconds: float) -> None:
+        """From here on what is waited for has other times."""
+        self.move = replace(self.move, patience=replace(self.move.patience, **seconds))  # type: ignore[arg-type]
+
     def traced(self, patch: pytest.MonkeyPatch, trace: Trace) -> None:
         """From here on the named instants of this world are told to `trace`."""
         host = replace(self.host, trace=trace)
@@ -213,20 +222,7 @@ class World:
 
 def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None = CONTENT) -> World:
     """A host whose engine runs three containers; the pre-copy is done, and then one more file appeared."""
-    for module, name in (
-        (verify, "READY"),
-        (freeze, "LEFTOVERS"),
-        (restart, "SETTLING"),
-        (restart, "PATIENCE"),
-        (restart, "RECOVERING"),
-        (restart, "SICK"),
-        (restart, "BETWEEN"),
-        (whole, "BETWEEN"),
-        (persistence, "FIRST"),
-        (persistence, "LONGEST"),
-        (worker, "DEPARTURE"),
-    ):
-        monkeypatch.setattr(module, name, 0.3 if name not in PAUSES else 0.01)
+    monkeypatch.setattr(whole, "BETWEEN", 0.01)
     calls, host = Calls(), make_host(root)
     daemon = Daemon(host, calls)
     monkeypatch.setattr(Engine, "opened", opener(daemon))
@@ -248,7 +244,8 @@ def make_world(root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | Non
     journal = Journal(host)
     journal.prepare()
     copied = Copied(frozenset(), 0.0, 0.0, identity(host.path(TARGET)))
-    move = FakeMove(host, systemd, journal.begin(), make_plan(content), (copied,), frozenset(), calls=calls)
+    move = FakeMove(host, systemd, journal.begin(), make_plan(content), (copied,), frozenset(), patience=SHORT,
+                    calls=calls)  # fmt: skip
     move.run.append(Event.HANDED_OVER, unit=handover.UNIT, clock_set=False)
     return World(host, calls, daemon, systemd, journal, move, before)
 
@@ -268,7 +265,6 @@ def make_world_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world.daemon.containerd = containerd
     world.systemd.states[CONTAINERD] = UnitState.ACTIVE
     monkeypatch.setattr(paired_switch, "works_on", containerd.works_on)
-    monkeypatch.setattr(paired_switch, "SETTLING", 0.3)
     world.path(CONTAINERD_CONFIG).parent.mkdir()
     world.path(CONTAINERD_CONFIG).write_bytes(CONTAINERD_CONTENT)
     world.path(IMPORTED).write_bytes(NAMES)

@@ -33,7 +33,7 @@ def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def look(world: World) -> Present | None:
-    return present.look(world.host, world.systemd, world.move.run)
+    return present.look(world.context, world.move.run)
 
 
 def test_an_engine_that_is_where_it_was_put_is_told_as_it_was(moved: World) -> None:
@@ -78,7 +78,7 @@ def test_what_others_have_changed_since_is_told_with_a_code(
     found = look(moved)
     assert found is not None
     assert (found.code, said in found.what, bool(found.remedy)) == (code, True, True), found
-    told = status.with_present(moved.host, moved.systemd, moved.journal, Status(State.COMMITTED, run="000001"))
+    told = status.with_present(moved.context, Status(State.COMMITTED, run="000001"))
     assert told.exit_code is code
     assert told.to_json()["present"]["what"] == found.what
     assert text.text(told).splitlines()[:3] == [found.what, found.remedy, "What the last run had done:"]
@@ -106,6 +106,6 @@ def test_nothing_is_asked_while_a_run_is_at_work_or_has_no_end_that_is_known(mov
     edited(moved, pytest.MonkeyPatch())
     for state in (State.WORKING, State.NONE):
         told = Status(state, run="000001" if state is State.WORKING else "")
-        assert status.with_present(moved.host, moved.systemd, moved.journal, told).present is None
+        assert status.with_present(moved.context, told).present is None
     moved.move.run.append("outcome", outcome=Outcome.BROKEN)  # type: ignore[arg-type]
     assert look(moved) is None

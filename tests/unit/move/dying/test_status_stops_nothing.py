@@ -89,7 +89,7 @@ def test_whatever_it_finds_and_whatever_answer_it_misses(
         for module in (arrival, worker, recovery, steps):
             monkeypatch.setattr(module, "runs_on", runs_on)
         calls, was_up, was_held = len(made.calls.made), made.daemon.up, made.path(hold.HOLD).exists()
-        code = recovery.settle(made.host, made.systemd, made.journal, stops=False)
+        code = recovery.settle(made.context, stops=False)
         stopped = [call for call in made.calls.made[calls:] if call[0] == "stop"]
         held = not was_held and made.path(hold.HOLD).exists()
         if stopped or held or made.daemon.up < was_up or code in (ExitCode.HANDED_OVER, ExitCode.BROKEN):
@@ -104,7 +104,7 @@ def test_what_is_not_done_is_said_with_the_command_that_does_it(world: World, mo
     safety_net(world)
     told: list[dict[str, str]] = []
     monkeypatch.setattr(log, "warning", lambda event, **facts: told.append({"event": event, **facts}))
-    assert recovery.settle(world.host, world.systemd, world.journal, stops=False) is None
+    assert recovery.settle(world.context, stops=False) is None
     assert told[-1] == {
         "event": "unsettled",
         "run": world.move.run.number,
@@ -124,5 +124,5 @@ def test_a_move_of_a_command_holds_nothing_before_it_refuses_to_stop(world: Worl
 
 
 def test_only_a_workers_move_stops_the_engine(world: World) -> None:
-    assert not recovery.load(world.host, world.systemd, world.move.run).stops
-    assert recovery.load(world.host, world.systemd, world.move.run, stops=True).stops
+    assert not recovery.load(world.context, world.move.run).stops
+    assert recovery.load(world.context, world.move.run, stops=True).stops

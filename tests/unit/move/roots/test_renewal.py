@@ -140,10 +140,10 @@ def test_the_worker_listens_before_it_says_that_it_is_there(
     stored = to_json([replace(world.move.copied[0], sets=7)])
     world.move.run.save_plan({"plan": to_json(world.move.plan), "copied": stored, "ours": []})
     monkeypatch.setattr(recovery, "our_containers", frozenset)
-    loaded = recovery.load(world.host, world.systemd, world.move.run)
+    loaded = recovery.load(world.context, world.move.run)
     set_clock()
     assert loaded.copied[0].clock_was_set
-    assert not recovery.load(world.host, world.systemd, world.move.run).copied[0].clock_was_set
+    assert not recovery.load(world.context, world.move.run).copied[0].clock_was_set
 
 
 def test_both_roots_are_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_clock: Set) -> None:

@@ -71,7 +71,7 @@ def test_what_a_restarted_engine_has_ended_is_started_again(world: World) -> Non
         return times[-1]
 
     with Engine.opened(socket_of(world.host)) as engine:
-        assert restart.settle(engine, held, {}, (), away) == []
+        assert restart.settle(engine, held, {}, (), away, world.move.patience) == []
     assert world.daemon.status("no") is Status.RUNNING
 
 
@@ -79,5 +79,5 @@ def test_a_job_that_has_ended_is_not_done_twice(world: World) -> None:
     held = before(world)
     end(world, "no", at=7.0)
     with Engine.opened(socket_of(world.host)) as engine:
-        assert restart.settle(engine, held, {}, (), lambda: AWAY) == []
+        assert restart.settle(engine, held, {}, (), lambda: AWAY, world.move.patience) == []
     assert world.daemon.status("no") is Status.EXITED

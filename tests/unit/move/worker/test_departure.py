@@ -18,6 +18,7 @@ from entrypoint.host import signals
 from entrypoint.host.services.units import UnitState
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Run
+from entrypoint.move.context import Context
 from entrypoint.move.worker import departure, handover
 from tests.unit.support.fakes import Calls, FakeSystemd, make_host
 
@@ -117,7 +118,7 @@ def test_the_engines_stop_is_no_interrupt_by_a_person(
         signal.pause()
 
     monkeypatch.setattr(status, "wait", waiting)
-    monkeypatch.setattr(composition, "dispatch", lambda host, _: verbs.await_outcome(host, journal, busy))
+    monkeypatch.setattr(composition, "dispatch", lambda host, _: verbs.await_outcome(Context(host, busy, journal)))
     assert composition.main(["status", "--wait"]) == code
     assert told in capsys.readouterr().err
 
