@@ -1,4 +1,5 @@
 """The machine: its files and programs, its disks, its service manager, and signals.
 
-Face: `host` (`Host`, `run`), `signals`, `selinux`, and what the folders name. Knows no engine and no move.
+Face: `host` (`Host`), `children` (programs of ours, `run`), `signals`, `selinux`, and what the folders name. Knows no
+engine and no move.
 """

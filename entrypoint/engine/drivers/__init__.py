@@ -1,7 +1,8 @@
 """How layers are kept: the table of storage drivers and snapshotters, a file for each kind.
 
 Face: the table (`of`, `MOVED`, …); `layers` (which never change), `graph_store` (whether they are whole), `choice`
-(which driver an engine takes on a root). What a row says is in `driver`.
+(which driver an engine takes on a root). What a row says is in `driver`; `overlay` and
+`snapshotters` name some of theirs.
 """
 
 from entrypoint.engine.drivers import overlay, refused, snapshotters, vfs

@@ -1,4 +1,4 @@
 """The process that carries on while the engine is down: handed to the host's systemd, and what it is to the end.
 
-Face: `handover`, `worker` (`Migration`), `arrival`, `departure`, `keeper`, `memory`.
+Face: `handover`, `worker` (`work`), `arrival`, `departure`, `keeper`.
 """

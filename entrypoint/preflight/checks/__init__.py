@@ -1,4 +1,4 @@
 """Pure functions from facts to findings: of the target, the roots, the engine, containerd, settings, and SELinux.
 
-Face: each module's checks; `preflight` knows who asks which.
+Face: each module; `preflight` knows who asks which.
 """

@@ -1,1 +1,4 @@
-"""The checks of the engine itself: its image store, its swarm, and what its containers need to start."""
+"""The checks of the engine itself: its image store, its swarm, and what its containers need to start.
+
+Face: each module.
+"""
