@@ -14,11 +14,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from entrypoint.commands import rollback
 from entrypoint.console.findings import Severity, error, warning
 from entrypoint.engine import products
 from entrypoint.host.services import access
-from entrypoint.preflight.asked import OF_OLD_ROOT, TABLE, Asked
+from entrypoint.preflight.asked import OF_OLD_ROOT, OF_WAY_BACK, TABLE, Asked
 from entrypoint.preflight.checks import adoption
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.engine.next_start import WHY
@@ -42,7 +41,7 @@ ALWAYS: Checks = (products.other, access.finding)
 OWN: Mapping[str, Checks] = {
     RUN: (images.left_behind,),
     ADOPT: (adoption.check,),
-    ROLLBACK: (rollback.old_root, rollback.of_containerd),
+    ROLLBACK: OF_WAY_BACK,
     CLEANUP: OF_OLD_ROOT,
 }
 STARTS = """

@@ -5,7 +5,7 @@ The way back is a move whose target is there already: freeze, switch, start and 
 the same way if it fails. Both roots are complete throughout.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,11 +15,10 @@ from entrypoint.commands.survey import tell
 from entrypoint.console import wording
 from entrypoint.console.errors import ExitCode, PreflightError
 from entrypoint.console.events import Phase, log, phase
-from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.containerd.service import MANAGED_ROOT
 from entrypoint.engine.holdings import whole, written_since
 from entrypoint.engine.holdings.whole import Lack
-from entrypoint.engine.inventory import Inventory, made_since
+from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.machine.standing import our_containers
@@ -34,10 +33,8 @@ from entrypoint.move.worker import handover
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove, RootService
 from entrypoint.preflight import preflight, validation
-from entrypoint.preflight.checks import settings as setting_checks
-from entrypoint.preflight.checks.containerd import images as containerd_checks
-from entrypoint.preflight.checks.containerd.root import of_setting
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
+from entrypoint.preflight.checks.way_back import SetIn, WayBack
 from entrypoint.preflight.facts import HostFacts, gather
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootFacts, RootKind
@@ -107,99 +104,39 @@ def look(context: Context, run: Run, made: Plan) -> HostFacts:
         beside = PurePosixPath(images.source) if images and data_root else None
         request = Request(PurePosixPath(made.first.source), beside, only)
         facts = gather(context.host, context.services, request, handover.UNIT, our_containers())
-        findings = [
-            *preflight.check_return(facts, (EPHEMERAL,)),
-            *old_root(context.host, facts, run, made),
-            *of_containerd(facts, made),
-        ]
+        findings = preflight.check_return(facts, left_by(context.host, run, made), (EPHEMERAL,))
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "way back")
     return facts
 
 
-def old_root(host: Host, facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
-    """Whether the engine is where the move has put it, and the root it left is as it was left."""
-    if str(facts.data_root) != (target := made.data_root(is_target=True)):
-        yield error(
-            "root-differs",
-            "The engine does not run where the last move has put it",
-            f"It runs on {facts.data_root}; run {run.number} moved it to {target}.",
-        )
-    decision, moved = setting_checks.decided(facts), made.root(RootKind.DATA_ROOT)
-    if decision and moved and (str(decision.place.file.path), decision.place.setting.kind) != (
-        moved.switch.path, moved.switch.setting.kind
-    ):  # fmt: skip
-        yield error(
-            "setting-moved",
-            "The data root is set in another place than the move has set it in",
-            f"It is set in {decision.place.text()}; run {run.number} set it in {moved.switch.path}.",
-            f"Set it there to {moved.source} by hand, and restart the engine.",
-        )
-    if any(record["event"] == Event.CLEANUP for record in run.records()):
-        yield error(
-            "old-root-removed", "The old root has been removed", f"{made.first.source}, by `relocator cleanup`."
-        )
-    else:
-        yield from intact.as_left(host, run, made)
-        yield from gone_since(host, run, made)
-    yield from since(facts, run, made)
-    if facts.engine.version != made.engine_version:
-        yield warning(
-            "engine-version",
-            "The engine is another version now",
-            f"The old root was last used by {made.engine_version}, the engine is {facts.engine.version} now.",
-        )
+def left_by(host: Host, run: Run, made: Plan) -> WayBack:
+    """What the last move has left; of roots whose removal was begun nothing more is asked."""
+    is_removed = any(record["event"] == Event.CLEANUP for record in run.records())
+    found = intact.AsLeft() if is_removed else intact.as_left(host, run, made)
+    lost = () if is_removed else intact.gone_since(host, run, made)
+    stored = run.inventory() if RootKind.DATA_ROOT in made.stays else None
+    return WayBack(
+        run=run.number,
+        source=made.data_root(is_target=False),
+        target=made.data_root(is_target=True),
+        first=made.first.source,
+        engine_version=made.engine_version,
+        data_root=set_in(made.root(RootKind.DATA_ROOT)),
+        images=set_in(made.root(RootKind.IMAGE_STORE)),
+        removed=is_removed,
+        gone=found.gone,
+        lacking=found.lacking,
+        changed=found.changed,
+        shared=made.stays.get(RootKind.IMAGE_STORE, ""),
+        lost=whole.told(lost) if lost else "",
+        held=from_json(Inventory, stored) if stored else None,
+    )
 
 
-def gone_since(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
-    """What both data roots share is as it is now."""
-    if lacks := intact.gone_since(host, run, made):
-        yield warning(
-            "gone-since",
-            "Something was removed since that the way back cannot bring back",
-            f"It was in {made.stays[RootKind.IMAGE_STORE]}, which has stayed where it is: {whole.told(lacks)}.",
-            "The old root may list such a container all the same, and cannot start it; then: docker rm NAME",
-        )
-
-
-def since(facts: HostFacts, run: Run, made: Plan) -> Iterator[Finding]:
-    """The data root stays, and with it containers that the old containerd root has no layers of."""
-    stored = run.inventory()
-    if RootKind.DATA_ROOT not in made.stays or not stored:
-        return
-    if names := made_since(from_json(Inventory, stored), facts.inventory):
-        yield error(
-            "containers-since",
-            "Containers were made since containerd's root was moved",
-            f"The old one has nothing of what they are made of: {', '.join(names[:5])}{' …' if names[5:] else ''}.",
-            "Remove them first, if they can be made anew: docker rm",
-        )
-
-
-def of_containerd(facts: HostFacts, made: Plan) -> Iterator[Finding]:
-    """containerd must be where the move has put it, and its root set where the move has set it."""
-    found, along = facts.containerd, made.root(RootKind.IMAGE_STORE)
-    if along is None:
-        return
-    if found is None or found.is_managed:
-        yield error("root-differs", "The engine does not keep its images any more where the last move has put them",
-                    f"The move has put containerd's root on {along.target}.")  # fmt: skip
-        return
-    yield from containerd_checks.of_root(facts, found)
-    yield from of_setting(facts, found)
-    yield from containerd_checks.users(facts, found)
-    yield from containerd_checks.sub_mounts(facts, found)
-    if str(found.root) != along.target:
-        yield error("root-differs", "containerd does not work where the last move has put it",
-                    f"It works on {found.root}; the move has put it on {along.target}.")  # fmt: skip
-    if found.place and (str(found.place.file.path), found.place.setting.kind) != (
-        along.switch.path, along.switch.setting.kind
-    ):  # fmt: skip
-        yield error("setting-moved", "containerd's root is set in another place than the move has set it in",
-                    f"It is set in {found.place.text()}; the move has changed {along.switch.path}.",
-                    f"Set it there to {along.source} by hand, and the data root to "
-                    f"{made.data_root(is_target=False)}, both while both are stopped.")  # fmt: skip
+def set_in(root: RootMove | None) -> SetIn | None:
+    return SetIn(root.source, root.target, root.switch.path, root.switch.setting.kind) if root else None
 
 
 def plan_back(facts: HostFacts, made: Plan, now: Now) -> Plan:

@@ -9,11 +9,12 @@ from enum import Flag, auto
 from functools import wraps
 
 from entrypoint.console.findings import Finding
-from entrypoint.preflight.checks import host, removal, selinux, settings, size_limits, target
+from entrypoint.preflight.checks import host, removal, selinux, settings, size_limits, target, way_back
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.engine import engine, next_start, restart, store, swarm
 from entrypoint.preflight.checks.removal import OldRoot
 from entrypoint.preflight.checks.roots import others, parts, users
+from entrypoint.preflight.checks.way_back import WayBack
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, RootKind
 
@@ -123,6 +124,18 @@ OF_OLD_ROOT: tuple[Callable[[HostFacts, OldRoot], Iterator[Finding]], ...] = (
     removal.in_use,
     removal.opened,
     removal.named,
+)
+
+
+# What rollback asks of the root itself.
+OF_WAY_BACK: tuple[Callable[[HostFacts, WayBack], Iterator[Finding]], ...] = (
+    way_back.where,
+    way_back.set_there,
+    way_back.as_left,
+    way_back.gone_since,
+    way_back.since,
+    way_back.version,
+    way_back.of_containerd,
 )
 
 

@@ -10,9 +10,10 @@ from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, Severity, agreed
 from entrypoint.engine import products
 from entrypoint.preflight.adoption import ADOPT, Adoptable
-from entrypoint.preflight.asked import OF_OLD_ROOT, Asked, asked
+from entrypoint.preflight.asked import OF_OLD_ROOT, OF_WAY_BACK, Asked, asked
 from entrypoint.preflight.checks import adoption
 from entrypoint.preflight.checks.removal import OldRoot
+from entrypoint.preflight.checks.way_back import WayBack
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootKind
 
@@ -30,9 +31,10 @@ def check_adoption(facts: HostFacts, there: Adoptable | None, accepted: Collecti
     return errors_first([*of_host, *adoption.check(facts, there, insisted=ADOPT in accepted)])
 
 
-def check_return(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
-    """Every finding where the engine goes back to a root that it has left, but for those of that root itself."""
-    return found(facts, Asked.RETURN if facts.root(RootKind.DATA_ROOT) else Asked.RETURN_ALONE, accepted)
+def check_return(facts: HostFacts, left: WayBack, accepted: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Every finding where the engine goes back to a root that it has left."""
+    of_host = found(facts, Asked.RETURN if facts.root(RootKind.DATA_ROOT) else Asked.RETURN_ALONE, accepted)
+    return (*of_host, *(finding for check in OF_WAY_BACK for finding in check(facts, left)))
 
 
 def check_again(facts: HostFacts, accepted: Collection[str] = ()) -> tuple[Finding, ...]:

@@ -1,11 +1,10 @@
 """Whether the roots that a move has left are there, whole, and as they were left, as their files tell."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from entrypoint.console.events import Phase
-from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.containerd.service import MANAGED_ROOT
 from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.holdings import whole
@@ -21,22 +20,24 @@ from entrypoint.plan.plan import Plan
 from entrypoint.preflight.roots import RootKind
 
 
-def as_left(host: Host, run: Run, made: Plan) -> Iterator[Finding]:
-    """Whether the old roots are there, whole, and as they were left."""
+@dataclass(frozen=True)
+class AsLeft:
+    """Which of the old roots is not there, or another one; what they lack; and what was changed since in each."""
+
+    gone: str = ""
+    lacking: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def as_left(host: Host, run: Run, made: Plan) -> AsLeft:
+    """Whether the old roots are there, whole, and as they were left; the next is asked only if the last is so."""
     gone = [root.source for root in made.roots if not is_same_directory(host, run, root, made.engine_id)]
     if gone:
-        yield error("old-root-gone", "The old root is not there any more", f"{gone[0]} is missing or another one.")
-        return
+        return AsLeft(gone[0])
     if lacking := tuple(lacks(host, run, made)):
-        yield error("old-root-incomplete", "The old root is not complete any more", f"{'; '.join(lacking[:5])}.")
-        return
-    for root in made.roots:
-        if changed := changed_since(host.path(root.source) / root.within, left_at(run)):
-            yield warning(
-                "old-root-changed",
-                "Something in the old root was changed since the engine left it",
-                f"In {root.source}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
-            )
+        return AsLeft(lacking=lacking)
+    found = {root.source: changed_since(host.path(root.source) / root.within, left_at(run)) for root in made.roots}
+    return AsLeft(changed={root: changed for root, changed in found.items() if changed})
 
 
 def lacks(host: Host, run: Run, made: Plan) -> Iterator[str]:

@@ -22,6 +22,8 @@ from entrypoint.move.proof import intact
 from entrypoint.move.steps import STEPS_BACK
 from entrypoint.plan import outline
 from entrypoint.plan.plan import Direction, Plan
+from entrypoint.preflight.asked import OF_WAY_BACK
+from entrypoint.preflight.checks import way_back
 from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.edits import content
 from entrypoint.settings.file_edit import FileEdit
@@ -242,8 +244,8 @@ def findings(
     held = world.move.run.inventory() or {}
     for name in ("inventory", "left"):
         world.move.run.save_inventory({**held, "containers": [], "volumes": volumes or {}, "images": {}}, name)
-    found = rollback.old_root(world.host, working_on(GOOD, PurePosixPath(TARGET)), world.move.run, plan)
-    return [finding.id for finding in found]
+    seen, left = working_on(GOOD, PurePosixPath(TARGET)), rollback.left_by(world.host, world.move.run, plan)
+    return [finding.id for check in OF_WAY_BACK for finding in check(seen, left)]
 
 
 def test_an_old_root_as_it_was_left_speaks_against_nothing(moved: World) -> None:
@@ -325,10 +327,11 @@ def test_what_was_removed_from_an_images_root_that_both_use_is_told_and_not_expe
     held = replace(TWO.inventory, containers=boxes, images={"sha256:1": "app:1", "sha256:2": "old:1"})
     for name in ("inventory", "left"):
         moved.move.run.save_inventory(to_json(held), name)
-    (found,) = rollback.gone_since(moved.host, moved.move.run, made)
+    (found,) = way_back.gone_since(TWO, rollback.left_by(moved.host, moved.move.run, made))
     assert (found.id, found.severity) == ("gone-since", Severity.WARNING)
     assert "container stopped has no snapshot; image old:1 has no record" in found.detail
     gone = intact.gone_since(moved.host, moved.move.run, made)
     wanted = from_json(Inventory, rollback.expected(TWO, moved.move.run, made, gone))
     assert ([one.name for one in wanted.containers], wanted.images) == (["web"], TWO.inventory.images)
-    assert list(rollback.gone_since(moved.host, moved.move.run, replace(made, stays={}))) == []
+    left = rollback.left_by(moved.host, moved.move.run, replace(made, stays={}))
+    assert list(way_back.gone_since(TWO, left)) == []

@@ -25,6 +25,7 @@ from entrypoint.plan.outlook import rows
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.preflight import edits, preflight
 from entrypoint.preflight.adoption import look
+from entrypoint.preflight.checks import way_back
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
@@ -218,18 +219,20 @@ def test_containers_that_were_made_since_refuse_the_way_back(tmp_path: Path, mon
     made, run = world.move.plan, world.move.run
     run.save_inventory(to_json(INVENTORY))
     new = replace(ALONE, inventory=replace(INVENTORY, containers=(*INVENTORY.containers, container("since"))))
-    [finding] = rollback.since(new, run, made)
+    left = rollback.left_by(world.host, run, made)
+    [finding] = way_back.since(new, left)
     assert (finding.id, "since" in finding.detail) == ("containers-since", True)
     going = replace(INVENTORY, containers=(container("once", auto_remove=True), *INVENTORY.containers))
     for held in (INVENTORY, going):
-        assert list(rollback.since(replace(ALONE, inventory=held), run, made)) == []
-    assert list(rollback.since(new, run, replace(made, stays={}))) == []
+        assert list(way_back.since(replace(ALONE, inventory=held), left)) == []
+    assert list(way_back.since(new, rollback.left_by(world.host, run, replace(made, stays={})))) == []
 
 
 def test_what_was_removed_is_named_and_not_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world_alone(tmp_path, monkeypatch)
     world.move.run.append(Event.CLEANUP, root=CONTAINERD_ROOT)
-    found = {one.id: one.detail for one in rollback.old_root(world.host, ALONE, world.move.run, world.move.plan)}
+    left = rollback.left_by(world.host, world.move.run, world.move.plan)
+    found = {one.id: one.detail for one in way_back.as_left(ALONE, left)}
     assert found["old-root-removed"] == f"{CONTAINERD_ROOT}, by `relocator cleanup`."
 
 

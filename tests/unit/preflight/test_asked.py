@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.console.findings import Finding
-from entrypoint.preflight.asked import OF_OLD_ROOT, STOP, TABLE, Asked, asked
+from entrypoint.preflight.asked import OF_OLD_ROOT, OF_WAY_BACK, STOP, TABLE, Asked, asked
+from entrypoint.preflight.checks.way_back import WayBack
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, check_adoption, check_return
 from tests.unit.preflight.checks.test_store import ON, facts
@@ -18,11 +19,12 @@ from tests.unit.support.good_facts import GOOD
 
 ROOT = Path(__file__).parents[3]
 CHECKS = ROOT / "entrypoint/preflight/checks"
+LEFT = WayBack("000001", "/a", "/b", "/a", GOOD.engine.version)
 COMMANDS: dict[str, Callable[[HostFacts], tuple[Finding, ...]]] = {
     "check, plan and run": check,
     "adopt": lambda found: check_adoption(found, None),
-    "rollback": check_return,
-    "rollback of containerd's root alone": lambda found: check_return(replace(found, roots=())),
+    "rollback": lambda found: check_return(found, LEFT),
+    "rollback of containerd's root alone": lambda found: check_return(replace(found, roots=()), LEFT),
 }
 
 
@@ -55,7 +57,7 @@ def test_every_command_asks_something(when: Asked) -> None:
 
 def takes_what_is_asked_with(function: ast.FunctionDef) -> bool:
     taken = [ast.unparse(one.annotation) for one in function.args.args if one.annotation]
-    return taken in (["HostFacts"], ["HostFacts", "RootFacts"], ["HostFacts", "OldRoot"])
+    return taken in (["HostFacts"], ["HostFacts", "RootFacts"], ["HostFacts", "OldRoot"], ["HostFacts", "WayBack"])
 
 
 def gives_findings(function: ast.FunctionDef) -> bool:
@@ -67,7 +69,7 @@ def test_no_check_is_forgotten(place: Path) -> None:
     """One that takes nothing but facts, or a root too, is in its table, or another of the checks calls it."""
     callers = (*CHECKS.rglob("*.py"), *(ROOT / "entrypoint/commands").rglob("*.py"))
     text = "\n".join(caller.read_text() for caller in callers)
-    known = [*(unwrap(check) for check, _when in TABLE), *OF_OLD_ROOT]
+    known = [*(unwrap(check) for check, _when in TABLE), *OF_OLD_ROOT, *OF_WAY_BACK]
     module = import_module(".".join(place.relative_to(ROOT).with_suffix("").parts))
     for function in ast.parse(place.read_text()).body:
         if isinstance(function, ast.FunctionDef) and takes_what_is_asked_with(function) and gives_findings(function):

@@ -17,17 +17,17 @@ from entrypoint.commands import rollback, run, survey, verbs
 from entrypoint.commands.cli import parse
 from entrypoint.console.errors import ExitCode, PreflightError
 from entrypoint.console.findings import Finding
-from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.swarm import Swarm
 from entrypoint.host.disks.stored import to_json
 from entrypoint.host.machine.openers import Opener
 from entrypoint.journal.record import Event
-from entrypoint.move.proof import intact
 from entrypoint.plan.plan import Plan
 from entrypoint.preflight import preflight
 from entrypoint.preflight.adoption import ADOPT, Adoptable
+from entrypoint.preflight.checks import way_back
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.removal import OldRoot
+from entrypoint.preflight.checks.way_back import WayBack
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import Left, Rest, RootKind
 from tests.unit.engine.holdings.test_kinship import OLDER
@@ -155,12 +155,15 @@ def to_move_images(world: World) -> set[str]:
 def to_return(world: World) -> set[str]:
     """Of both roots, and of containerd's alone."""
     facts, only = world.facts, alone(world.facts)
-    found = ids(preflight.check_return(only)) | ids((*rollback.of_containerd(only, MOVED),))
-    if not is_alone(facts):
-        found |= ids(preflight.check_return(facts)) | ids(
-            (*rollback.of_containerd(facts, MOVED if len(facts.roots) > 1 else ONE),)
-        )
-    return found
+    found = found_by_return(only, MOVED)
+    return found if is_alone(facts) else found | found_by_return(facts, MOVED if len(facts.roots) > 1 else ONE)
+
+
+def found_by_return(facts: HostFacts, plan: Plan) -> set[str]:
+    """Where nothing is wrong with the old root, nor with where the data root is."""
+    images = rollback.set_in(plan.root(RootKind.IMAGE_STORE))
+    left = WayBack("000001", "/old", str(facts.data_root), plan.first.source, facts.engine.version, images=images)
+    return ids(preflight.check_return(facts, left))
 
 
 def to_clean_up(world: World) -> set[str]:
@@ -225,10 +228,9 @@ def of_the_old_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]
     run.save_inventory(to_json(INVENTORY))
     made = replace(MOVED, stays={RootKind.DATA_ROOT: DEFAULT_ROOT})
     more = replace(ALONE, inventory=replace(INVENTORY, containers=(*INVENTORY.containers, container("since"))))
-    found |= ids((*rollback.since(more, run, made),))
-    monkeypatch.setattr(intact, "gone_since", lambda *_: (Lack("container", "id", "stopped", "snapshot"),))
-    stays = replace(MOVED, stays={RootKind.IMAGE_STORE: "/srv/images"})
-    return found | ids((*rollback.gone_since(moved.host, run, stays),))
+    left = rollback.left_by(moved.host, run, made)
+    found |= ids((*way_back.since(more, left),))
+    return found | ids((*way_back.gone_since(more, replace(left, lost="container stopped has no snapshot")),))
 
 
 @cache
