@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test unit system crash-matrix engine-matrix settings-matrix boot-matrix input-matrix cloud-init soak \
+.PHONY: help demo bench test unit system crash-matrix engine-matrix engine-given settings-matrix boot-matrix input-matrix cloud-init soak \
 	lint format docs lock shell clean test-browser test-fleets test-vm test-bench sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
@@ -47,6 +47,15 @@ crash-matrix: $(READY) packages ## Every instant of a move x every death and fau
 
 engine-matrix: $(READY) packages ## containerd's image store, drivers, several managers, volumes and plugins, with deaths (two hours)
 	CI=1 $(PYTHON) -m pytest $(ENGINE) -m "matrix or not matrix" -s
+
+# Without an engine only the rows are asked, which say that they are skipped.
+GIVEN := tests/system/given $(if $(DOCKERD),tests/system/stores tests/system/boots/test_adoption.py \
+	$(addprefix tests/system/dying/test_,crash.py rollback.py) tests/system/moving/test_going_back.py)
+engine-given: $(READY) packages ## An engine that no index has, DOCKERD=/path [CONTAINERD=/path]: its own rows and the engine matrix (hours)
+	RELOCATOR_DOCKERD=$(DOCKERD) RELOCATOR_CONTAINERD=$(CONTAINERD) CI=1 \
+		$(PYTHON) -m pytest $(GIVEN) -m "matrix or not matrix" -s | tee $(CACHE)/engine-given.log || failed=1; \
+	printf '\n| engine | units | what | outcome |\n|---|---|---|---|\n'; \
+	grep '^| Docker ' $(CACHE)/engine-given.log || echo '(no engine was given)'; [ -z "$${failed:-}" ]
 
 input-matrix: $(READY) packages ## All bad input, every way to start it, and the file systems it copies to (10 minutes)
 	CI=1 $(PYTHON) -m pytest tests/system/input $(addprefix tests/system/moving/test_,hand_over.py copy.py) -m "matrix or not matrix"

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.hosts import Disk, Host, boot
+from tests.hosts import Disk, Host, boot, given
 
 # Its assertions say what differs only if pytest is told before it is imported.
 pytest.register_assert_rewrite("tests.system.support.moving")
@@ -19,6 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter", "losetup", "xfs_io", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat")
 DiskMaker = Callable[..., Disk]
+
+
+def pytest_report_header() -> str:
+    return f"engine: {given.version()}, instead of Debian's newest two" if given.is_given() else ""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hosts import cache, mirror
-from tests.hosts.command import run
+from tests.hosts import cache, given, mirror
+from tests.hosts.command import HostError, copy_content, run
+from tests.hosts.given import Layout
 
 # No Python and no rsync: a host that the product must work on has neither.
 COMMON = (
@@ -72,6 +73,7 @@ class Suite:
     has_systemd: bool = True
     keeps_package: bool = False
     has_docker: bool = True
+    layout: Layout | None = None  # of an engine that is given by path
 
     @property
     def all_packages(self) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ SUITES = {
         Suite("cloud", (*CLIENT, "cloud-init", "udev", "e2fsprogs", "fdisk"), release="trixie"),
         Suite("podman", ("podman", "podman-docker", "crun", "netavark"), release="trixie", has_docker=False),
         Suite("fuse", (*CLIENT, "fuse-overlayfs"), release="trixie"),
+        *(Suite(layout, CLIENT, release="forky", layout=layout) for layout in Layout),
         Suite("sysvinit", needs_runc_shim=True, release="bookworm", has_systemd=False),
     )
 }
@@ -106,6 +109,10 @@ class Base:
 @contextmanager
 def base(suite: Suite) -> Iterator[Base]:
     """The suite's root file system, safe from removal while in the block."""
+    if suite.layout:
+        with _given(suite, suite.layout) as found:
+            yield found
+        return
     command = [*bootstrap(suite), *([f"--customize-hook={KEEP}"] if suite.keeps_package else [])]
     shim = RUNC_SHIM if suite.needs_runc_shim and not _machine_has(CAP_SYS_RESOURCE) else ""
     mended = () if suite.has_systemd else LIMITS
@@ -121,6 +128,22 @@ def base(suite: Suite) -> Iterator[Base]:
 
     with cache.entry("base", key, build, keep=2) as path:
         yield Base(suite, key, path)
+
+
+@contextmanager
+def _given(suite: Suite, layout: Layout) -> Iterator[Base]:
+    """The release's own root file system, with the engine that is given."""
+    if not given.is_given():
+        raise HostError(given.LACKING)
+    with base(SUITES[suite.release]) as of:
+        key = f"{suite.name}-{cache.digest(of.key, *given.parts())}"
+
+        def build(target: Path) -> None:
+            copy_content(of.path, target)
+            given.install(target, layout)
+
+        with cache.entry("base", key, build, keep=2) as path:
+            yield Base(suite, key, path)
 
 
 def bootstrap(suite: Suite, variant: str = "minbase", packages: tuple[str, ...] | None = None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.hosts import cache
+from tests.hosts import cache, given
 from tests.hosts.base import SUITES, Suite, base
 from tests.hosts.builder import TAG, built
 from tests.hosts.command import remove_tree
@@ -49,17 +49,29 @@ def boot(
 
     `driver` is the storage driver, or containerd's snapshotter, if it is not to be the engine's own choice.
     """
-    chosen = SUITES[suite] if isinstance(suite, str) else suite
-    daemon_json = configuration(containerd_store, driver)
-    given = {DAEMON_JSON: daemon_json} if daemon_json else {}
+    chosen = SUITES[given.instead(suite)] if isinstance(suite, str) else suite
+    first, then = configurations(chosen, containerd_store, driver)
+    told = {DAEMON_JSON: then} if then else {}
     with (
         images(with_image) as wanted,
-        prepared(chosen, wanted, daemon_json, extra) as var,
-        bare(chosen, name, var=var, disks=disks, files={**given, **(files or {})}, extra=extra, start=start) as host,
+        prepared(chosen, wanted, first, extra) as var,
+        bare(chosen, name, var=var, disks=disks, files={**told, **(files or {})}, extra=extra, start=start) as host,
     ):
         if start:
             host.wait_docker()
         yield host
+
+
+def configurations(suite: Suite, containerd_store: bool, driver: str) -> tuple[str, str]:
+    """What the engine is told at its very first start, and at every other.
+
+    The one that is given chooses by itself, as on most hosts: containerd on a fresh root, and what an older engine has
+    left there where it was upgraded.
+    """
+    if suite.layout and not driver:
+        return ("" if containerd_store else configuration(False, "overlay2")), ""
+    told = configuration(containerd_store and not suite.layout, driver)
+    return told, told
 
 
 def configuration(containerd_store: bool, driver: str) -> str:

@@ -99,7 +99,7 @@ def assert_configured(host: Host, was: Before, target: str, store_target: str) -
     kept = ROOT_LINE.sub("", was.config_toml)
     followed = kept.replace(f"{was.store}/", f"{store_target}/")
     assert ROOT_LINE.sub("", config).strip("\n") in (kept.strip("\n"), followed.strip("\n"))
-    assert json.loads(daemon) == {**json.loads(was.daemon_json), "data-root": target}
+    assert json.loads(daemon) == {**json.loads(was.daemon_json or "{}"), "data-root": target}
 
 
 def assert_waits_for_disk(host: Host, *places: str) -> None:
