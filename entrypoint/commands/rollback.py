@@ -123,6 +123,7 @@ def left_by(host: Host, run: Run, made: Plan) -> WayBack:
         target=made.data_root(is_target=True),
         first=made.first.source,
         engine_version=made.engine_version,
+        kept=(made.store, made.driver),
         data_root=set_in(made.root(RootKind.DATA_ROOT)),
         images=set_in(made.root(RootKind.IMAGE_STORE)),
         removed=is_removed,
@@ -158,7 +159,7 @@ def plan_back(facts: HostFacts, made: Plan, now: Now) -> Plan:
         adopts="",
         remove_ephemeral=True,
         driver=facts.engine.driver,
-        driver_named=facts.storage_driver(),
+        driver_named=facts.told.driver,
         owners=facts.owners,
     )
 

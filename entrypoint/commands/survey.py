@@ -58,8 +58,12 @@ def look(context: Context, request: Request) -> Survey:
             preflight.require((*containerd_checks.left_behind(facts), *settings.pending(facts)))
             return Survey(facts, ())
         facts = replace(with_left(context.host, context.journal, facts), unsettled=unsettled(context.journal))
-        found = adoption.look(context.host, facts)
-        adopts = adoption.is_meant(found, insisted=adoption.ADOPT in request.accepted)
+        there = adoption.as_there(context.host, facts)
+        found = adoption.look(context.host, there)
+        if adopts := adoption.is_meant(found, insisted=adoption.ADOPT in request.accepted):
+            facts = there
+        elif there is not facts:
+            found = adoption.look(context.host, facts)
         facts = finishing.look(context.host, replace(facts, occupant=adoption.occupant(found)), found, request.accepted)
         facts = facts if adopts else tried(context.host, facts)
         agreed = request.accepted

@@ -31,6 +31,7 @@ from entrypoint.host.host import Host
 SOCKET = "/run/docker.sock"
 KEPT_EVENTS = 256  # moby daemon/events/events.go
 ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slowly
+LAYERLESS = "RWLayer of container"  # since 29.5 the engine keeps such a one, and cannot describe it (daemon/inspect.go)
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
 FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits
@@ -84,11 +85,15 @@ class Engine:
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.start))
 
     def container(self, container_id: str) -> Container | None:
-        """A container, or nothing if there is none (any more)."""
+        """A container, or nothing if there is none (any more). Raises EngineError for one whose layer is gone."""
         try:
             found = Container.from_inspect(self._client.api.inspect_container(container_id))
         except NotFound:
             return None
+        except APIError as error:
+            if LAYERLESS not in str(error):
+                raise
+            raise _without_layer(container_id, error) from error
         names.learn({found.id: found.name})
         return found
 
@@ -284,3 +289,11 @@ def until(
 
 def _waiting(state: "tenacity.RetryCallState", waiting_for: str) -> None:
     log.debug("retry", waiting_for=waiting_for, attempt=state.attempt_number)
+
+
+def _without_layer(container_id: str, error: APIError) -> EngineError:
+    return EngineError(
+        f"The container {container_id[:12]} is listed, and its layer is gone.",
+        details=f"The engine cannot describe it: {error.explanation or error}",
+        resolution=f"Bring the layer back, or remove the container and make it anew: docker rm {container_id[:12]}",
+    )

@@ -14,6 +14,7 @@ from entrypoint.settings import options
 
 SNAPSHOTTER = "io.containerd.snapshotter.v1"
 CONTAINERD, GRAPHDRIVER = "containerd", "graphdriver"  # what keeps the images
+NAMESPACES = ("moby", "plugins.moby")  # of containerd, in which an engine works unless it is told others
 REMAPPED = re.compile(r"[0-9]+\.[0-9]+")
 
 
@@ -23,7 +24,8 @@ class EngineInfo:
 
     `data_root` is the root that is configured: with userns-remap the engine works `within` a directory below it that is
     named for the first user and group id, and names that one. `containerd` is the address of its containerd, if it
-    tells (since 27). `in_force` is what it tells of its options (options.py).
+    tells (since 27), and `namespaces` those of it that are the engine's own. `in_force` is what it tells of its options
+    (options.py).
     """
 
     engine_id: str
@@ -37,6 +39,7 @@ class EngineInfo:
     product: Product = ENGINE
     within: str = ""
     containerd: str = ""
+    namespaces: tuple[str, ...] = NAMESPACES
     in_force: Mapping[str, object] = field(default_factory=dict)
 
     def is_at_least(self, major: int) -> bool:
@@ -70,8 +73,14 @@ class EngineInfo:
             product=recognise(answer, version),
             within=within,
             containerd=(answer.get("Containerd") or {}).get("Address", ""),
+            namespaces=_namespaces((answer.get("Containerd") or {}).get("Namespaces") or {}),
             in_force=options.in_force(answer),
         )
+
+
+def _namespaces(told: Mapping[str, str]) -> tuple[str, ...]:
+    """That of its containers, and that of its plugins."""
+    return tuple(told.get(kind) or usual for kind, usual in zip(("Containers", "Plugins"), NAMESPACES, strict=True))
 
 
 def _divided(root: PurePosixPath, security: tuple[str, ...]) -> tuple[PurePosixPath, str]:

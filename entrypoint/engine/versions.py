@@ -11,6 +11,7 @@ class Since(IntEnum):
     VALIDATE = 23  # moby: cmd/dockerd/options.go, --validate
     STORE_FEATURE = 23  # moby: "features": {"containerd-snapshotter": …}
     ANY_NAME = 28  # before, `%` in the root was a format (moby: layer/layer_store.go, MetadataStorePathTemplate)
+    MIGRATION = 29  # moby: daemon/daemon.go, "features": {"containerd-migration": …}
     CONTAINERD = 29  # without a word in the configuration, on a root that no driver has left a trace in
 
 

@@ -69,7 +69,7 @@ def stop_service(move: Move, root: RootMove) -> None:
     if (service := root.service) is None:
         return
     if service.ends_others:
-        tenants.end(move.host, service.state)
+        tenants.end(move.host, service.state, service.namespaces)
     move.systemd.stop([service.name])
     if service.ends_others:
         tenants.unmount(move.host, service.state, root.source)

@@ -237,6 +237,8 @@ def require_same_driver(move: Move) -> None:
     """Raises MoveError if the engine would choose another storage driver, or image store, on the target."""
     if move.plan.direction is Direction.ADOPT and move.plan.is_of_containerd:
         return  # it is told by the configuration, which was asked (adoption_checks.fitting), and seen after the start
+    if move.plan.direction is Direction.BACK and (held := move.expected()) and held.store != move.plan.store:
+        return  # an adopted root is left for a fresh engine's, which has another store: seen after the start, too
     source, target = data_roots(move)
     before, after = choice.traces(source), choice.traces(target)
     if move.plan.direction is Direction.ADOPT:

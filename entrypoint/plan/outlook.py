@@ -5,10 +5,12 @@ described in docs/json.md.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from entrypoint.console import wording
+from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding
 from entrypoint.copy.pace import throttle
 from entrypoint.engine.inventory import ALIVE
@@ -19,7 +21,9 @@ from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only
 from entrypoint.preflight.roots import RootFacts, RootKind
+from entrypoint.settings import options
 from entrypoint.settings.file_edit import does
+from entrypoint.settings.formats import daemon_json
 
 VERSION = 1
 # Copied by several `cp`, two cores, ext4 to ext4 on one disk, cold cache: 82,000 files in 2.0 GB took 9.5 s.
@@ -29,7 +33,7 @@ SLOWER = 4  # times: an old disk, one that is in use, or a network's
 FINAL_SYNC = 1.0  # seconds: look for what has changed, copy it, flush, check
 STARTING = 2.0  # seconds, if the last start was not noted
 CONTAINER = 0.3  # seconds to stop and start each, several at a time
-GRACE = 10.0  # seconds until a container that does not end on its signal is killed, unless it has its own
+GRACE = 10.0  # seconds until a container that does not end on its signal is killed, unless it or the engine says else
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,19 @@ def downtime(facts: HostFacts) -> Estimate:
     alive = sum(one.status in ALIVE for one in facts.inventory.containers)
     low = starting + FINAL_SYNC + alive * CONTAINER
     known = f"took {starting:.1f} s" if done > began > 0 else "is not known"
+    grace = _grace(facts)
     basis = (
-        f"the engine's last start {known}, running containers: {alive}; {GRACE:.0f} s more if one of them does not end "
+        f"the engine's last start {known}, running containers: {alive}; {grace:.0f} s more if one of them does not end "
         "when it is told to"
     )
-    return Estimate(low, low + (GRACE if alive else 0.0) + FINAL_SYNC, basis)
+    return Estimate(low, low + (grace if alive else 0.0) + FINAL_SYNC, basis)
+
+
+def _grace(facts: HostFacts) -> float:
+    with suppress(PreflightError, ValueError):  # what cannot be read is told by a check
+        config = daemon_json.parse(facts.config.content, str(facts.config.path))
+        return options.stop_timeout(config, [argument.text for argument in facts.command_line()], GRACE)
+    return GRACE
 
 
 def is_copied(plan: Plan) -> bool:

@@ -164,7 +164,7 @@ def make(facts: HostFacts, request: Request) -> Plan:
         checksum=request.checksum,
         remove_ephemeral=EPHEMERAL in request.accepted,
         driver=facts.engine.driver,
-        driver_named=facts.storage_driver(),
+        driver_named=facts.told.driver,
         service=facts.service.name,
         within=facts.engine.within,
         engine_version=facts.engine.version,

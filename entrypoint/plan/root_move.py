@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from entrypoint.engine.containerd.service import STATE, Containerd
+from entrypoint.engine.info import NAMESPACES
 from entrypoint.host.services.units import RUNNING
 from entrypoint.preflight import containerd_edits, edits
 from entrypoint.preflight.facts import HostFacts
@@ -17,7 +18,7 @@ class RootService:
     """The unit that works on a root beside the engine: containerd's. It is `started` again if it ran.
 
     By `ordering` it waits for the root's disk. What others run with it is ended, if it `ends_others`; that is seen in
-    its `state`, a directory.
+    its `state`, a directory: what is not in the engine's own `namespaces`.
     """
 
     name: str
@@ -25,6 +26,7 @@ class RootService:
     ordering: FileEdit
     state: str = STATE
     ends_others: bool = False
+    namespaces: tuple[str, ...] = NAMESPACES
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def root_moves(facts: HostFacts, *, ends_others: bool) -> Iterator[RootMove]:
     for root in facts.roots:
         moved = _moved(root, edits.switch_edit(facts, root))
         if root.kind is RootKind.IMAGE_STORE and facts.containerd:
-            yield replace(moved, follow=_follow(facts), service=_service(facts.containerd, root, ends_others))
+            yield replace(moved, follow=_follow(facts), service=_service(facts, facts.containerd, root, ends_others))
         else:
             yield replace(moved, layers=root.source.layers, within=facts.engine.within)
 
@@ -71,13 +73,14 @@ def _follow(facts: HostFacts) -> tuple[FileEdit, ...]:
     return tuple(replace(edit(file, after), setting=SETTING) for file, after in containerd_edits.naming(facts))
 
 
-def _service(found: Containerd, root: RootFacts, ends_others: bool) -> RootService:
+def _service(facts: HostFacts, found: Containerd, root: RootFacts, ends_others: bool) -> RootService:
     return RootService(
         name=found.service.name,
         started=found.service.active_state in RUNNING,
         ordering=containerd_edits.ordering_edit(found, root),
         state=found.state,
         ends_others=ends_others,
+        namespaces=facts.engine.namespaces,
     )
 
 

@@ -13,9 +13,11 @@ was copied by a move that failed                      refused            refused
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from entrypoint.console.errors import PreflightError
 from entrypoint.engine.containerd.holdings import ContainerdHoldings
 from entrypoint.engine.containerd.service import MANAGED_ROOT
 from entrypoint.engine.drivers import choice
@@ -24,6 +26,7 @@ from entrypoint.engine.holdings.holdings import Holdings, is_root, lacking
 from entrypoint.engine.holdings.in_use import is_in_use
 from entrypoint.engine.holdings.kinship import Kin, Kinship
 from entrypoint.engine.holdings.written_since import Written
+from entrypoint.engine.info import CONTAINERD, GRAPHDRIVER
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.host import Host
 from entrypoint.journal.finished import Finished, identities
@@ -67,6 +70,33 @@ class Adoptable:
     kin: Kin | None = None
 
 
+def as_there(host: Host, facts: HostFacts) -> HostFacts:
+    """The facts as they are for an engine on the root in the target, if that is another store's.
+
+    Since 29 an engine without a word in its configuration keeps its images in containerd on a fresh root, and in the
+    root itself where a storage driver has left something: what counts is the root that would be used, and containerd's
+    of the fresh engine stays where it is. Where several drivers have left something, the engine refuses to choose.
+    """
+    moved = facts.root(RootKind.DATA_ROOT)
+    if moved is None or facts.engine.store != CONTAINERD:
+        return facts
+    place = host.path(moved.target.resolved)
+    record = Finished.read(place)
+    root = place / (record.within if record else facts.engine.within)
+    traces = choice.seen(choice.traces(root), facts.engine.version)
+    if len(traces) != 1 or not is_root(root) or _takes_containerd(facts, traces):
+        return facts
+    engine = replace(facts.engine, store=GRAPHDRIVER, driver=next(iter(traces)))
+    return replace(facts, engine=engine, traces=traces, containerd=None, roots=(moved,))
+
+
+def _takes_containerd(facts: HostFacts, traces: frozenset[str]) -> bool:
+    """What cannot be read is told by a check, and changes nothing here."""
+    with suppress(PreflightError, ValueError):
+        return facts.told.takes_containerd(facts.engine.version, traces)
+    return True
+
+
 def look(host: Host, facts: HostFacts) -> Adoptable | None:
     """A root in the target, if one is there."""
     moved = facts.root(RootKind.DATA_ROOT)
@@ -90,7 +120,7 @@ def look(host: Host, facts: HostFacts) -> Adoptable | None:
         host=identities(host),
         in_use=is_in_use(root),
         along=along,
-        traces=choice.traces(root),
+        traces=choice.seen(choice.traces(root), facts.engine.version),
     )
 
 

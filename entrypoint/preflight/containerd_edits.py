@@ -6,7 +6,7 @@ from dataclasses import replace
 from entrypoint.console.errors import PreflightError
 from entrypoint.engine.containerd.service import Containerd
 from entrypoint.host.disks.host_file import HostFile
-from entrypoint.host.services.ordering import ordering_drop_in
+from entrypoint.host.services.ordering import IMAGES, ordering_drop_in
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import switch
@@ -39,5 +39,5 @@ def naming(facts: HostFacts) -> Iterator[tuple[HostFile, bytes | None]]:
 
 def ordering_edit(found: Containerd, root: RootFacts) -> FileEdit:
     """As for the engine: any drop-in but that for the source is a leftover."""
-    made = edit(found.drop_in, ordering_drop_in(root.target.resolved))
-    return made if made.before == ordering_drop_in(root.source.path) else replace(made, before=None)
+    made = edit(found.drop_in, ordering_drop_in(root.target.resolved, what=IMAGES))
+    return made if made.before == ordering_drop_in(root.source.path, what=IMAGES) else replace(made, before=None)

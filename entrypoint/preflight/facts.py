@@ -12,7 +12,8 @@ from entrypoint.engine.containerd.service import Containerd
 from entrypoint.engine.containers import needs, owners
 from entrypoint.engine.containers.needs import Obstacle
 from entrypoint.engine.docker import Engine, socket_of
-from entrypoint.engine.drivers import OVERLOOKED, choice
+from entrypoint.engine.drivers import choice
+from entrypoint.engine.drivers.choice import Configured
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.holdings.whole import Lack
@@ -169,11 +170,11 @@ class HostFacts:
         own = variables(self.unit_files, self.environment_files)
         return self.inherited | {name: variable.value for name, variable in own.items()}
 
-    def storage_driver(self) -> str:
-        """The storage driver that the configuration names. Raises PreflightError or ValueError."""
-        words = [one.text for one in self.command_line()]
-        return choice.named(self.variables().get(choice.VARIABLE, ""), words, self.config.content,
-                             str(self.config.path))  # fmt: skip
+    @property
+    def told(self) -> Configured:
+        """What the engine's next start is told of how to keep its images. Raises ValueError."""
+        words, variable = [one.text for one in self.command_line()], self.variables().get(choice.VARIABLE, "")
+        return Configured(variable, words, self.config.content, str(self.config.path))
 
     def decision(self) -> Decision:
         """Which place sets the data root. Raises PreflightError or ValueError."""
@@ -233,7 +234,7 @@ def gather(
         is_nixos=host.path(NIXOS).exists(),
         package_programs=packages.at_work(),
         wants_reboot=packages.wants_reboot(host),
-        traces=choice.traces(host.path(info.data_root)) - OVERLOOKED,
+        traces=choice.seen(choice.traces(host.path(info.data_root)), info.version),
         strangers=ours if ours.isdisjoint(container.id for container in held.containers) else frozenset(),
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
@@ -270,7 +271,7 @@ def with_containerd(
     host: Host, systemd: ServiceManager, facts: HostFacts, request: Request, seen: HostFacts | None = None
 ) -> HostFacts:
     """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
-    found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts)
+    found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts, facts.environment)
     if found is None or found.is_managed or request.only is Only.DATA_ROOT:
         return replace(facts, containerd=found)
     named = request.target if request.only is Only.CONTAINERD else request.containerd

@@ -234,6 +234,16 @@ def meant(config: Json) -> dict[str, object]:
     return {key: told.meant(config.get(key)) for key, told in TOLD.items()}
 
 
+def stop_timeout(config: Json, arguments: Iterable[str], usual: float) -> float:
+    """Seconds that a container without a time of its own is given to end, since 29.7."""
+    flag = given(arguments).get("default-stop-timeout")
+    value = flag[-1] if flag else config.get("default-stop-timeout")
+    try:
+        return usual if value is None else max(0.0, float(value))
+    except (TypeError, ValueError):  # the engine refuses it
+        return usual
+
+
 def programs(config: Json, arguments: Iterable[str]) -> tuple[str, ...]:
     """The programs that an engine needs at its start and that are named for it: paths, or names in its search path.
 

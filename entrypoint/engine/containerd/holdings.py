@@ -6,15 +6,15 @@ metadata.db  of a snapshotter: v1/snapshots/NAME/id, the number of its directory
              number, and the key (snapshots/storage/bolt.go, metadata/snapshot.go)
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.engine.containerd import bolt
 from entrypoint.engine.containerd.bolt import Tree, below, value
 from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
-from entrypoint.engine.containerd.tenants import ENGINES
 from entrypoint.engine.drivers import SNAPSHOTTERS
+from entrypoint.engine.info import NAMESPACES
 from entrypoint.engine.inventory import Inventory
 
 SNAPSHOTS = "metadata.db"
@@ -51,22 +51,22 @@ class ContainerdHoldings:
                 yield "image", tags.split()[0]
 
 
-def writers(root: Path, snapshotter: str) -> dict[str, str]:
-    """Who writes to the directories of a snapshotter, by their numbers: the id of an engine's container, what tells
-    another's, or an empty text for layers of images. Nothing of a database that cannot be read."""
+def writers(root: Path, snapshotter: str, containers: Collection[str] = ()) -> dict[str, str]:
+    """Who writes to the directories of a snapshotter, by their numbers: the id of one of an engine's `containers`, what
+    tells another's, or an empty text for layers of images. Nothing of a database that cannot be read."""
     try:
         held = _snapshots(root, snapshotter)
-        return {str(_number(held, name)): _writer(held, name) for name in held}
+        return {str(_number(held, name)): _writer(held, name, containers) for name in held}
     except (OSError, ValueError):
         return {}
 
 
-def _writer(held: Tree, name: bytes) -> str:
+def _writer(held: Tree, name: bytes, containers: Collection[str]) -> str:
     namespace, _, key = name.decode().partition("/")
     if value(below(held, name), b"kind") != ACTIVE:
         return ""
     key = key.partition("/")[2]
-    return key if namespace in ENGINES else f"{key} of namespace {namespace}"
+    return key if key in containers or namespace in NAMESPACES else f"{key} of namespace {namespace}"
 
 
 def _snapshots(root: Path, snapshotter: str) -> Tree:

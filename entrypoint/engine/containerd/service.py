@@ -2,14 +2,16 @@
 
 whose it is            how the engine finds it                                 its root
 the host's             `--containerd=…`, or its socket is there at the start   its own, /var/lib/containerd
-the engine's (managed) neither: dockerd starts one of its own                  `containerd/daemon` in the data root
+the engine's (managed) neither: dockerd starts one of its own                  `containerd/daemon` in the data root,
+                       or, since 29.7, `features.embedded-containerd`:         or what DOCKER_CONTAINERD_ROOT says
+                       it is one itself
 
 (moby daemon/command/daemon_unix.go, daemon.go). The process that listens on the socket is asked of the kernel, as for
 the engine; with which root it works is seen by the database that it holds open.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -35,6 +37,7 @@ SOCKET = "/run/containerd/containerd.sock"
 MANAGED_SOCKET = "/run/docker/containerd/containerd.sock"
 MANAGED_CONFIG = PurePosixPath("/run/docker/containerd/containerd.toml")
 MANAGED_ROOT = "containerd/daemon"  # in the data root (moby daemon/command/daemon.go)
+ROOT_VARIABLE = "DOCKER_CONTAINERD_ROOT"  # since 29.7, "a temporary testing override" (daemon/command/daemon.go)
 CONFIG = "/etc/containerd/config.toml"
 ADDRESS_FLAGS = ("--containerd",)
 # Its library takes one dash for two (urfave/cli, by Go's flag).
@@ -108,7 +111,12 @@ def snapshots(snapshotter: str) -> str:
 
 
 def look(
-    host: Host, systemd: ServiceManager, engine: EngineInfo, arguments: Sequence[str], table: tuple[Mount, ...]
+    host: Host,
+    systemd: ServiceManager,
+    engine: EngineInfo,
+    arguments: Sequence[str],
+    table: tuple[Mount, ...],
+    environment: Mapping[str, str],
 ) -> Containerd | None:
     """Nothing where the engine keeps its images in the data root. Raises PreflightError for what cannot be read."""
     if engine.store != CONTAINERD:
@@ -120,7 +128,12 @@ def look(
     config = HostFile.read(host, named.value if named else CONFIG, table)
     unit = _unit(systemd, pid)
     imported = tuple(_imported(host, config, table))
-    root = host.resolve(PurePosixPath("/", _root(words, config, imported)))
+    is_embedded = bool(words) and words == tuple(arguments)  # it is the engine's own process that listens
+    if is_embedded:
+        named_root = environment.get(ROOT_VARIABLE) or str(engine.data_root / MANAGED_ROOT)
+    else:
+        named_root = _root(words, config, imported)
+    root = host.resolve(PurePosixPath("/", named_root))
     return Containerd(
         address=address,
         service=unit,
@@ -131,12 +144,12 @@ def look(
         override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         root=root,
         is_open=works_on(host, pid, root),
-        is_managed=config.path == host.resolve(MANAGED_CONFIG),
+        is_managed=is_embedded or config.path == host.resolve(MANAGED_CONFIG),
         imported=imported,
         state=(found := _state(words)),
         unit_files=service.unit_files(host, unit, table),
         environment_files=service.environment_files(host, unit, table),
-        users=tuple(dict.fromkeys(one.namespace for one in tenants.tasks(host, found))),
+        users=tuple(dict.fromkeys(one.namespace for one in tenants.tasks(host, found, engine.namespaces))),
     )
 
 

@@ -9,7 +9,7 @@ it, if the operator has agreed to that. It is for those who started them to star
 """
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from pathlib import Path
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
 from entrypoint.engine.docker import until
+from entrypoint.engine.info import NAMESPACES
 from entrypoint.engine.unit import service
 from entrypoint.host.disks.filesystem import mounts
 from entrypoint.host.host import Host
@@ -25,7 +26,6 @@ from entrypoint.host.machine import processes
 from entrypoint.settings import flags
 
 TASKS = "io.containerd.runtime.v2.task"  # in the state, a directory a namespace, in it one a task
-ENGINES = frozenset({"moby", "plugins.moby"})
 SHIM = "containerd-shim"  # the parent of a task's first process
 NAMESPACE_FLAGS = ("-namespace", "--namespace")
 GRACE, DYING = 10.0, 10.0  # seconds, for a task that was told to end, and for one that was killed
@@ -40,15 +40,15 @@ class Task:
     pid: int
 
 
-def tasks(host: Host, state: str) -> tuple[Task, ...]:
-    """Those of others than engines."""
-    return tuple(sorted(_tasks(host.path(host.resolve(f"{state}/{TASKS}"))), key=lambda one: (one.namespace, one.name)))
+def tasks(host: Host, state: str, own: Collection[str] = NAMESPACES) -> tuple[Task, ...]:
+    """Those of others than the engine, whose namespaces are its `own`."""
+    found = _tasks(host.path(host.resolve(f"{state}/{TASKS}")))
+    return tuple(sorted((one for one in found if one.namespace not in own), key=lambda one: (one.namespace, one.name)))
 
 
 def _tasks(place: Path) -> Iterator[Task]:
     for bundle in place.glob("*/*"):
-        if bundle.parent.name not in ENGINES:
-            yield Task(bundle.parent.name, bundle.name, _first_process(bundle))
+        yield Task(bundle.parent.name, bundle.name, _first_process(bundle))
 
 
 def _first_process(bundle: Path) -> int:
@@ -71,9 +71,9 @@ def _is_task(pid: int, namespace: str) -> bool:
     return False
 
 
-def end(host: Host, state: str) -> None:
+def end(host: Host, state: str, own: Collection[str] = NAMESPACES) -> None:
     """End their tasks. Raises EngineError if one cannot be ended."""
-    found = [one for one in tasks(host, state) if one.pid]
+    found = [one for one in tasks(host, state, own) if one.pid]
     if found:
         log.warning("tenants.ended", tasks=[f"{one.namespace}/{one.name}" for one in found])
     _signal(found, signal.SIGTERM)

@@ -31,6 +31,7 @@ class Driver:
     one's. `holds_all`: with each layer it keeps what is below it. `is_overlay`: the kernel mounts an overlay, which a
     process keeps when its container is removed (move/worker/memory.py looks at the mount itself). `separators` cannot
     be in its root's name. `is_overlooked`: what it leaves in a root leads no engine to it.
+    `until` is the first major version of Docker without it, if there is one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Driver:
     holds_all: bool = False
     is_overlay: bool = False
     is_overlooked: bool = False
+    until: int = 0
     separators: tuple[str, ...] = OVERLAYS_SEPARATORS
     limit: Limit | None = None
     reason: str = "Nothing is known of how it keeps its layers."

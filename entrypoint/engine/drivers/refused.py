@@ -15,16 +15,19 @@ ZFS = Driver(
 )
 DEVICEMAPPER = Driver(
     name="devicemapper",
+    until=25,
     reason="Its layers are in a thin pool, not in files; Docker 25 has removed it.",
     way=SAVE,
 )
 AUFS = Driver(
     name="aufs",
+    until=24,
     reason="Its layers name each other by paths, and kernels have lost it; Docker 24 has removed it.",
     way=SAVE,
 )
 OVERLAY = Driver(
     name="overlay",
+    until=24,
     reason="Its layers share files by hard links across layers; Docker 24 has removed it.",
     way=SAVE,
 )

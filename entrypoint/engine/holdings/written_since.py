@@ -78,7 +78,7 @@ def behind(
 
 def _sums_of_snapshots(root: Path, snapshotter: str, instant: float, owners: Mapping[str, str]) -> Iterator[Written]:
     found = dict(owners)
-    for number, writer in holdings.writers(root, snapshotter).items():
+    for number, writer in holdings.writers(root, snapshotter, owners).items():
         found[number] = owners.get(writer, writer if " " in writer else NOBODYS)
     yield from _sums(snapshots_since(root, snapshotter, instant), found)
 

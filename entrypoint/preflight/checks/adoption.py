@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from entrypoint.console import wording
 from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, agreed, error, warning
-from entrypoint.engine.drivers import OVERLOOKED
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.info import CONTAINERD
 from entrypoint.engine.versions import is_older, major
@@ -118,7 +117,7 @@ def whole_along(facts: HostFacts, found: Adoptable, along: Along) -> Iterator[Fi
 def fitting(facts: HostFacts, found: Adoptable) -> Iterator[Finding]:
     """Whether this engine can work on it."""
     record, engine = found.record, facts.engine
-    if found.along and found.traces - OVERLOOKED and not is_chosen(facts, found.traces - OVERLOOKED):
+    if found.along and found.traces and not is_chosen(facts, found.traces):
         yield error("root-driver", "The engine would choose another store on the root in the target",
                     f"There, {', '.join(sorted(found.traces))} has left something, and the configuration names none.",
                     'Set "features": {"containerd-snapshotter": true} in daemon.json; restart the engine.')  # fmt: skip

@@ -31,10 +31,11 @@ class WayBack:
     """What the last move has left, as the journal and the files tell.
 
     It took the data root from `source` to `target`, which may be one and the same; `data_root` and `images` are the
-    roots that it has set. Of `first`, the root that it was mostly about, nothing is left to ask once it was `removed`.
-    `gone` is the first of the old roots that is not there, or another one; `lacking` is what they lack, and `changed`
-    what was changed since in each. `shared` is containerd's root, if both data roots use it, and `lost` what is not
-    there any more. `held` is what the engine held, if the data root stayed.
+    roots that it has set. Images were `kept` in this store, by this driver. Of `first`, the root that it was mostly
+    about, nothing is left to ask once it was `removed`. `gone` is the first of the old roots that is not there, or
+    another one; `lacking` is what they lack, and `changed` what was changed since in each. `shared` is containerd's
+    root, if both data roots use it, and `lost` what is not there any more. `held` is what the engine held, if the data
+    root stayed.
     """
 
     run: str
@@ -42,6 +43,7 @@ class WayBack:
     target: str
     first: str
     engine_version: str
+    kept: tuple[str, str] | None = None
     data_root: SetIn | None = None
     images: SetIn | None = None
     removed: bool = False
@@ -87,6 +89,22 @@ def as_left(_facts: HostFacts, left: WayBack) -> Iterator[Finding]:
             "Something in the old root was changed since the engine left it",
             f"In {root}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
         )
+
+
+def store(facts: HostFacts, left: WayBack) -> Iterator[Finding]:
+    """The old root is one that the engine works on as it did when it left. By then it may have brought its images to
+    containerd (`features.containerd-migration`), or have been set up anew; what it takes there is not known."""
+    now = facts.engine.store, facts.engine.driver
+    if left.kept is None or left.kept == now:
+        return
+    yield error(
+        "store-since",
+        "The engine keeps its images elsewhere since it was moved",
+        f"It was moved with {left.kept[1]} ({left.kept[0]}), and works with {now[1]} ({now[0]}) now. On the old root "
+        "it would have none of its images of today, or not start on what it finds.",
+        f"Stay on {facts.data_root}. To have its data at the old place: relocator cleanup, then relocator "
+        f"{left.source}",
+    )
 
 
 def gone_since(_facts: HostFacts, left: WayBack) -> Iterator[Finding]:

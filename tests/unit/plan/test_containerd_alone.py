@@ -26,6 +26,7 @@ from entrypoint.plan.plan import Direction, Plan
 from entrypoint.preflight import edits, preflight
 from entrypoint.preflight.adoption import look
 from entrypoint.preflight.checks import way_back
+from entrypoint.preflight.checks.way_back import WayBack
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind
@@ -279,3 +280,12 @@ def test_an_engine_without_it_is_what_it_was() -> None:
     assert (GOOD.stays, TWO.stays) == ({}, {})
     assert STAYING.stays == {RootKind.IMAGE_STORE: STORE}
     assert ALONE.stays == {RootKind.DATA_ROOT: DATA}
+
+
+def test_an_engine_that_keeps_its_images_elsewhere_by_now_does_not_go_back() -> None:
+    left = WayBack("000001", "/var/lib/docker", "/mnt/data/docker", "/var/lib/docker", "29.7.3",
+                   kept=("graphdriver", "overlay2"))  # fmt: skip
+    assert list(way_back.store(GOOD, left)) == []
+    migrated = replace(GOOD, engine=replace(GOOD.engine, store="containerd", driver="overlayfs"))
+    [finding] = way_back.store(migrated, left)
+    assert (finding.id, "overlay2 (graphdriver)" in finding.detail) == ("store-since", True)

@@ -70,6 +70,25 @@ def test_the_downtime_is_from_the_last_start_and_from_what_runs() -> None:
     assert "took 3.5 s, running containers: 2;" in found.basis
 
 
+@pytest.mark.parametrize(
+    ("config", "flag", "grace"),
+    [
+        ({"default-stop-timeout": 120}, "", 120),
+        ({"default-stop-timeout": 120}, "--default-stop-timeout=30", 30),
+        ({"default-stop-timeout": "long"}, "", 10),
+        ({}, "", 10),
+    ],
+)
+def test_a_container_is_given_as_long_as_the_engine_gives_it(config: dict[str, object], flag: str, grace: int) -> None:
+    """29.7: default-stop-timeout."""
+    text = f"[Service]\nExecStart=/usr/bin/dockerd -H fd:// {flag}\n".encode()
+    named = replace(GOOD.config, content=json.dumps(config).encode())
+    facts = replace(GOOD, config=named, unit_files=(replace(GOOD.config, content=text),))
+    found = outlook.downtime(facts)
+    assert f"{grace} s more if one of them does not end" in found.basis
+    assert round(found.high - found.low) == grace + 1
+
+
 def test_without_containers_and_a_noted_start_the_downtime_is_that_of_a_restart() -> None:
     found = outlook.downtime(replace(GOOD, inventory=replace(INVENTORY, containers=())))
     assert (found.low, found.high) == (outlook.STARTING + outlook.FINAL_SYNC, outlook.STARTING + 2 * outlook.FINAL_SYNC)

@@ -80,7 +80,7 @@ def test_a_containerd_root_that_stays_is_looked_at_where_it_is(tmp_path: Path) -
 
 
 def test_that_of_the_engines_own_containerd_is_a_part_of_the_data_root(tmp_path: Path) -> None:
-    managed = replace(two(is_managed=True), roots=GOOD.roots)
+    managed = replace(two(is_managed=True), roots=TWO.roots[:1])
     host = make_pair(tmp_path)
     make_store(host.path(f"/mnt/data/docker/{MANAGED_ROOT}"), "web")
     found = look(host, managed)
@@ -219,3 +219,38 @@ def test_the_plan_makes_nothing_and_marks_both() -> None:
         for one in made.roots
     ]
     assert not any("copy " in line for line in told)
+
+
+# --- a root that another store is chosen on -------------------------------------------------------------------------
+
+FRESH = replace(TWO, engine=replace(TWO.engine, version="29.7.3"), traces=frozenset())
+
+
+def test_a_fresh_engine_that_takes_a_storage_driver_on_the_target_is_judged_by_that(tmp_path: Path) -> None:
+    """Moved under 28, upgraded to 29, and /etc made anew: the fresh engine keeps its images in containerd."""
+    host = make_host(tmp_path)
+    place = make_root(host.path("/mnt/data/docker"), "web")
+    ONE_RECORD.write(place)
+    there = adoption.as_there(host, FRESH)
+    assert (there.engine.store, there.engine.driver, sorted(there.traces)) == ("graphdriver", "overlay2", ["overlay2"])
+    assert (there.containerd, [root.kind for root in there.roots]) == (None, [RootKind.DATA_ROOT])
+    found = replace(look(host, there), host=("machine", "hardware"))
+    assert found.along is None
+    assert preflight.refuses(preflight.check_adoption(there, found)) == []
+    assert plan.adopting(make(there), "ID").store == "graphdriver"
+
+
+def test_where_containerd_is_named_or_more_than_one_driver_was_it_is_not(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    assert adoption.as_there(host, FRESH) is FRESH  # no root is there
+    place = make_root(host.path("/mnt/data/docker"), "web")
+    explicit = replace(FRESH.config, content=b'{"features": {"containerd-snapshotter": true}}')
+    for other in (
+        replace(FRESH, config=explicit),
+        replace(FRESH, config=replace(FRESH.config, content=b"{")),
+        replace(FRESH, engine=replace(FRESH.engine, version="28.5.2")),
+        GOOD,
+    ):
+        assert (adoption.as_there(host, other) is other) is (other.engine.version != "28.5.2")
+    (place / "fuse-overlayfs/l").mkdir(parents=True)
+    assert adoption.as_there(host, FRESH) is FRESH

@@ -108,6 +108,7 @@ MORE: tuple[World, ...] = (
     World(of_target.with_plugins(engine(live_restore=True), "vieux/sshfs:latest enabled")),
     World(engine(swarm=of_target.managers(3, 3, autolock=True))),
     World(engine(driver="vfs")),
+    World(of_store.migrating_at_next_start()), World(replace(TWO, roots=(GOOD.first, STORE))),
     World(replace(config(changed_at=50.0), service=replace(
         GOOD.service, before=(("jq", ".", str(GOOD.config.path)),), starting=(10.0, 12.0)))),
     World(with_target(ALONE, exists=True, is_directory=False)),
@@ -229,7 +230,7 @@ def of_the_old_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]
     made = replace(MOVED, stays={RootKind.DATA_ROOT: DEFAULT_ROOT})
     more = replace(ALONE, inventory=replace(INVENTORY, containers=(*INVENTORY.containers, container("since"))))
     left = rollback.left_by(moved.host, run, made)
-    found |= ids((*way_back.since(more, left),))
+    found |= ids((*way_back.since(more, left), *way_back.store(GOOD, left)))
     return found | ids((*way_back.gone_since(more, replace(left, lost="container stopped has no snapshot")),))
 
 

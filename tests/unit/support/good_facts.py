@@ -126,9 +126,9 @@ TWO = replace(
     engine=replace(ENGINE, driver="overlayfs", store="containerd", version="29.0.0"),
     inventory=replace(INVENTORY, driver="overlayfs", store="containerd"),
     containerd=CONTAINERD,
-    roots=(GOOD.first, STORE),
+    roots=(replace(GOOD.first, source=replace(SOURCE, layers=0, layer_bytes=0)), STORE),
 )
-STAYING, ALONE = replace(TWO, roots=(GOOD.first,)), replace(TWO, roots=(STORE,))
+STAYING, ALONE = replace(TWO, roots=(TWO.first,)), replace(TWO, roots=(STORE,))
 
 
 def two(**facts: Any) -> HostFacts:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error, warning
-from entrypoint.engine.containerd.service import Containerd
+from entrypoint.engine.containerd.service import MANAGED_ROOT, ROOT_VARIABLE, Containerd
 from entrypoint.engine.drivers.snapshotters import OVERLAYFS
 from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.host.services.units import RUNNING
@@ -40,6 +40,21 @@ def no_root(facts: HostFacts) -> Iterator[Finding]:
     where = "The engine starts its containerd itself" if facts.containerd else "Its images are in the data root"
     yield error("containerd-no-root", "There is no root of containerd's to move alone", f"{where}.",
                 "Move the data root: relocator TARGET")  # fmt: skip
+
+
+def own_root(facts: HostFacts) -> Iterator[Finding]:
+    """The root of a containerd that the engine starts itself goes with the data root, as a part of it."""
+    found = facts.containerd
+    if found is None or not found.is_managed or found.root == (usual := facts.data_root / MANAGED_ROOT):
+        return
+    yield error(
+        "containerd-root-variable",
+        "The engine starts its containerd itself, and that has its root elsewhere",
+        f"It works on {found.root}, not on {usual}: {ROOT_VARIABLE} says so, or a symbolic link. A move of the data "
+        "root would leave the images there, or use them on both roots.",
+        f"Stop the engine, put what is in {found.root} into {usual}, take the variable out of {facts.service.name}, "
+        "start the engine, see that every image is there; then run again.",
+    )
 
 
 def tasks(facts: HostFacts) -> Iterator[Finding]:

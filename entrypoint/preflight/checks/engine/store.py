@@ -8,18 +8,16 @@ without its images and containers, on the old root as on the new one, so that th
 from collections.abc import Iterator
 from contextlib import suppress
 
+from entrypoint.console import wording
 from entrypoint.console.errors import PreflightError
-from entrypoint.console.findings import Finding, error
-from entrypoint.engine.drivers import STORAGE_DRIVERS
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.engine.drivers.choice import FEATURE, MIGRATED, MIGRATION
 from entrypoint.engine.info import CONTAINERD, GRAPHDRIVER
 from entrypoint.engine.versions import Since
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.settings import flags
-from entrypoint.settings.formats import daemon_json
+from entrypoint.preflight.roots import RootKind
 
-FEATURE = "containerd-snapshotter"
-FEATURE_FLAGS = ("--feature",)  # from 28 on (moby daemon/command/config.go)
-TRUE = ("1", "t", "true", "")
+THRESHOLD = "DOCKER_MIGRATE_SNAPSHOTTER_THRESHOLD"  # without it, only an engine without images changes its store
 
 
 def pending(facts: HostFacts) -> Iterator[Finding]:
@@ -37,6 +35,43 @@ def pending(facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def migrating(facts: HostFacts) -> Iterator[Finding]:
+    """Once no container is left, a start can bring all images into containerd: gigabytes, while the engine is away, and
+    it comes up with another store than before (moby daemon/daemon.go, 29.7, from line 1223 on)."""
+    engine = facts.engine
+    if engine.store != GRAPHDRIVER or engine.driver not in MIGRATED or not engine.is_at_least(Since.MIGRATION):
+        return
+    if not all(one.auto_remove for one in facts.inventory.containers):
+        return
+    with suppress(PreflightError, ValueError):  # what cannot be read is told by another check
+        size = facts.variables().get(THRESHOLD, "")
+        if facts.told.feature(MIGRATION) and size:
+            yield error(
+                "store-migration",
+                "The next start of the engine would migrate its images to containerd",
+                f"features.{MIGRATION} is on, {THRESHOLD} is {size}, and there is no container that would keep it from "
+                "that. The engine would be away for as long as that takes, and there would be no way back.",
+                f"Take the feature out of {facts.config.path} or the unit, and run again. Or let it migrate first: "
+                f"systemctl restart {facts.service.name}; see that every image is there; take the feature out; run "
+                "again.",
+            )
+
+
+def unused(facts: HostFacts) -> Iterator[Finding]:
+    """What an engine has left that has changed its store: it moves along, and is looked at by no engine."""
+    moved = facts.root(RootKind.DATA_ROOT)
+    if facts.engine.store != CONTAINERD or moved is None or not moved.source.layers:
+        return
+    yield warning(
+        "layers-unused",
+        "The data root holds layers of images that the engine does not use",
+        f"{moved.source.layers} of them, {wording.size(moved.source.layer_bytes)}: the engine keeps its images in "
+        "containerd by now. They move along.",
+        f'To be rid of them: set "features": {{"{FEATURE}": true}} in {facts.config.path}, restart the engine, see '
+        f"that every image is there; then remove {facts.data_root}/image, and the driver's directory beside it.",
+    )
+
+
 def _way(facts: HostFacts) -> str:
     """From 29 on a start with a graph driver leaves a trace of that in the root, and the engine stays with it."""
     out = f"Take that change out of {facts.config.path} or the unit"
@@ -51,7 +86,7 @@ def unnamed(facts: HostFacts) -> Iterator[Finding]:
         return
     name = facts.engine.driver
     with suppress(PreflightError):  # what cannot be read is told by another check
-        if not facts.storage_driver():
+        if not facts.told.driver:
             yield error(
                 "driver-unnamed",
                 f"The engine would not choose {name} by itself",
@@ -68,34 +103,21 @@ def _changes(facts: HostFacts) -> Iterator[tuple[str, str, str]]:
     store = configured_store(facts)
     if store and store != engine.store:
         yield "image store", engine.store, store
-    elif engine.store == GRAPHDRIVER and (named := facts.storage_driver()) not in ("", engine.driver):
+    elif (named := facts.told.driver) not in ("", engine.driver):
         yield "storage driver", engine.driver, named
 
 
 def configured_store(facts: HostFacts) -> str:
     """What the next start would choose; empty if it does not depend on the configuration."""
-    wanted = _feature(facts)
     if facts.engine.remaps or not facts.engine.is_at_least(Since.STORE_FEATURE):
         return ""  # then it has the graph driver, whatever the configuration says
-    if wanted is None and facts.engine.is_at_least(Since.CONTAINERD):
-        return _found(facts)
-    return CONTAINERD if wanted else GRAPHDRIVER
+    if facts.told.takes_containerd(facts.engine.version, facts.traces) or _stays_migrated(facts):
+        return CONTAINERD
+    return GRAPHDRIVER
 
 
-def _found(facts: HostFacts) -> str:
-    """Since 29, without a word on the feature: a graph driver that has left something in the root decides, then the
-    driver that is named (moby: daemon/image_store_choice.go, 29.7, lines 94-155)."""
-    if facts.traces or facts.storage_driver() in {driver.name for driver in STORAGE_DRIVERS}:
-        return GRAPHDRIVER
-    return CONTAINERD
-
-
-def _feature(facts: HostFacts) -> bool | None:
-    """What the configuration says of the feature; nothing if it does not name it."""
-    words = [one.text for one in facts.command_line()]
-    said = [flag.value.partition("=") for flag in flags.given(words, FEATURE_FLAGS)]
-    if values := [value for name, _equals, value in said if name == FEATURE]:
-        return values[-1].lower() in TRUE
-    features = daemon_json.parse(facts.config.content, str(facts.config.path)).get("features")
-    value = features.get(FEATURE) if isinstance(features, dict) else None
-    return value if isinstance(value, bool) else None
+def _stays_migrated(facts: HostFacts) -> bool:
+    """An engine that has brought its images to containerd finds the old driver at each start, none of its containers
+    there, and goes on to containerd again, for as long as the feature is on (moby daemon/daemon.go)."""
+    is_on = facts.engine.is_at_least(Since.MIGRATION) and bool(facts.told.feature(MIGRATION))
+    return is_on and facts.engine.store == CONTAINERD and bool(facts.traces) and facts.told.feature(FEATURE) is None

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -10,17 +11,19 @@ from entrypoint.engine.containerd import service
 from entrypoint.engine.containerd.service import DATABASE, default_target
 from entrypoint.engine.holdings import written_since
 from entrypoint.engine.holdings.written_since import Written
+from entrypoint.engine.info import EngineInfo
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.host import Host
 from entrypoint.host.selinux import SELinux
+from entrypoint.host.services.units import Unit
 from entrypoint.plan import outline
 from entrypoint.plan.plan import Plan
 from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight.roots import RootKind
 from entrypoint.preflight.validation import require_valid_containerd
 from tests.unit.support.bolt_file import make_store
-from tests.unit.support.good_facts import DROP_IN, GOOD, TWO, make
+from tests.unit.support.good_facts import DROP_IN, GOOD, TWO, make, unit
 from tests.unit.support.world import image_store, image_store_of, make_plan
 
 
@@ -60,6 +63,45 @@ def test_a_process_works_on_the_root_whose_database_it_has_open(tmp_path: Path) 
     assert not service.works_on(host, os.getpid(), PurePosixPath("/a"))
 
 
+class Units:
+    """systemd, as far as it is asked here."""
+
+    def unit_of(self, _pid: int) -> str:
+        return "docker.service"
+
+    def unit(self, name: str) -> Unit:
+        return unit(name)
+
+
+@pytest.mark.parametrize(
+    ("listening", "variable", "managed", "root"),
+    [
+        (("dockerd", "-H", "fd://"), "", True, "/var/lib/docker/containerd/daemon"),
+        (("dockerd", "-H", "fd://"), "/srv/images", True, "/srv/images"),
+        (("/usr/bin/containerd",), "", False, "/var/lib/containerd"),
+    ],
+)
+def test_an_engine_that_listens_itself_is_its_own_containerd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    listening: tuple[str, ...], variable: str, managed: bool, root: str,
+) -> None:  # fmt: skip
+    """features.embedded-containerd, beside a containerd of the host's that the unit names and nobody uses."""
+    monkeypatch.setattr(service, "_listener", lambda *_: 42)
+    monkeypatch.setattr("entrypoint.engine.unit.service.arguments", lambda _pid: listening)
+    units: Any = Units()
+    environment = {service.ROOT_VARIABLE: variable} if variable else {}
+    found = service.look(Host(tmp_path), units, TWO.engine, ("dockerd", "-H", "fd://"), TWO.mounts, environment)
+    assert found is not None
+    assert (found.is_managed, str(found.root)) == (managed, root)
+
+
+def test_the_namespaces_are_those_that_the_engine_tells() -> None:
+    answer = {"ID": "a", "DockerRootDir": "/r", "Driver": "overlayfs", "ServerVersion": "29.7.3"}
+    told = {"Containerd": {"Address": "/run/s", "Namespaces": {"Containers": "shop", "Plugins": "plugins.moby"}}}
+    assert EngineInfo.from_api(answer | told, {}).namespaces == ("shop", "plugins.moby")
+    assert EngineInfo.from_api(answer, {}).namespaces == ("moby", "plugins.moby")
+
+
 def test_an_engine_with_its_images_in_the_data_root_has_no_containerd_to_move() -> None:
     assert [root.kind for root in make(GOOD).roots] == [RootKind.DATA_ROOT]
     assert make(GOOD).every_unit == ("docker.socket", "docker.service")
@@ -94,7 +136,8 @@ def test_both_services_wait_for_their_disks() -> None:
     assert b'RequiresMountsFor="/mnt/data/docker"' in plan.ordering.after
     assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in plan.ordering.after
     assert b"AssertDirectoryNotEmpty=/mnt/data/containerd" in service.ordering.after
-    assert b"docker" not in service.ordering.after.replace(b"moved the data root", b"")
+    assert b"docker" not in service.ordering.after
+    assert b"moved containerd's root to /mnt/data/containerd" in service.ordering.after
 
 
 def test_selinux_treats_each_root_as_the_one_that_its_policy_knows() -> None:

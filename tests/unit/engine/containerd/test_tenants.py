@@ -63,6 +63,8 @@ def test_others_are_seen_by_the_tasks_they_have(tmp_path: Path, shim: Callable[[
     found = tenants.tasks(host, STATE)
     assert found == (Task("default", "c", pid), Task("default", "gone", 0), Task("k8s.io", "b", 0))
     assert tenants.tasks(host, "/run/other") == ()
+    own = ("default", "plugins.moby")  # --containerd-namespace=default
+    assert [one.namespace for one in tenants.tasks(host, STATE, own)] == ["k8s.io", "moby"]
 
 
 def test_a_task_is_told_to_end_and_killed_if_it_does_not(

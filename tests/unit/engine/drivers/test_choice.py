@@ -8,6 +8,7 @@ import pytest
 
 from entrypoint.console.findings import Finding, Severity
 from entrypoint.engine.drivers import MOVED, choice, refused
+from entrypoint.engine.drivers.choice import Configured
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, check_adoption
 from tests.unit.support.good_facts import CONFIG, engine, with_target
@@ -27,7 +28,7 @@ from tests.unit.support.good_facts import CONFIG, engine, with_target
 def test_a_driver_may_be_named_in_three_places(
     variable: str, arguments: tuple[str, ...], content: bytes | None, driver: str
 ) -> None:
-    assert choice.named(variable, arguments, content, "daemon.json") == driver
+    assert Configured(variable, arguments, content, "daemon.json").driver == driver
 
 
 def test_only_what_a_driver_has_left_is_a_trace(tmp_path: Path) -> None:
