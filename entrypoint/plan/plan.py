@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from entrypoint.engine.drivers.overlay import OVERLAY2
-from entrypoint.engine.info import GRAPHDRIVER
+from entrypoint.engine.info import GRAPHDRIVER, NAMESPACES
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.services.units import RUNNING
 from entrypoint.plan.root_move import RootMove, RootService, root_moves
@@ -40,8 +40,9 @@ class Plan:
     let the engine start when its disk is mounted later. `driver` is the storage driver, `driver_named` the one that the
     configuration names. `remove_ephemeral`: the operator has agreed to the loss of containers with `--rm`. `rules` are
     edits of SELinux's rules, line by line. `store` is where the images are, and `snapshots` where the configuration
-    says that containerd keeps them. `one_of_managers`: of a swarm, so that an older state must not be returned to the
-    others. `owners` are units and agents that start containers by themselves, by the containers' names.
+    says that containerd keeps them, for the engine in its `namespace`. `one_of_managers`: of a swarm, so that an older
+    state must not be returned to the others. `owners` are units and agents that start containers by themselves, by the
+    containers' names.
     """
 
     direction: Direction
@@ -67,6 +68,7 @@ class Plan:
     store: str = GRAPHDRIVER
     one_of_managers: bool = False
     snapshots: str = ""
+    namespace: str = NAMESPACES[0]
     owners: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -169,6 +171,7 @@ def make(facts: HostFacts, request: Request) -> Plan:
         within=facts.engine.within,
         engine_version=facts.engine.version,
         store=facts.engine.store,
+        namespace=facts.engine.namespaces[0],
         one_of_managers=facts.engine.swarm.is_one_of_managers,
         owners=facts.owners,
         snapshots=facts.containerd.snapshots_of(facts.engine.driver) if facts.containerd else "",

@@ -295,6 +295,7 @@ def _missing(host: Host, facts: HostFacts, engine_socket: Path) -> tuple[Lack, .
         host.path(facts.data_root) / facts.engine.within,
         host.path(found.root) if found else None,
         host.path(host.resolve(named)) if named else None,
+        facts.engine.namespaces[0],
     )
     if not (lacks := whole.missing(facts.inventory, roots, live=True)):
         return ()

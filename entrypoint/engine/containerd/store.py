@@ -15,8 +15,9 @@ from entrypoint.engine.containerd import bolt
 from entrypoint.engine.containerd.bolt import Tree, below, value
 from entrypoint.engine.containerd.service import BLOBS, DATABASE, snapshots
 from entrypoint.engine.drivers import SNAPSHOTTERS
+from entrypoint.engine.info import NAMESPACES
 
-NAMESPACE = b"moby"  # of the engine's, unless it was given another (`--containerd-namespace`)
+CONTAINERS = NAMESPACES[0]
 SNAPSHOTS = "metadata.db"
 KNOWN = tuple(snapshotter.name for snapshotter in SNAPSHOTTERS)
 CONTENT_LABEL, SNAPSHOT_LABEL = b"containerd.io/gc.ref.content.", b"containerd.io/gc.ref.snapshot."
@@ -35,10 +36,11 @@ class Store:
     found: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, root: Path, snapshotter: str, place: Path | None = None) -> "Store":
-        """Raises OSError and ValueError for databases that are not there, or cannot be read."""
+    def read(cls, root: Path, snapshotter: str, place: Path | None = None, space: str = CONTAINERS) -> "Store":
+        """What is an engine's in it, by the namespace that it works in. Raises OSError and ValueError for databases
+        that are not there, or cannot be read."""
         known = below(bolt.read((root / DATABASE).read_bytes()), b"v1")
-        names = (NAMESPACE,) if NAMESPACE in known else tuple(known)
+        names = (space.encode(),) if space.encode() in known else tuple(known)
         found = place or root / snapshots(snapshotter)
         own = below(bolt.read((found / SNAPSHOTS).read_bytes()), b"v1", b"snapshots") if snapshotter in KNOWN else {}
         return cls(root, found, snapshotter, tuple(below(known, name) for name in names), own)

@@ -26,11 +26,13 @@ GOING = (Status.REMOVING, Status.DEAD)  # half removed; the engine does the rest
 @dataclass(frozen=True)
 class Roots:
     """Where an engine works: its data root, within which it may work in a directory of its own, and the root of
-    containerd's if its images are there. `snapshots` is where that keeps them, if its configuration says so."""
+    containerd's if its images are there. `snapshots` is where that keeps them, if its configuration says so;
+    `namespace` is the one in it that is the engine's."""
 
     data: Path
     containerd: Path | None = None
     snapshots: Path | None = None
+    namespace: str = containerd_store.CONTAINERS
 
 
 @dataclass(frozen=True, order=True)
@@ -123,12 +125,13 @@ def _of_layers(held: Inventory, lasting: Iterable[Container], roots: Roots) -> I
         for image, tags in held.images.items():
             yield from (Lack("image", image, named(image, tags), what) for what in graph.lacks_of_image(image))
     elif roots.containerd:
-        yield from _of_snapshots(held, lasting, roots.containerd, roots.snapshots)
+        yield from _of_snapshots(held, lasting, roots)
 
 
-def _of_snapshots(held: Inventory, lasting: Iterable[Container], root: Path, place: Path | None) -> Iterator[Lack]:
+def _of_snapshots(held: Inventory, lasting: Iterable[Container], roots: Roots) -> Iterator[Lack]:
+    assert roots.containerd is not None
     try:
-        store = containerd_store.Store.read(root, held.driver, place)
+        store = containerd_store.Store.read(roots.containerd, held.driver, roots.snapshots, roots.namespace)
     except (OSError, ValueError) as problem:
         yield Lack("containerd's", "", "root", f"database that can be read ({problem})")
         return

@@ -79,7 +79,7 @@ def roots(host: Host, plan: Plan, *, is_target: bool) -> Roots:
     kept = plan.snapshots
     if along and PurePosixPath(kept).is_relative_to(along.source):
         kept = str(PurePosixPath(images, PurePosixPath(kept).relative_to(along.source)))
-    return Roots(data, host.path(images), host.path(host.resolve(kept)) if kept else None)
+    return Roots(data, host.path(images), host.path(host.resolve(kept)) if kept else None, plan.namespace)
 
 
 def changed_since(root: Path, instant: float) -> tuple[str, ...]:

@@ -132,13 +132,18 @@ def test_the_time_that_the_engine_gives_its_containers_is_asked(fresh: Host) -> 
 
 
 def test_a_namespace_of_its_own_is_not_anothers(fresh: Host) -> None:
-    """Images and containers of another namespace are another engine's to it: it begins with nothing."""
+    """Images of another namespace are another engine's to it, and so is what containers are made of."""
+    fresh.run("docker ps --all --quiet | xargs docker rm --force --volumes")
     set_up(fresh, flags="--containerd-namespace=shop")
     load(fresh)
     fresh.docker(*(word.replace("name=web", "name=till") for word in WEB))
     told = relocator(fresh, "check", TARGET)
     assert (told.returncode, "containerd-users" in told.stdout) == (0, False), told.stdout + told.stderr
-    row(Layout.PACKAGES, "--containerd-namespace=shop", "its containers are its own")
+    was = inventory(fresh)
+    moved = move(fresh)
+    assert moved["state"] == "committed", moved
+    assert differences(was, inventory(fresh), ignore=MOVED) == []
+    row(Layout.PACKAGES, "--containerd-namespace=shop", "its containers are its own, and move")
 
 
 def test_an_engine_that_is_its_own_containerd_moves_whole() -> None:

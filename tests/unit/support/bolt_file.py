@@ -50,10 +50,10 @@ def _leaf(tree: Branches, pages: list[bytes]) -> int:
     return len(pages) - 1
 
 
-def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
+def make_store(root: Path, *containers: str, image: str = "sha256:1", space: str = "moby") -> Path:
     """A root of containerd's with an image of one blob and one layer, and the layers of containers."""
     keys = ["sha256:layer", *containers]
-    names = {key: f"moby/{number}/{key}" for number, key in enumerate(keys, 1)}
+    names = {key: f"{space}/{number}/{key}" for number, key in enumerate(keys, 1)}
     digest = f"sha256:{image.removeprefix('sha256:')}"
     unpacked = {"containerd.io/gc.ref.snapshot.overlayfs": b"sha256:layer"}
     moby: Branches = {
@@ -73,7 +73,7 @@ def make_store(root: Path, *containers: str, image: str = "sha256:1") -> Path:
         (place / f"snapshots/{number}/fs").mkdir(parents=True)
     for file, content in (
         (root / BLOBS / digest.replace(":", "/"), b"blob"),
-        (root / DATABASE, database({"v1": {"moby": moby}})),
+        (root / DATABASE, database({"v1": {"moby": {}} | {space: moby}})),
         (place / SNAPSHOTS, database({"v1": {"snapshots": own}})),
     ):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -114,6 +114,14 @@ def test_a_container_that_the_engine_keeps_without_a_layer_is_named(tmp_path: Pa
     assert names(IN_STORE, two(tmp_path, "web")) == ["container stopped has no snapshot"]
 
 
+def test_what_is_the_engines_is_in_the_namespace_that_it_was_given(tmp_path: Path) -> None:
+    """--containerd-namespace=shop, and another engine in the usual one."""
+    roots = two(tmp_path, "web", "stopped")
+    store = make_store(tmp_path / "shop", "web", "stopped", space="shop")
+    assert names(IN_STORE, replace(roots, containerd=store, namespace="shop")) == []
+    assert "container web has no snapshot" in names(IN_STORE, replace(roots, containerd=store))
+
+
 STORE: dict[str, tuple[str, list[str]]] = {
     "its directory": (f"{PLACE}/snapshots/3", ["container stopped has no snapshot (3)"]),
     "the image's directory": (
