@@ -38,10 +38,11 @@ MADE_ANEW = re.compile(
 WRITTEN = re.compile(
     rb"containers/[^/]+/([^/]+\.json|[^/]+\.log|hosts|hostname|resolv\.conf(\.hash)?)"
     rb"|volumes/beats-[^/]+/_data/log|volumes/metadata\.db|(network/files|buildkit)/.*\.db"
+    rb"|image/identity-cache\.db"  # since 29, where containerd keeps the images
 )
 HOLDS_WRITTEN = re.compile(
     rb"\.|containers/[^/]+|containers|volumes|rootfs(/.*)?|overlay2|overlay2/[^/]+(/work|/committed)?|network/files|buildkit"
-    rb"|image/overlay2/layerdb/mounts"
+    rb"|image/overlay2/layerdb/mounts|plugins/storage"
 )
 # The engine starts this one at each of its starts and whoever restores what was stops it again: asked before its shell
 # has set its trap, it ends only when it is killed.
