@@ -149,6 +149,7 @@ def plan_back(facts: HostFacts, made: Plan, now: Now) -> Plan:
         units=tuple(unit.name for unit in units),
         started=tuple(unit.name for unit in units if unit.active_state in RUNNING),
         ordering=put_back(made.ordering, now),
+        listening=tuple(put_back(edit, now) for edit in made.listening),
         waking=tuple(map(reverse, made.waking)),
         rules=tuple(map(reverse, made.rules)),
         dependents=facts.dependents,

@@ -7,7 +7,7 @@ files that the move writes, and starts the engine on the root it had:
     /var/lib/relocator/runs/000001/back/
         back.sh                  POSIX sh; needs cat, cp, mv, rm, sync and systemctl
         switch.before, .after    what the file held and was to hold; absent where the file was or is to be absent
-        ordering.before, .after
+        ordering.before, .after, listening.before, .after
         containerd.before, …     the same of containerd's files
     switch.sh                what a service runs before it starts, until the run has ended (guard.py)
     ran                      what ran, for what the engine does not start by itself
@@ -171,7 +171,8 @@ def functions(run: Run) -> str:
 def kept(plan: Plan) -> tuple[tuple[str, FileEdit], ...]:
     """The files that are put back, the one that decides first, and the names of their copies."""
     switches = zip(("switch", "containerd"), (root.switch for root in plan.roots), strict=False)
-    orderings = zip(("ordering", "containerd-ordering"), plan.orderings, strict=False)
+    services = (("containerd-ordering", service.ordering) for service in plan.services)
+    orderings = (("ordering", plan.ordering), *services, *(("listening", edit) for edit in plan.listening))
     follow = ((f"containerd-{number}", edit) for number, edit in enumerate(plan.follow))
     return (*switches, *orderings, *follow)
 

@@ -73,6 +73,13 @@ def _waits(edit: FileEdit, who: str, what: str) -> str:
     return f"write {edit.path}: {who} waits for the disk of {what}, and does not start without it"
 
 
+def _listens(edit: FileEdit) -> str:
+    """An edit of what lets the engine's socket wait for the disks, too."""
+    if edit.after is None:
+        return f"remove {edit.path}: its socket listens without the disk that it leaves"
+    return f"write {edit.path}: its socket waits for the same, and whoever asks without the disk gets an error at once"
+
+
 def _mark(plan: Plan) -> Iterator[str]:
     """What the roots are told of themselves when the move is committed (adopted.mark)."""
     if plan.direction is Direction.BACK:
@@ -89,6 +96,7 @@ def _around(plan: Plan) -> Iterator[str]:
     yield from map(_wakes, plan.waking)
     yield _waits(plan.ordering, "the engine", WAITED_FOR[first.kind])
     yield from (_waits(service.ordering, "containerd", "its root") for service in plan.services)
+    yield from map(_listens, plan.listening)
     yield from (f"{does(edit)} {edit.path}: what it names below the root" for edit in plan.follow)
     for root in others:
         yield f"{does(root.switch)} {root.switch.path}: {CALLED[root.kind]} is {root.target}"

@@ -42,7 +42,7 @@ class Plan:
     edits of SELinux's rules, line by line. `store` is where the images are, and `snapshots` where the configuration
     says that containerd keeps them, for the engine in its `namespace`. `one_of_managers`: of a swarm, so that an older
     state must not be returned to the others. `owners` are units and agents that start containers by themselves, by the
-    containers' names.
+    containers' names. By `listening` the engine's socket waits for the same disks as the engine.
     """
 
     direction: Direction
@@ -60,6 +60,7 @@ class Plan:
     checksum: bool = False
     adopts: str = ""
     waking: tuple[FileEdit, ...] = ()
+    listening: tuple[FileEdit, ...] = ()
     remove_ephemeral: bool = False
     driver: str = OVERLAY2.name
     driver_named: str = ""
@@ -110,8 +111,8 @@ class Plan:
 
     @property
     def orderings(self) -> tuple[FileEdit, ...]:
-        """What makes the services wait for the disks of their roots, the engine's first."""
-        return (self.ordering, *(service.ordering for service in self.services))
+        """What makes the services, and the socket, wait for the disks of their roots, the engine's first."""
+        return (self.ordering, *(service.ordering for service in self.services), *self.listening)
 
     @property
     def follow(self) -> tuple[FileEdit, ...]:
@@ -157,6 +158,7 @@ def make(facts: HostFacts, request: Request) -> Plan:
         units=tuple(unit.name for unit in facts.units),
         started=tuple(unit.name for unit in facts.units if unit.active_state in RUNNING),
         ordering=configuration.ordering_edit(facts),
+        listening=configuration.listening_edits(facts),
         waking=configuration.waking_edits(facts),
         rules=configuration.rule_edits(facts),
         dependents=facts.dependents,

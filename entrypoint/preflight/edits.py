@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from entrypoint.host import selinux
+from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.services import ordering, waking
-from entrypoint.host.services.ordering import IMAGES, Guarded, ordering_drop_in
+from entrypoint.host.services.ordering import IMAGES, Form, Guarded, listening_drop_in, ordering_drop_in
 from entrypoint.preflight import containerd_edits
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, RootKind
@@ -28,18 +29,28 @@ def ordering_edit(facts: HostFacts) -> FileEdit:
     The drop-in is ours alone. Only one for the roots that are now is put back by a rollback; any other is a leftover,
     and its assertion would keep the engine from starting once that target is gone.
     """
+    return _awaiting(facts, facts.drop_in, ordering_drop_in)
+
+
+def listening_edits(facts: HostFacts) -> tuple[FileEdit, ...]:
+    """Its socket, if it has one, listens where the same roots are, and nowhere else."""
+    return tuple(_awaiting(facts, file, listening_drop_in) for file in facts.listening)
+
+
+def _awaiting(facts: HostFacts, file: HostFile, form: Form) -> FileEdit:
     there = facts.containerd.root if facts.containerd else None
     was = ordering.guarded(facts.drop_in.content, facts.data_root, there)
     moved, store = facts.root(RootKind.DATA_ROOT), facts.root(RootKind.IMAGE_STORE)
     data_root = facts.data_root_to_be if moved or was.data_root else None
     images = store.target.resolved if store else there if was.images else None
     if data_root:
-        after = ordering_drop_in(data_root, *([images] if images else []))
+        after = form(data_root, *([images] if images else []))
     else:
         assert images is not None
-        after = ordering_drop_in(images, what=IMAGES)
-    made = edit(facts.drop_in, after)
-    return made if was != Guarded() else replace(made, before=None)
+        after = form(images, what=IMAGES)
+    made = edit(file, after)
+    is_for_these = ordering.guarded(file.content, facts.data_root, there, form) != Guarded()
+    return made if is_for_these else replace(made, before=None)
 
 
 def waking_edits(facts: HostFacts) -> tuple[FileEdit, ...]:

@@ -60,17 +60,17 @@ class HostFacts:
     `environment` are those the engine runs with, `inherited` are the variables that systemd gives to every service;
     `unit_files` and `environment_files` are what both are made of; `override` is the drop-in of ours that would come
     after all others. `package_programs` are at work on packages now. `own_images` are those this program runs from.
-    `waking` are the files that start the engine when a disk is mounted later. `binds` are the host's paths that
-    containers and volumes use, by name; `sized_volumes` the names of those that were made with a limit of size,
-    `without_room` those of containers that have reached theirs. `selinux` is None where it is off. `unsettled` is the
-    run that was cut off, if the last one was; `left` says of each kind of root that a move has left the one that the
-    engine would have there. `containerd` is the one that the images are in, if they are in one. `missing` is what the
-    engine holds and is not on its disk, `owners` who starts containers again beside the engine, by their names,
-    `obstacles` why running ones could not be started again. `lost_programs` are those that the next start needs and
-    that are gone. `strangers` are the containers of this program, if the engine has none of them, `writers` the host's
-    paths that containers may write to, by their names. `occupant` is how a data root in the target is related to this
-    one, if there is one that has no record. `traces` are the storage drivers that have left something in the data root.
-    `room` says what is free, in bytes, where files are written that are not the copy.
+    `waking` are the files that start the engine when a disk is mounted later, `listening` is the drop-in of its socket.
+    `binds` are the host's paths that containers and volumes use, by name; `sized_volumes` the names of those that were
+    made with a limit of size, `without_room` those of containers that have reached theirs. `selinux` is None where it
+    is off. `unsettled` is the run that was cut off, if the last one was; `left` says of each kind of root that a move
+    has left the one that the engine would have there. `containerd` is the one that the images are in, if they are in
+    one. `missing` is what the engine holds and is not on its disk, `owners` who starts containers again beside the
+    engine, by their names, `obstacles` why running ones could not be started again. `lost_programs` are those that the
+    next start needs and that are gone. `strangers` are the containers of this program, if the engine has none of them,
+    `writers` the host's paths that containers may write to, by their names. `occupant` is how a data root in the target
+    is related to this one, if there is one that has no record. `traces` are the storage drivers that have left
+    something in the data root. `room` says what is free, in bytes, where files are written that are not the copy.
     """
 
     engine: EngineInfo
@@ -96,6 +96,7 @@ class HostFacts:
     wants_reboot: bool = False
     own_images: frozenset[str] = frozenset()
     waking: tuple[HostFile, ...] = ()
+    listening: tuple[HostFile, ...] = ()
     binds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sized_volumes: tuple[str, ...] = ()
     without_room: tuple[str, ...] = ()
@@ -222,6 +223,7 @@ def gather(
         inherited=systemd.variables(),
         config=HostFile.read(host, str(PurePosixPath("/", config.value if config else DEFAULT_CONFIG)), table),
         drop_in=HostFile.read(host, unit_files.drop_in(unit.name, DROP_IN), table),
+        listening=service.listening(host, socket, table),
         override=HostFile.read(host, override_path(unit.name, unit.drop_ins), table),
         mounts=table,
         fstab=fstab.read(host),

@@ -72,7 +72,7 @@ def test_a_disk_that_is_plugged_in_later_brings_the_engine(machine: Guest) -> No
     assert machine.run(["systemctl", "is-active", "docker.service"], check=False).stdout in ("inactive\n", "failed\n")
     assert machine.run(["ls", "-A", DISK]).stdout == ""
     machine.plug_in()
-    # systemd mounts nothing by itself that comes after the boot, unless a client of the engine has asked for it.
+    # systemd mounts nothing by itself that comes after the boot.
     machine.run(["systemctl", "start", "mnt-big.mount"])
     await_engine(machine, TARGET)
     assert machine.docker("inspect", "--format", "{{.State.Status}}", "web") == "running"

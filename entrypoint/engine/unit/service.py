@@ -15,7 +15,9 @@ from entrypoint.host.disks.filesystem import Mount
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.host import HOST_PID, Host
 from entrypoint.host.services.manager import ServiceManager
+from entrypoint.host.services.ordering import DROP_IN
 from entrypoint.host.services.units import Unit
+from entrypoint.settings.formats.unit import drop_in
 
 SERVICE = "docker.service"
 PID_FILE = "/run/docker.pid"
@@ -37,6 +39,11 @@ def socket_unit(systemd: ServiceManager, service: Unit) -> Unit:
     """The socket that starts the service, or would."""
     names = [name for name in service.triggered_by if name.endswith(".socket")]
     return systemd.unit(names[0] if names else service.name.removesuffix(".service") + ".socket")
+
+
+def listening(host: Host, socket: Unit, table: tuple[Mount, ...]) -> tuple[HostFile, ...]:
+    """The drop-in of ours by which a socket waits for the disks of the roots; none where there is no socket."""
+    return (HostFile.read(host, drop_in(socket.name, DROP_IN), table),) if socket.exists else ()
 
 
 def unit_files(host: Host, service: Unit, table: tuple[Mount, ...]) -> tuple[HostFile, ...]:

@@ -132,7 +132,7 @@ def editable(facts: HostFacts) -> Iterator[Finding]:
 
 
 def _writable(facts: HostFacts, written: HostFile) -> Iterator[Finding]:
-    for file in dict.fromkeys((written, facts.drop_in)):
+    for file in dict.fromkeys((written, facts.drop_in, *facts.listening)):
         if not file.can_be_written:
             why, remedy = file.why_not(
                 "Set the root by the means of this system's image or generator, or make that file system writable. "

@@ -1,9 +1,14 @@
-"""Booted without its disk, the engine does not start on the bare mount point, says why, and comes with the disk."""
+"""Booted without its disk, the engine does not start on the bare mount point, says why, and comes with the disk.
+
+Clients that ask for it all the time change nothing about that, and are told at once.
+"""
 
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
@@ -32,7 +37,21 @@ HELD_ABSENT = f"{DEVICE} {HELD} {ABSENT}"
 ON_IT = f"{HELD} {DISK} none bind,nofail 0 0\n"
 MOUNT_UNIT = "[Mount]\nWhat={what}\nWhere=" + DISK + "\nType={kind}\nOptions={options}\n"
 DEVICE_UNIT = r"dev-disk-by\x2duuid-00000000\x2d0000\x2d4000\x2d8000\x2d000000000000.device"
+EMPTY = (f"AssertDirectoryNotEmpty={TARGET} was not met", f"ConditionDirectoryNotEmpty={TARGET} was not met")
 STARTS = f"{TARGET}/volumes/starts/_data/log"
+# Clients of the engine that ask from early in the boot on; what one was told is in /run, a line an answer.
+CLIENTS = ("1", "2", "3")
+ASKING = f"{UNITS}/asking@.service"
+ASKS = """\
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/bin/sh -c 'while sleep 0.3; do began=$$(date +%%s.%%N); timeout 30 docker info >/dev/null 2>&1; code=$$?; \
+echo "$$began $$(date +%%s.%%N) $$code" >>/run/asked-%i; done'
+[Install]
+WantedBy=sysinit.target
+"""
+AT_ONCE = 15.0  # seconds that a client may take on a slow machine; one that is held waits for 30
 BESIDE = "/var/elsewhere/docker"  # on the file system of the old root
 
 
@@ -52,6 +71,60 @@ def moved() -> Iterator[Moved]:
         yield Moved(host, disk)
 
 
+class Answer(NamedTuple):
+    """What a client was told, by the code of `docker info`; 124 is none in half a minute."""
+
+    began: float
+    ended: float
+    code: int
+
+
+@contextmanager
+def clients(host: Host) -> Iterator[None]:
+    """From the next boot on, three ask all the time."""
+    units = [f"asking@{one}.service" for one in CLIENTS]
+    host.write(ASKING, ASKS)
+    host.run(["systemctl", "enable", *units])
+    try:
+        yield
+    finally:
+        host.run(["systemctl", "disable", "--now", *units])
+        host.run(["rm", ASKING])
+        host.run(["systemctl", "daemon-reload"])
+
+
+def answers(host: Host, client: str, since: float = 0) -> list[Answer]:
+    lines = [line.split() for line in read(host, f"/run/asked-{client}").splitlines()]
+    found = [Answer(float(began), float(ended), int(code)) for began, ended, code in lines]
+    return [answer for answer in found if answer.began > since]
+
+
+def require_told_at_once(host: Host) -> None:
+    """All have asked some times more, and been told that there is no engine, from the beginning on."""
+    since, deadline = time.time(), time.monotonic() + OUTCOME
+    while any(len(answers(host, client, since)) < 3 for client in CLIENTS):
+        assert time.monotonic() < deadline, diagnosis(host)
+        time.sleep(0.5)
+    told = [answer for client in CLIENTS for answer in answers(host, client)]
+    assert {answer.code for answer in told} == {1}
+    assert max(answer.ended - answer.began for answer in told) < AT_ONCE
+
+
+def await_served(host: Host) -> None:
+    since, deadline = time.time(), time.monotonic() + OUTCOME
+    while not all(0 in {answer.code for answer in answers(host, client, since)} for client in CLIENTS):
+        assert time.monotonic() < deadline, diagnosis(host)
+        time.sleep(0.5)
+
+
+def require_tried_once(host: Host) -> None:
+    """Nothing goes in a circle: the start has failed once, and nobody waits for anything."""
+    lines = host.run(["journalctl", "--boot", "--output=cat", "--no-pager", "--unit=docker.service"]).stdout
+    failures = [line for line in lines.splitlines() if "start failed with result" in line or "asserts failed" in line]
+    assert len(failures) == 1, failures
+    assert "No jobs" in host.run(["systemctl", "list-jobs", "--no-pager"]).stdout
+
+
 def boot_without(moved: Moved) -> None:
     """The next boot finds no disk, and is done with booting all the same."""
     moved.host.power_off()
@@ -60,13 +133,15 @@ def boot_without(moved: Moved) -> None:
     assert moved.host.run(["systemctl", "is-active", "multi-user.target"], check=False).stdout == "active\n"
 
 
-def require_waiting(host: Host, reason: str) -> None:
-    """No engine, also if somebody asks for one, nothing in the mount point, and the reason where people look."""
-    assert host.run(["timeout", "3", "docker", "info"], check=False).returncode != 0  # it waits for a device, too
-    assert host.run(["systemctl", "is-active", "docker.service"], check=False).stdout in ("inactive\n", "failed\n")
+def require_waiting(host: Host, *reasons: str) -> None:
+    """No engine, also if somebody asks for one, nothing in the mount point, and the reasons where people look."""
+    assert host.run(["timeout", "30", "docker", "info"], check=False).returncode == 1
+    states = host.run(["systemctl", "is-active", "docker.service", "docker.socket"], check=False).stdout
+    assert states == "inactive\ninactive\n"
     assert content(host) == []
-    status = host.run(["systemctl", "status", "--no-pager", "docker.service"], check=False).stdout
-    assert reason in status, status
+    for unit, reason in zip(("docker.service", "docker.socket"), reasons, strict=True):
+        status = host.run(["systemctl", "status", "--no-pager", unit], check=False).stdout
+        assert reason in status, status
 
 
 def content(host: Host) -> list[str]:
@@ -87,10 +162,15 @@ def await_engine(host: Host, root: str = TARGET) -> None:
 
 
 def test_a_disk_that_is_mounted_by_hand_later_brings_the_engine(moved: Moved) -> None:
-    boot_without(moved)
-    require_waiting(moved.host, f"AssertDirectoryNotEmpty={TARGET}")
-    moved.host.attach(moved.disk, DISK)
-    await_engine(moved.host)
+    host = moved.host
+    with clients(host):
+        boot_without(moved)
+        require_waiting(host, *EMPTY)
+        require_told_at_once(host)
+        require_tried_once(host)
+        host.attach(moved.disk, DISK)
+        await_engine(host)
+        await_served(host)
 
 
 @dataclass(frozen=True)
@@ -133,14 +213,67 @@ def test_however_the_disk_is_mounted(moved: Moved, name: str) -> None:
     for path, text in row.files.items():
         host.write(path, text)
     try:
-        boot_without(moved)
-        require_waiting(host, "Dependency failed")
-        host.attach(moved.disk, HELD if row.command else DISK)
-        if row.command:
-            host.run(row.command)
-        await_engine(host)
+        with clients(host):
+            boot_without(moved)
+            require_waiting(host, "Dependency failed", "Dependency failed")
+            require_told_at_once(host)
+            require_tried_once(host)
+            host.attach(moved.disk, HELD if row.command else DISK)
+            if row.command:
+                host.run(row.command)
+            await_engine(host)
+            await_served(host)
     finally:
         host.run(["rm", "-f", *row.files])
+
+
+SLOW = {
+    # As of what needs the network: it comes after basic.target, and so after all sockets.
+    f"{UNITS}/slow.service": "[Service]\nType=oneshot\nExecStart=sleep 5\n",
+    f"{UNITS}/mnt-big.mount": "[Unit]\nRequires=slow.service\nAfter=slow.service\n"
+    + MOUNT_UNIT.format(what=HELD, kind="none", options="bind,nofail"),
+}
+
+
+@pytest.mark.matrix
+def test_a_disk_that_takes_its_time_holds_up_nobody_and_nobody_spoils_the_start(moved: Moved) -> None:
+    """Clients are told that there is no engine yet; with the disk the socket listens, and the engine starts once."""
+    host = moved.host
+    for path, text in SLOW.items():
+        host.write(path, text)
+    try:
+        with clients(host):
+            host.power_off()
+            host.disks.clear()
+            host.attach(moved.disk, HELD, keep=True)
+            host.boot()
+            assert entered(host, "basic.target") < entered(host, "docker.socket") < entered(host, "docker.service")
+            await_engine(host)
+            assert host.run(["systemctl", "show", "--value", "--property=NRestarts", "docker.service"]).stdout == "0\n"
+            await_served(host)
+            told = [answer.code for client in CLIENTS for answer in answers(host, client)]
+            assert set(told) == {0, 1}
+            require_the_disk_taken_away(host)
+    finally:
+        host.run(["rm", "-f", *SLOW])
+
+
+def require_the_disk_taken_away(host: Host) -> None:
+    """While the host runs: the engine and its socket go with it, are not tried again for any client, and come back."""
+    host.run(["systemctl", "stop", "mnt-big.mount"])
+    since = time.time()
+    for client in CLIENTS:
+        while len(answers(host, client, since)) < 3:
+            time.sleep(0.5)
+        assert {answer.code for answer in answers(host, client, since)} == {1}
+    assert host.run(["findmnt", DISK], check=False).stdout == ""
+    host.run(["systemctl", "start", "mnt-big.mount"])
+    await_engine(host)
+
+
+def entered(host: Host, unit: str) -> int:
+    """When a unit was last active, after the boot."""
+    return int(host.run(["systemctl", "show", "--value", "--property=ActiveEnterTimestampMonotonic", unit]).stdout)
 
 
 @pytest.mark.matrix
@@ -184,7 +317,7 @@ def test_ten_boots_in_a_row_one_of_them_without_the_disk(moved: Moved) -> None:
     for number in range(10):
         if number == 4:
             boot_without(moved)
-            require_waiting(host, f"AssertDirectoryNotEmpty={TARGET}")
+            require_waiting(host, *EMPTY)
             host.attach(moved.disk, DISK, keep=True)
         else:
             host.reboot()
@@ -198,6 +331,7 @@ def test_ten_boots_in_a_row_one_of_them_without_the_disk(moved: Moved) -> None:
 def test_going_back_takes_along_what_waits_for_the_disk(moved: Moved) -> None:
     host = moved.host
     drop_in = f"{UNITS}/mnt-big.mount.d/50-relocator.conf"
+    assert "ConditionDirectoryNotEmpty" in read(host, f"{UNITS}/docker.socket.d/50-relocator.conf")
     assert "relocator-mounted.service" in read(host, drop_in)
     assert relocator(host, "rollback", "--yes").returncode == 10
     assert outcome(host)["state"] == "committed"
@@ -214,10 +348,12 @@ def test_a_target_that_is_no_mount_is_there_at_every_boot(moved: Moved) -> None:
     host.reboot()
     await_engine(host, BESIDE)
     host.run(f"systemctl stop docker.socket docker.service; mv {BESIDE} {BESIDE}-away")
-    host.reboot()
-    assert host.run(["timeout", "3", "docker", "info"], check=False).returncode != 0
-    assert not host.path(BESIDE).exists()
-    status = host.run(["systemctl", "status", "--no-pager", "docker.service"], check=False).stdout
-    assert f"AssertDirectoryNotEmpty={BESIDE}" in status, status
-    host.run(f"mv {BESIDE}-away {BESIDE}; systemctl start docker.socket docker.service")
-    await_engine(host, BESIDE)
+    with clients(host):
+        host.reboot()
+        require_waiting(host, *(reason.replace(TARGET, BESIDE) for reason in EMPTY))
+        require_told_at_once(host)
+        require_tried_once(host)
+        assert not host.path(BESIDE).exists()
+        host.run(f"mv {BESIDE}-away {BESIDE}; systemctl start docker")
+        await_engine(host, BESIDE)
+        await_served(host)

@@ -39,6 +39,7 @@ OF_VICTIM = "what only the victim may know"
 # What a move changes by its own account: docs/changes.md. Of directories that is when they changed.
 ITS_OWN = re.compile(
     rb"etc/docker/daemon\.json|etc/systemd/system/docker\.service\.d(/50-relocator\.conf|/10-gate\.conf)?"
+    rb"|etc/systemd/system/docker\.socket\.d(/50-relocator\.conf)?"
     rb"|etc/systemd/system/relocator-mounted\.service|etc/systemd/system/[^/]+\.mount\.d(/.*)?"
     rb"|var/lib/relocator/runs/\d+(/.*)?|var/lib/relocator/[a-z]+"
     rb"|etc/containerd/config\.toml|etc/systemd/system/containerd\.service\.d(/50-relocator\.conf)?"

@@ -23,6 +23,7 @@ SOURCE = "/var/lib/docker"
 DISK = "/mnt/big"
 TARGET = f"{DISK}/docker"
 UNIT = "relocator.service"
+ORDER = "/etc/systemd/system/{}.d/50-relocator.conf"
 TRACE, REACHED = "/run/relocator-trace", "/run/relocator-trace-reached"
 # Seconds until a move of the reference content has ended. It takes about five, but a container that does not become
 # healthy again is waited for (restart.RECOVERING), and what is said then is worth more than a deadline.
@@ -151,8 +152,8 @@ def assert_configured(host: Host, was: Before, target: str) -> None:
     assert json.loads(text) == {**json.loads(was.daemon_json or "{}"), "data-root": target}
     without = re.sub(r'(,\s*)?"data-root"\s*:\s*"[^"]*"', "", text)
     assert without == re.sub(r'(,\s*)?"data-root"\s*:\s*"[^"]*"', "", was.daemon_json) or not was.daemon_json
-    drop_in = read(host, "/etc/systemd/system/docker.service.d/50-relocator.conf")
-    assert f'RequiresMountsFor="{target}"' in drop_in
+    for unit in ("docker.service", "docker.socket"):
+        assert f'RequiresMountsFor="{target}"' in read(host, ORDER.format(unit))
 
 
 def assert_nothing_left(host: Shell) -> None:
@@ -169,8 +170,9 @@ def assert_rolled_back(host: Host, told: dict[str, Any], was: Before, reason: st
     assert now.engine.root == root
     assert differences(was.inventory, now, ignore=MOVED[2:]) == []
     assert read(host, "/etc/docker/daemon.json") == was.daemon_json
-    drop_in = read(host, "/etc/systemd/system/docker.service.d/50-relocator.conf")
-    assert drop_in == "" if root == SOURCE else f'RequiresMountsFor="{root}"' in drop_in
+    for unit in ("docker.service", "docker.socket"):
+        drop_in = read(host, ORDER.format(unit))
+        assert drop_in == "" if root == SOURCE else f'RequiresMountsFor="{root}"' in drop_in
     assert_nothing_left(host)
 
 

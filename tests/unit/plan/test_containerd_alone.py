@@ -108,7 +108,8 @@ def test_the_plan_moves_one_root_and_edits_one_file_that_names_it() -> None:
     assert plan.every_unit == ("docker.socket", "docker.service", "containerd.service")
     assert plan.first.switch.path == "/etc/containerd/config.toml"
     assert [edit.path for edit in plan.edits] == [
-        *(edit.path for edit in plan.waking), plan.ordering.path, str(CONTAINERD.drop_in.path), plan.first.switch.path
+        *(edit.path for edit in plan.waking), plan.ordering.path, str(CONTAINERD.drop_in.path),
+        *(edit.path for edit in plan.listening), plan.first.switch.path
     ]  # fmt: skip
     told = "\n".join(outline.steps(plan))
     assert f"from here on containerd's root is {NEW}" in told
@@ -153,8 +154,14 @@ NEXT = PurePosixPath("/mnt/data/docker")
 def test_a_root_that_stays_is_waited_for_as_before(
     facts: HostFacts, there: bytes | None, before: bytes | None, after: bytes
 ) -> None:
-    edit = edits.ordering_edit(replace(facts, drop_in=replace(DROP_IN, content=there)))
+    found = replace(facts, drop_in=replace(DROP_IN, content=there))
+    edit, [listening] = edits.ordering_edit(found), edits.listening_edits(found)
     assert (edit.before, edit.after) == (before, after)
+    assert roots_in(listening.after) == roots_in(after)
+
+
+def roots_in(content: bytes | None) -> list[bytes]:
+    return [line for line in (content or b"").splitlines() if line.startswith(b"RequiresMountsFor=")]
 
 
 def test_a_drop_in_of_somebody_else_guards_nothing() -> None:

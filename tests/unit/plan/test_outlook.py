@@ -119,7 +119,7 @@ def test_the_document_has_the_edits_as_diffs_and_each_container_with_its_fate() 
     assert found["containers"] == [
         {"name": "web", "status": "running", "fate": "stops and is running again after the move"}
     ]
-    assert "+{" in found["edits"][1]["diff"]  # type: ignore[index]
+    assert "+{" in found["edits"][-1]["diff"]  # type: ignore[index]
     assert found["findings"] == [
         {"id": "an-id", "severity": "warning", "title": "What", "detail": "How.", "remedy": "Do."}
     ]

@@ -8,7 +8,7 @@ import pytest
 
 from entrypoint.engine.inventory import Status
 from entrypoint.host.disks.stored import from_json, to_json
-from entrypoint.host.services.ordering import ordering_drop_in, quote_for_unit
+from entrypoint.host.services.ordering import listening_drop_in, ordering_drop_in, quote_for_unit
 from entrypoint.host.services.units import UnitState
 from entrypoint.host.services.waking import UNIT, places
 from entrypoint.plan import outline
@@ -20,6 +20,7 @@ from entrypoint.settings.file_edit import FileEdit, missing_directories
 from tests.unit.support.good_facts import (
     DROP_IN,
     GOOD,
+    LISTENING,
     ROOT_MOUNT,
     SOURCE,
     TARGET,
@@ -70,6 +71,21 @@ def test_a_plan_says_what_follows_from_the_facts() -> None:
             b"AssertDirectoryNotEmpty=/mnt/data/docker\n",
             ("/etc/systemd/system/docker.service.d",),
         ),
+        listening=(
+            FileEdit(
+                "/etc/systemd/system/docker.socket.d/50-relocator.conf",
+                None,
+                b"# Written by relocator when it moved the data root to /mnt/data/docker\n"
+                b"[Unit]\n"
+                b"DefaultDependencies=no\n"
+                b"After=systemd-sysusers.service\n"
+                b"Conflicts=shutdown.target\n"
+                b"Before=shutdown.target\n"
+                b'RequiresMountsFor="/mnt/data/docker"\n'
+                b"ConditionDirectoryNotEmpty=/mnt/data/docker\n",
+                ("/etc/systemd/system/docker.socket.d",),
+            ),
+        ),
         dependents=(),
         engine_id="ID",
         bwlimit="50m",
@@ -108,6 +124,27 @@ def test_a_drop_in_goes_back_to_what_it_was_only_if_it_was_that_for_the_source(
 ) -> None:
     plan = make(replace(GOOD, drop_in=replace(DROP_IN, content=found)))
     assert (plan.ordering.before, plan.ordering.after) == (before, ordering_drop_in(TARGET.resolved))
+
+
+@pytest.mark.parametrize(
+    ("found", "before"),
+    [
+        (None, None),
+        (listening_drop_in(SOURCE.path), listening_drop_in(SOURCE.path)),
+        (ordering_drop_in(SOURCE.path), None),
+        (listening_drop_in(TARGET.resolved), None),
+    ],
+)
+def test_so_does_that_of_the_socket(found: bytes | None, before: bytes | None) -> None:
+    [made] = make(replace(GOOD, listening=(replace(LISTENING, content=found),))).listening
+    assert (made.before, made.after) == (before, listening_drop_in(TARGET.resolved))
+
+
+def test_an_engine_without_a_socket_has_nothing_that_listens_to_be_told() -> None:
+    plan = make(replace(GOOD, listening=()))
+    assert plan.listening == ()
+    assert plan.orderings == (plan.ordering,)
+    assert not any("socket waits" in line for line in outline.steps(plan))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\0\xff\r\n", b"text"])
@@ -184,7 +221,8 @@ def test_the_description_names_every_path_and_unit_in_the_order_of_the_steps() -
     for line, word in zip(
         lines,
         ("/var/lib/relocator", "10.0 GiB", "docker.socket and docker.service", "check the copy",
-         "relocator-mounted.service", "mnt-data.mount.d", "50-relocator.conf", "daemon.json",
+         "relocator-mounted.service", "mnt-data.mount.d", "docker.service.d/50-relocator.conf",
+         "docker.socket.d/50-relocator.conf", "daemon.json",
          "start docker.socket and docker.service", "go back", "/mnt/data/docker/.relocator-root",
          "leave /var/lib/docker"),
         strict=True,
@@ -196,10 +234,12 @@ def test_the_description_names_every_path_and_unit_in_the_order_of_the_steps() -
 def test_a_removal_is_told_as_what_it_does() -> None:
     plan = make(GOOD)
     back = replace(plan, direction=Direction.BACK, ordering=replace(plan.ordering, after=None),
+                   listening=tuple(replace(one, after=None) for one in plan.listening),
                    waking=(FileEdit(UNIT, b"x", None),))  # fmt: skip
-    [woken, ordered, marked] = [line for line in outline.steps(back) if line.startswith("remove ")]
+    [woken, ordered, listens, marked] = [line for line in outline.steps(back) if line.startswith("remove ")]
     assert woken == f"remove {UNIT}: no disk starts the engine any more when it is mounted"
     assert ordered.endswith("50-relocator.conf: the engine waits for the disk that it leaves no more")
+    assert listens.endswith("docker.socket.d/50-relocator.conf: its socket listens without the disk that it leaves")
     assert marked.startswith("remove /var/lib/docker/.relocator-root")
 
 

@@ -346,4 +346,4 @@ def test_the_plan_says_that_nothing_is_copied(world: World) -> None:
     assert (made.direction, made.target_engine_id, made.first.created) == (Direction.ADOPT, "ID", ())
     assert from_json(Plan, to_json(made)) == made
     assert not any("copy " in line for line in outline.steps(made))
-    assert "what is in the adopted root" in outline.steps(made)[6]
+    assert "what is in the adopted root" in outline.steps(made)[7]

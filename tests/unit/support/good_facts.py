@@ -81,6 +81,7 @@ DROP_IN = HostFile(
     True,
     PurePosixPath("/etc/systemd/system"),
 )
+LISTENING = replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/docker.socket.d/50-relocator.conf"))
 OVERRIDE = replace(DROP_IN, path=PurePosixPath("/etc/systemd/system/docker.service.d/zz-relocator.conf"))
 GOOD = HostFacts(
     engine=ENGINE,
@@ -91,6 +92,7 @@ GOOD = HostFacts(
     arguments=("/usr/bin/dockerd", "-H", "fd://", "--containerd=/run/containerd/containerd.sock"),
     config=CONFIG,
     drop_in=DROP_IN,
+    listening=(LISTENING,),
     override=OVERRIDE,
     mounts=(ROOT_MOUNT, DATA_MOUNT),
     fstab="# <file system> <mount point>\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdb1 /mnt/data ext4 defaults 0 2\n",

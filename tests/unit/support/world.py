@@ -18,7 +18,7 @@ from entrypoint.engine.holdings import whole
 from entrypoint.host.disks.stored import to_json
 from entrypoint.host.host import Host, Trace
 from entrypoint.host.machine.processes import Process
-from entrypoint.host.services.ordering import IMAGES, ordering_drop_in
+from entrypoint.host.services.ordering import IMAGES, listening_drop_in, ordering_drop_in
 from entrypoint.host.services.units import UnitState
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event
@@ -55,6 +55,7 @@ from tests.unit.support.fakes import (
 
 TARGET = "/srv/new/root"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d/50-relocator.conf"
+LISTENING = f"/etc/systemd/system/{SOCKET}.d/50-relocator.conf"
 CONTAINERD_TARGET = "/srv/new/containerd"
 CONTAINERD_CONTENT = f'version = 2\nroot = "{CONTAINERD_ROOT}"\n[plugins]\n'.encode()
 IMPORTED, NAMES = "/etc/containerd/opt.toml", f'path = "{CONTAINERD_ROOT}/opt"\n'.encode()
@@ -89,6 +90,11 @@ def make_plan(content: bytes | None = CONTENT) -> Plan:
         units=(SOCKET, SERVICE),
         started=(SOCKET, SERVICE),
         ordering=FileEdit(DROP_IN, None, ordering_drop_in(PurePosixPath(TARGET)), made),
+        listening=(
+            FileEdit(
+                LISTENING, None, listening_drop_in(PurePosixPath(TARGET)), (str(PurePosixPath(LISTENING).parent),)
+            ),
+        ),
         dependents=(),
         engine_id="ID",
         bwlimit="",

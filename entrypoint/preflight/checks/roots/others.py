@@ -35,8 +35,8 @@ def opened(facts: HostFacts) -> Iterator[Finding]:
 
 
 def named(facts: HostFacts) -> Iterator[Finding]:
-    known = {str(file.path) for file in (*facts.unit_files, *facts.environment_files, *facts.waking, facts.drop_in,
-                                         facts.override, facts.config)}  # fmt: skip
+    known = {str(file.path) for file in (*facts.unit_files, *facts.environment_files, *facts.waking, *facts.listening,
+                                         facts.drop_in, facts.override, facts.config)}  # fmt: skip
     for root in facts.roots:
         if files := [path for path in root.source.mentions if path not in known]:
             yield warning(

@@ -13,7 +13,7 @@ import pytest
 from entrypoint.console.errors import ExitCode, SystemdError
 from entrypoint.console.events import Phase
 from entrypoint.host.services import waking
-from entrypoint.host.services.ordering import ordering_drop_in, quote_for_unit
+from entrypoint.host.services.ordering import listening_drop_in, ordering_drop_in, quote_for_unit
 from entrypoint.move import safety_net
 from entrypoint.move.switch import guard
 from entrypoint.settings import edits
@@ -21,7 +21,7 @@ from entrypoint.settings.file_edit import FileEdit
 from tests.unit.move.dying.test_crash_points import Deadly, Killed, start_again, steps_failing_in
 from tests.unit.support.fakes import DEFAULT_ROOT, SERVICE, SOCKET
 from tests.unit.support.good_facts import ROOT_MOUNT, mount
-from tests.unit.support.world import DROP_IN, TARGET, World, make_world
+from tests.unit.support.world import DROP_IN, LISTENING, TARGET, World, make_world
 
 OLD_DISK, NEW_DISK = PurePosixPath(DEFAULT_ROOT), PurePosixPath("/srv/new")
 DISKS = {DEFAULT_ROOT: OLD_DISK, TARGET: NEW_DISK}
@@ -44,10 +44,14 @@ def on_two_disks(
     world = make_world(folder, patch)
     patch.setattr(guard, "mounts", lambda: TABLE)
     before = ordering_drop_in(PurePosixPath(DEFAULT_ROOT)) if old else None
+    listened = listening_drop_in(PurePosixPath(DEFAULT_ROOT)) if old else None
     plan = replace(
-        world.move.plan, waking=woken(old, new), ordering=FileEdit(DROP_IN, before, world.move.plan.ordering.after)
+        world.move.plan,
+        waking=woken(old, new),
+        ordering=FileEdit(DROP_IN, before, world.move.plan.ordering.after),
+        listening=tuple(replace(edit, before=listened) for edit in world.move.plan.listening),
     )
-    for edit in (*plan.waking, plan.ordering):
+    for edit in (*plan.waking, *plan.orderings):
         edits.put(world.path(edit.path), edit.before)
     safety_net.spread(world.move.run, plan)
     return replace(world, move=replace(world.move, plan=plan))
@@ -109,6 +113,12 @@ def waits(world: World, root: str) -> bool:
     return named in ordered if ordered else f"{waking.escaped(DISKS[root])}.mount" in guarded
 
 
+def listens(world: World, root: str) -> bool:
+    """Whether the socket asks for no root but that one: it would wait for another disk, and the engine with it."""
+    named = [line for line in text(world, LISTENING).splitlines() if line.startswith("RequiresMountsFor=")]
+    return named in ([], [f"RequiresMountsFor={quote_for_unit(root)}"])
+
+
 def is_woken(world: World, disk: PurePosixPath) -> bool:
     """Whether a disk that comes late starts the engine, though no other is there."""
     conditions = [one.removeprefix(waking.MOUNTED) for one in text(world, waking.UNIT).splitlines()
@@ -126,6 +136,7 @@ def faults_after(world: World, disks: dict[str, PurePosixPath | None]) -> list[s
     except SystemdError as error:
         return [f"it does not start on {root}: {error}"]
     found = [] if world.daemon.root == root else [f"it starts on {world.daemon.root}, and {root} is configured"]
+    found += [] if listens(world, root) else [f"its socket waits for another disk than that of {root}"]
     if disk := disks[root]:
         found += [] if waits(world, root) else [f"it does not wait for {root}"]
         found += [] if is_woken(world, disk) else [f"{disk} does not wake it"]
@@ -147,7 +158,7 @@ def test_whichever_write_was_the_last(
             if not was_cut:
                 break
             is_new = start_again(world, failing) is ExitCode.DONE
-            left = {one.path for one in world.move.plan.waking
+            left = {one.path for one in (*world.move.plan.waking, *world.move.plan.listening)
                     if edits.content(world.path(one.path)) != (one.after if is_new else one.before)}  # fmt: skip
             if left:
                 faults[last] = [f"left otherwise: {left}"]
