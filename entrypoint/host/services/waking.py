@@ -19,7 +19,8 @@ WANTS = b"""\
 Wants=relocator-mounted.service
 Before=relocator-mounted.service
 """
-# A mount that fails wants it too, and may be tried again and again: then it has nothing to do.
+# A mount that fails wants it too, and may be tried again and again: then it has nothing to do. Nor where an automount
+# waits, which is a mount point with nothing in it for systemd: else the mount would be tried again and again.
 STARTS = """\
 # Written by relocator
 [Unit]
@@ -35,7 +36,7 @@ ExecStart=/bin/sh -c 'for unit in {units}; do if systemctl is-enabled --quiet "$
 systemctl start --no-block "$$unit"; fi; done'
 """
 ROOT = PurePosixPath("/")
-MOUNTED = "ConditionPathIsMountPoint="
+MOUNTED, FILLED = "ConditionPathIsMountPoint=", "ConditionDirectoryNotEmpty="
 
 
 def escaped(path: PurePosixPath) -> str:
@@ -65,13 +66,13 @@ def places(*points: PurePosixPath) -> tuple[str, ...]:
 def starts(point: PurePosixPath, units: tuple[str, ...], *others: PurePosixPath) -> bytes:
     """The unit that starts what is enabled, once the disk is mounted, and `others` that are needed with it."""
     escaped_points = [str(one).replace("%", "%%") for one in (point, *others)]
-    conditions = "\n".join(f"{MOUNTED}{one}" for one in escaped_points)
+    conditions = "\n".join(f"{condition}{one}" for condition in (MOUNTED, FILLED) for one in escaped_points)
     return STARTS.format(conditions=conditions, units=" ".join(units)).encode()
 
 
 def by_either(before: bytes | None, after: bytes | None) -> bytes | None:
     """What is in such a file while either root may be the configured one: nothing that starts an engine is away, and
-    the mount of any of them starts it."""
+    the mount of any of them starts it. Of several conditions one is enough then, but not of several pairs."""
     if before is None or after is None or before == after:
         return after or before
     lines = after.decode().splitlines()
@@ -79,7 +80,7 @@ def by_either(before: bytes | None, after: bytes | None) -> bytes | None:
     new = [line for line in lines if line.startswith(MOUNTED)]
     points = dict.fromkeys(line.removeprefix(MOUNTED).lstrip("|") for line in (*old, *new))
     first = lines.index(new[0]) if new else len(lines)
-    others = [line for line in lines[first:] if line not in new]
+    others = [line for line in lines[first:] if line not in new and not line.startswith(FILLED)]
     return "".join(f"{line}\n" for line in (*lines[:first], *(f"{MOUNTED}|{one}" for one in points), *others)).encode()
 
 

@@ -38,6 +38,7 @@ ON_IT = f"{HELD} {DISK} none bind,nofail 0 0\n"
 MOUNT_UNIT = "[Mount]\nWhat={what}\nWhere=" + DISK + "\nType={kind}\nOptions={options}\n"
 DEVICE_UNIT = r"dev-disk-by\x2duuid-00000000\x2d0000\x2d4000\x2d8000\x2d000000000000.device"
 EMPTY = (f"AssertDirectoryNotEmpty={TARGET} was not met", f"ConditionDirectoryNotEmpty={TARGET} was not met")
+AUTOMOUNTS = ("--bind=/dev/autofs",)  # without it systemd has none
 STARTS = f"{TARGET}/volumes/starts/_data/log"
 # Clients of the engine that ask from early in the boot on; what one was told is in /run, a line an answer.
 CLIENTS = ("1", "2", "3")
@@ -63,7 +64,16 @@ class Moved:
 
 @pytest.fixture(scope="module")
 def moved() -> Iterator[Moved]:
-    with Disk("4G", "ext4") as disk, boot(name="ordered", disks={DISK: disk}) as host:
+    with moved_host("ordered") as moved:
+        yield moved
+
+
+@contextmanager
+def moved_host(name: str, suite: str = "trixie", *, containerd_store: bool = False) -> Iterator[Moved]:
+    with (
+        Disk("4G", "ext4") as disk,
+        boot(suite, name=name, disks={DISK: disk}, extra=AUTOMOUNTS, containerd_store=containerd_store) as host,
+    ):
         writes = "echo started >>/starts/log; exec sleep 100000"
         host.docker("run", "-d", "--name=web", "--restart=always", "-v=starts:/starts", "busybox", "sh", "-c", writes)
         told = move(host)
@@ -200,9 +210,12 @@ ROWS = {
         f"mount --bind {HELD} {DISK}",  # without udev systemd itself would wait for the device of HELD
     ),
     "an automount": Row(
-        {"/etc/fstab": HELD_ABSENT + ON_IT.replace("nofail", "nofail,x-systemd.automount")}, f"ls {TARGET}"
+        {"/etc/fstab": HELD_ABSENT + ON_IT.replace("nofail", "nofail,x-systemd.automount")},
+        f"sed -i '/uuid/Id' /etc/fstab; systemctl daemon-reload; ls {TARGET}",  # the same: its line is waited for
     ),
-    "a mount on another": Row({"/etc/fstab": f"tmpfs /mnt tmpfs defaults 0 0\n{HELD_ABSENT}{ON_IT}"}, f"mount {DISK}"),
+    "a mount on another": Row(
+        {"/etc/fstab": f"tmpfs /mnt tmpfs defaults 0 0\n{HELD_ABSENT}{ON_IT}"}, f"mkdir {DISK}; mount {DISK}"
+    ),
 }
 
 
@@ -225,6 +238,28 @@ def test_however_the_disk_is_mounted(moved: Moved, name: str) -> None:
             await_served(host)
     finally:
         host.run(["rm", "-f", *row.files])
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("suite", "containerd_store"), [("bullseye", False), ("forky", True)])
+def test_so_it_is_with_the_oldest_and_the_newest_systemd(suite: str, containerd_store: bool) -> None:
+    """The newest with two roots, of which both are waited for."""
+    with moved_host("other", suite, containerd_store=containerd_store) as moved:
+        host = moved.host
+        host.write("/etc/fstab", f"{DEVICE} {DISK} {ABSENT}")
+        with clients(host):
+            boot_without(moved)
+            require_waiting(host, "Dependency failed", "Dependency failed")
+            require_told_at_once(host)
+            require_tried_once(host)
+            named = read(host, f"{UNITS}/docker.socket.d/50-relocator.conf").count("ConditionDirectoryNotEmpty=")
+            assert named == (2 if containerd_store else 1)
+            # Without udev, systemd 247 unmounts what has no device.
+            host.run("rm /etc/fstab; systemctl daemon-reload")
+            host.attach(moved.disk, DISK)
+            await_engine(host)
+            await_served(host)
 
 
 SLOW = {

@@ -49,7 +49,7 @@ def test_a_mount_has_the_name_that_systemd_gives_it(path: str, name: str) -> Non
 
 def test_what_a_mount_wants_does_nothing_while_it_is_not_mounted() -> None:
     text = waking.starts(PurePosixPath("/mnt/100%"), (SERVICE,)).decode()
-    assert "\nConditionPathIsMountPoint=/mnt/100%%\n" in text
+    assert "\nConditionPathIsMountPoint=/mnt/100%%\nConditionDirectoryNotEmpty=/mnt/100%%\n" in text
     assert "\nStartLimitIntervalSec=0\n" in text
     assert b"Before=relocator-mounted.service" in waking.WANTS
 
