@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from entrypoint import __version__
-from entrypoint.console.errors import UsageError
+from entrypoint.console.errors import ExitCode, UsageError
 from entrypoint.console.events import say
 from entrypoint.console.wording import printable
 from entrypoint.copy.pace.throttle import bytes_a_second
@@ -22,7 +22,7 @@ from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.target import SAME_DISK
 from entrypoint.preflight.request import Only, Request
 
-HELP, VERSION = ("--help", "-h"), "--version"
+HELP, VERSION = ("--help", "-h"), ("--version", "-V")
 WORD = re.compile(r"[A-Za-z][\w-]*")  # a target is a path; this can only be meant for a verb
 MEANT = {
     **dict.fromkeys(("relocate", "move", "migrate", "start", "apply"), "run"),
@@ -61,13 +61,14 @@ COPYING: tuple[Word, ...] = (
                    "help": "Limit of the copy while the engine runs: 50m is 50 MiB/s."}),
     ("--checksum", {**FLAG, "help": "Compare the content of every file too; the engine is down for longer."}),
 )  # fmt: skip
+DRY: Word = ("--dry-run", {**FLAG, "help": "Change nothing: do what `plan` does."})
 JSON: Word = ("--json", {**FLAG, "help": "One JSON document, and nothing else, on standard output."})
 YES: Word = ("--yes", {**FLAG, "help": "Agree to what it says; without, it only says it."})
 WAIT: Word = ("--wait", {**FLAG, "help": "Wait until nobody is at work."})
 PAGE: Word = ("--html", {"metavar": "FILE", "help": "Write a page for a browser to a path of this host, or -."})
 
 VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
-    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *AGREEING, *ROOTS)),
+    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *AGREEING, *ROOTS, DRY)),
     "plan": ("Print what `run` would do; change nothing.", (TARGET, *COPYING, *AGREEING, *ROOTS, JSON)),
     "check": ("Say whether TARGET and the engine are fit; change nothing.", (TARGET, *AGREEING, *ROOTS)),
     "status": ("Say how the last move stands or ended.", (WAIT, JSON, PAGE)),
@@ -75,6 +76,23 @@ VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
     "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
     "script": ("Print a script that runs this and waits for the outcome.", ()),
     "bundle": ("Print that script with this image in it, for a host with a full disk: write it to a file.", ()),
+}
+EXAMPLES = (
+    "check /mnt/data/docker",
+    "plan /mnt/data/docker --bwlimit=50m",
+    "/mnt/data/docker",
+    "status",
+    "rollback --yes",
+)
+CODES: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "done and verified, or already there",
+    ExitCode.USAGE: "wrong usage, or the container was not given what it needs",
+    ExitCode.REFUSED: "refused; nothing was changed",
+    ExitCode.ROLLED_BACK: "failed, and the engine runs on the old root",
+    ExitCode.BROKEN: "failed, and the engine needs you: see `relocator status`",
+    ExitCode.AMISS: "moved, but something that is named does not run as before",
+    ExitCode.HANDED_OVER: "the engine is away; `relocator status --wait` tells the outcome",
+    ExitCode.INTERRUPTED: "interrupted; nothing was changed",
 }
 WORKER = "worker"  # the part that the host's systemd starts
 HIDDEN: Mapping[str, tuple[str, tuple[Word, ...]]] = {WORKER: ("", (("NUMBER", {"nargs": "?"}),))}
@@ -136,7 +154,7 @@ class Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> Asked | None:
     """What was typed; nothing if that was answered: help, or the version. Raises UsageError."""
     verb, *words = with_default_verb(with_help_as_option(arguments)) or [""]
-    if verb == VERSION:
+    if verb in VERSION:
         say(f"relocator {__version__}", sys.stdout)
         return None
     if not verb:
@@ -156,11 +174,14 @@ def parse(arguments: Sequence[str]) -> Asked | None:
 
 def everything() -> Parser:
     verbs = "\n".join(f"  {verb:<10} {text}" for verb, (text, _words) in VERBS.items())
+    examples = "\n".join(f"  relocator {words}" for words in EXAMPLES)
+    codes = "\n".join(f"  {code:<10} {text}" for code, text in CODES.items())
     return Parser(
         verb="",
-        words=((VERSION, {**FLAG, "help": "Print the version, and end."}),),
+        words=((VERSION[0], {**FLAG, "help": "Print the version, and end."}),),
         description="Move a Docker engine's storage to another path on this host.",
-        epilog=f"`relocator TARGET` means `relocator run TARGET`. Verbs, each with --help of its own:\n{verbs}",
+        epilog=f"`relocator TARGET` means `relocator run TARGET`. Verbs, each with --help of its own:\n{verbs}\n\n"
+        f"Examples:\n{examples}\n\nExit codes:\n{codes}",
     )
 
 
@@ -179,7 +200,7 @@ def understood(verb: str, given: argparse.Namespace) -> Asked:
     if words.get("json") and words.get("html") is not None:
         raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
     return Asked(
-        verb=verb,
+        verb="plan" if words.get("dry_run") else verb,
         request=requested(words) if "TARGET" in words else None,
         wait=words.get("wait", False),
         as_json=words.get("json", False),
@@ -204,7 +225,7 @@ def with_default_verb(arguments: Sequence[str]) -> list[str]:
     Raises UsageError for a word that can only be meant for a verb and is none.
     """
     words = list(arguments)
-    if not words or words[0] in (*VERBS, *HIDDEN, *HELP, VERSION):
+    if not words or words[0] in (*VERBS, *HIDDEN, *HELP, *VERSION):
         return words
     meant = "" if words[0].startswith("/") else similar(words[0])
     if meant or WORD.fullmatch(words[0]):
@@ -222,7 +243,7 @@ def with_help_as_option(arguments: Sequence[str]) -> list[str]:
 
 def similar(word: str) -> str:
     """The verb that a word is a misspelling or another name of, if it is one."""
-    known = (*VERBS, HELP[0], VERSION, *MEANT)
+    known = (*VERBS, HELP[0], VERSION[0], *MEANT)
     found = next(iter(get_close_matches(word.lower(), known, n=1, cutoff=0.75)), "")
     return MEANT.get(found, found)
 

@@ -139,8 +139,9 @@ def print_script(_context: Context, _asked: Asked) -> ExitCode:
 
 def print_bundle(_context: Context, _asked: Asked) -> ExitCode:
     if sys.stdout.isatty():
+        image = os.environ.get(command.IMAGE, "relocator")
         raise UsageError("A bundle is written to a file: it is no text.",
-                         resolution="Without -it: docker run --rm IMAGE bundle >relocator.run")  # fmt: skip
+                         resolution=f"Without -it: docker run --rm {image} bundle >relocator.run")  # fmt: skip
     script.write_bundle(sys.stdout.buffer)
     return ExitCode.DONE
 

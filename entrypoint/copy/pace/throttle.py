@@ -22,12 +22,12 @@ PROGRAMS = ("cp", COPIER)
 EVERY = 0.05  # seconds
 BLOCK = 512  # bytes, in getrusage(2)
 BURST = 0.25  # seconds' worth that may be written at once
-LIMIT = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE)
-FACTORS = {"": 10, "k": 10, "m": 20, "g": 30, "t": 40}
+LIMIT = re.compile(r"(\d+(?:\.\d+)?)([kmgt])(?:i?b)?", re.IGNORECASE)
+FACTORS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def bytes_a_second(limit: str) -> float:
-    """What `50m` says: 50 MiB a second; a bare number is in KiB, as in rsync. Raises UsageError."""
+    """What `50m` says: 50 MiB a second. Raises UsageError, also for a bare number, which is KiB only to some."""
     match = LIMIT.fullmatch(limit)
     if match is None or not float(match[1]):
         raise UsageError(f"{limit!r} is no limit.", resolution="Give it as 50m for 50 MiB a second.")

@@ -1,5 +1,6 @@
 """The command line: a target alone means `run`, and what is wrong is said once, with exit code 2."""
 
+import re
 import shlex
 import signal
 import sys
@@ -59,6 +60,8 @@ def requested(request: Request) -> Iterator[str]:
         ("-- /new", ("run", "/new")),
         ("plan /new", ("plan", "/new")),
         ("plan /new --json", ("plan", "/new", "json")),
+        ("/new --dry-run --checksum", ("plan", "/new", "checksum")),
+        ("run --dry-run /new", ("plan", "/new")),
         ("plan --bwlimit=9m --checksum /new", ("plan", "/new", "9m", "checksum")),
         ("check /new", ("check", "/new")),
         ("plan /new --adopt", ("plan", "/new", "adopt")),
@@ -96,6 +99,21 @@ def test_what_a_plan_says_to_type_does_what_was_planned(words: str) -> None:
     assert told(shlex.split(cli.typed(planned.request))) == told(shlex.split(words))
 
 
+def test_the_help_has_every_code_and_examples_that_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.parse(["--help"])
+    said = capsys.readouterr().out
+    assert re.findall(r"^  (\d+) +\S", said, re.MULTILINE) == [str(int(code)) for code in ExitCode]
+    for words in cli.EXAMPLES:
+        assert f"relocator {words}\n" in said
+        assert cli.parse(words.split())
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.parse([word]) is None
+    assert capsys.readouterr().out == f"relocator {__version__}\n"
+
+
 def test_every_verb_that_can_be_typed_can_be_done() -> None:
     assert set(verbs.VERBS) == {*cli.VERBS, *cli.HIDDEN}
 
@@ -130,6 +148,8 @@ WRONG: dict[str, str] = {
     "/new --bwlimit=": "'' is no limit.",
     "/new --bwlimit=fast": "'fast' is no limit.",
     "plan /new --bwlimit=0": "'0' is no limit.",
+    "plan /new --bwlimit=50": "'50' is no limit.",
+    "plan /new --dry-run": "No such option: --dry-run",
     "/new --bwlimit=1m --bwlimit=2m": "--bwlimit was given more than once.",
     "plans /new": "There is no `plans`.",
     "version": "There is no `version`.",
