@@ -4,6 +4,7 @@ Writers count what they have flushed where no move reaches it. Each acknowledged
 engine is on at the end.
 """
 
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -153,6 +154,29 @@ def test_what_cannot_be_started_or_is_unhealthy_is_named_and_all_others_run(shop
     shop.assert_runs("zigbee", "bound")
     shop.assert_nothing_lost()
     host.docker("rm", "--force", "zigbee", "bound", "sick", "later")
+
+
+@pytest.mark.parametrize(("part", "said"), [("layer", "container app has no "), ("volume", "volume db has no ")])
+def test_what_the_copy_lacks_at_the_switch_is_seen_before_a_container_runs_there(
+    shop: Shop, part: str, said: str
+) -> None:
+    """What the check has compared is gone again: by somebody's hand, or a disk that lies."""
+    host, target, was = shop.host, shop.next_target(), shop.root
+    upper = host.docker("inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", "app")
+    place = {"layer": upper.removesuffix("/diff").replace(was, target, 1), "volume": f"{target}/volumes/db"}[part]
+    with moving(host, target, "switch.intended"):
+        host.run(["rm", "-r", place])
+    told = outcome(host)
+    assert (told["state"], told["exit_code"]) == ("rolled-back", 4), f"{told}\n{host.journal(UNIT)}"
+    assert f"Not all is there in {target}" in told["reason"]
+    assert said in told["reason"]
+    last = sorted(host.path("/var/lib/relocator/runs").iterdir())[-1]
+    steps = [json.loads(line).get("step") for line in (last / "journal.jsonl").read_text().splitlines()]
+    assert "start" not in steps  # so nobody was served there
+    shop.assert_nothing_lost()
+    assert shop.root == was
+    assert_nothing_left(host)
+    host.run(["rm", "-r", target])
 
 
 def test_what_others_do_as_the_engine_comes_back_is_no_loss(shop: Shop) -> None:
