@@ -270,6 +270,16 @@ asked() {
     exit "$code"
 }
 
+# by_hand FILE: what to do where no engine is there to run the image, which would say it
+by_hand() {
+    say "The move failed, and the way back too. Both data roots are complete, and the engine does not run."
+    say "Why it does not start: journalctl -u docker.service -n 50"
+    if [ -r "$1" ]; then
+        say "Remove the cause. Then this puts the old configuration back, and starts the engine on the old data root:"
+        say "    sh $1 now"
+    fi
+}
+
 # outcome: said by the image; where the new root has none, or the engine is not there, read from the journal
 outcome() {
     if [ -n "$PACKED" ] || docker image inspect "$IMAGE" >/dev/null 2>&1; then
@@ -286,6 +296,9 @@ outcome() {
         esac
     done <"$(last_run)/journal.jsonl"
     say "${told:-The outcome cannot be read here. Ask for it: $CALLED status}"
+    case $told in
+        *'"outcome": "rollback-failed"'*) by_hand "$(last_run)/back/back.sh" ;;
+    esac
     case $told in
         *'"outcome": "committed"'*) return 0 ;;
         *'"outcome": "rolled-back"'*) return 4 ;;

@@ -132,6 +132,17 @@ def test_without_the_image_on_the_new_root_the_journal_tells(desk: Desk, outcome
     assert outcome in told[1]
 
 
+def test_without_any_engine_the_way_back_by_hand_is_told(desk: Desk) -> None:
+    desk.hand_over("rollback-failed")
+    back = desk.place / "runs/000002/back/back.sh"
+    back.parent.mkdir()
+    back.touch()
+    code, said = desk.run("/new", codes="10")
+    assert code == 5
+    assert "journalctl -u docker.service" in said
+    assert f"\n    sh {back} now\n" in said
+
+
 def test_an_engine_that_does_not_answer_in_the_end_is_no_success(desk: Desk) -> None:
     desk.hand_over("rollback-failed")
     desk.put("image", "")

@@ -5,6 +5,7 @@ engine is on at the end.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from tests.system.support.moving import (
     diagnosis,
     disarm,
     outcome,
+    read,
     relocator,
     resume,
 )
@@ -43,6 +45,7 @@ WRITER = (
     " echo $n >>/data/log && sync /data/log && echo $n >>/acks/{0}; sleep 0.02; done"
 )
 DEVICE = "/dev/ttyX"
+REFUSING = "/etc/systemd/system/docker.service.d/90-refusing.conf"
 # At once: a shell that is process 1 hears no TERM.
 START = "run --stop-signal KILL"
 RUN = (*START.split(), "--detach")
@@ -177,6 +180,38 @@ def test_what_the_copy_lacks_at_the_switch_is_seen_before_a_container_runs_there
     assert shop.root == was
     assert_nothing_left(host)
     host.run(["rm", "-r", target])
+
+
+def test_an_engine_that_starts_on_neither_root_is_told_with_the_line_that_brings_it_back(shop: Shop) -> None:
+    host, target, was = shop.host, shop.next_target(), shop.root
+    host.run("docker run --rm relocator script >/root/relocate")
+    config = read(host, "/etc/docker/daemon.json")
+    arm(host, "switch.written pause")
+    front = host.popen(["docker", "run", *ATTACHED, IMAGE, target, "--same-disk"],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    await_pause(host, "switch.written")
+    host.write(REFUSING, "[Service]\nExecStartPre=/bin/false\n")
+    host.run(["systemctl", "daemon-reload"])
+    resume(host, "switch.written")
+    front.communicate(timeout=OUTCOME)
+    await_worker(host)
+    disarm(host, "switch.written")
+
+    told = host.run(["sh", "/root/relocate", "status"], check=False)
+    said = told.stdout + told.stderr
+    assert told.returncode == 5, said
+    line = re.search(r"sh /var/lib/relocator/runs/\d+/back/back\.sh now", said)
+    assert line, said
+    host.run(f"rm {REFUSING}; systemctl daemon-reload; systemctl reset-failed docker.service docker.socket")
+    host.run(line[0])
+    host.wait_docker()
+    assert read(host, "/etc/docker/daemon.json") == config
+    told_after = outcome(host)
+    assert (told_after["state"], told_after["exit_code"]) == ("rolled-back", 4), told_after
+    shop.assert_runs("db", "app")
+    shop.assert_nothing_lost()
+    assert shop.root == was
+    assert_nothing_left(host)
 
 
 def test_what_others_do_as_the_engine_comes_back_is_no_loss(shop: Shop) -> None:
