@@ -87,6 +87,8 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (engine.live_restore, STOP),
     (host.unit, STOP | Asked.REMOVAL),
     (host.room, COPY | Asked.ADOPT | Asked.RETURN | Asked.RETURN_ALONE),
+    (host.room_behind, STOP),
+    (host.room_ahead, Asked.ADOPT | Asked.RETURN | Asked.RETURN_ALONE),
     (host.unsettled, COPY),
     (settings.understood, STOP),
     (settings.readable, STOP),

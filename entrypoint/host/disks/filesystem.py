@@ -98,8 +98,11 @@ class Space:
 
     @classmethod
     def at(cls, path: Path) -> "Space":
+        """Where others have none, root may have some of what is reserved for it; but ext4 keeps up to 4,096 blocks for
+        itself that count as free and that nobody gets (fs/ext4/super.c, ext4_calculate_resv_clusters)."""
         info = os.statvfs(path)
-        return cls(info.f_bfree * info.f_frsize, info.f_ffree if info.f_files else None)
+        own = 0 if info.f_bavail else min(info.f_blocks // 50, 4096)
+        return cls(max(0, info.f_bfree - own) * info.f_frsize, info.f_ffree if info.f_files else None)
 
 
 def existing_ancestor(host: Host, path: PurePosixPath) -> PurePosixPath:

@@ -1,11 +1,15 @@
 """The checks of the host: its clock, its packages, the engine's unit, and what else stops with it."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from entrypoint.console.findings import Finding, error, warning
 from entrypoint.console.wording import size, span
+from entrypoint.host.disks.filesystem import Mount, Space
 from entrypoint.host.services.units import RUNNING, STOPPED
 from entrypoint.preflight.facts import WRITTEN, HostFacts
+
+TO_START = 8 << 20  # bytes: the engine's trial mounts and databases, and what each container is given at its start
 
 
 def clock(facts: HostFacts) -> Iterator[Finding]:
@@ -32,6 +36,30 @@ def room(facts: HostFacts) -> Iterator[Finding]:
                 "Free them, for example: journalctl --vacuum-size=50M; apt-get clean. Or shorten a container's log: "
                 "truncate --size=0 /var/lib/docker/containers/ID/ID-json.log",
             )
+
+
+def room_behind(facts: HostFacts) -> Iterator[Finding]:
+    """If the move fails while the engine is down, it has to start where it was, and overlay2 writes at every start."""
+    for root in facts.roots:
+        yield from _room_to_start(root.source.path, root.source.mount, root.source.space)
+
+
+def room_ahead(facts: HostFacts) -> Iterator[Finding]:
+    """Where nothing is copied to: what a copy needs is asked of its target, and is more."""
+    for root in facts.roots:
+        yield from _room_to_start(root.target.resolved, root.target.mount, root.target.space)
+
+
+def _room_to_start(path: PurePosixPath, mount: Mount, space: Space) -> Iterator[Finding]:
+    if space.free < TO_START:
+        yield error(
+            "no-room-to-start",
+            f"The disk of {path} is full",
+            f"{size(space.free)} are free on {mount.point}. An engine writes there at every start: it could not be "
+            f"started on {path}.",
+            f"Free {size(TO_START)} there: a file of yours; docker builder prune; or shorten a container's log, "
+            f"truncate --size=0 {path}/containers/ID/ID-json.log",
+        )
 
 
 def unsettled(facts: HostFacts) -> Iterator[Finding]:

@@ -172,6 +172,7 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
       for policy in ("no", "on-failure") for state in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)),
     ("no-room-for-records", replace(GOOD, room={"/etc": 4096})),
     ("no-room-for-records", replace(GOOD, room={"/var/lib/relocator": 5 * 2**20 - 1, "/etc": 2**30})),
+    ("no-room-to-start", source(space=Space((8 << 20) - 1, None))),
     ("no-service", replace(GOOD, service=unit("docker.service", load_state="not-found"))),
     *(("no-service", replace(GOOD, service=unit("docker.service", state)))
       for state in (UnitState.INACTIVE, UnitState.FAILED, UnitState.ACTIVATING, UnitState.DEACTIVATING)),

@@ -18,6 +18,7 @@ from entrypoint.commands.cli import parse
 from entrypoint.console.errors import ExitCode, PreflightError
 from entrypoint.console.findings import Finding
 from entrypoint.engine.swarm import Swarm
+from entrypoint.host.disks.filesystem import Space
 from entrypoint.host.disks.stored import to_json
 from entrypoint.host.machine.openers import Opener
 from entrypoint.journal.record import Event
@@ -108,6 +109,7 @@ MORE: tuple[World, ...] = (
     World(of_target.with_plugins(engine(live_restore=True), "vieux/sshfs:latest enabled")),
     World(engine(swarm=of_target.managers(3, 3, autolock=True))),
     World(engine(driver="vfs")),
+    World(with_target(GOOD, space=Space(4096, None)), of_adoption.FOUND),
     World(of_store.migrating_at_next_start()), World(replace(TWO, roots=(GOOD.first, STORE))),
     World(replace(config(changed_at=50.0), service=replace(
         GOOD.service, before=(("jq", ".", str(GOOD.config.path)),), starting=(10.0, 12.0)))),

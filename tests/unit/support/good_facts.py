@@ -57,6 +57,7 @@ SOURCE = Source(
     layer_bytes=8 * GIB,
     identity=(801, 40),
     ancestors=((801, 40), (801, 30), (801, 20), (801, 2)),
+    space=Space(free=GIB, inodes=None),
 )
 TARGET = Target(
     path=PurePosixPath("/mnt/data/docker"),
