@@ -18,7 +18,7 @@ SENTENCES: Mapping[str, str] = {
     "plan.edit": "\n{diff}",
     "plan.ended": "Nothing was changed. To do it: relocator {words}",
     "plan.container": "  {name}: {fate}",
-    "check.passed": "Nothing speaks against the move to {target}. Nothing was changed.",
+    "check.passed": "The move to {target} is possible. Nothing was changed.",
     "already_there": "The engine already keeps its data in {target}. Nothing to do.",
     "layers.copied": "  {layers} immutable layers {how} ({size})",
     "shards.copied": "  {shards} shards of everything else copied ({size})",
@@ -49,7 +49,7 @@ SENTENCES: Mapping[str, str] = {
     "rollback.asked": "Nothing was changed. To go back all the same: {agree}",
     "cleanup.asked": "Nothing was removed. Once it is removed there is no way back to it. To remove it for good: "
     "{agree}",
-    "cleanup.nothing": "No old root is left. Nothing to do.",
+    "cleanup.nothing": "No root that a move has left is on record in /var/lib/relocator. Nothing to do.",
     "cleanup.proven": "The engine runs on {root}, with {containers} containers, {images} images, {volumes} volumes.",
     "cleanup.found": "The old root {root} takes {size} ({entries} files and directories).",
     "cleanup.copy": "{root} is the copy of a move that failed ({why}), and is not removed by this. If you need "
@@ -61,7 +61,8 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.behind": "! Only in {root}: what was written to {place} after the engine had left it ({files} files, now "
     "{size})",
     "cleanup.progress": "  {root}: {removed} of {entries} removed",
-    "cleanup.removed": "{root} is removed ({removed} files and directories).",
+    "cleanup.removed": "The data in {root} is removed ({removed} files and directories).",
+    "cleanup.directory": "  The directory {root} itself stays: {kept}.",
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",
     "target.removed": "  the unfinished copy in {target} is removed",
     "giving_up": "! {why}: what was copied {copy}; the engine was not stopped",

@@ -98,10 +98,10 @@ class Space:
 
     @classmethod
     def at(cls, path: Path) -> "Space":
-        """Where others have none, root may have some of what is reserved for it; but ext4 keeps up to 4,096 blocks for
-        itself that count as free and that nobody gets (fs/ext4/super.c, ext4_calculate_resv_clusters)."""
+        """Root gets what is reserved for it; but ext4 keeps up to 4,096 blocks for itself that count as free and that
+        nobody gets (fs/ext4/super.c, ext4_calculate_resv_clusters). Of others so much less is no matter."""
         info = os.statvfs(path)
-        own = 0 if info.f_bavail else min(info.f_blocks // 50, 4096)
+        own = min(info.f_blocks // 50, 4096)
         return cls(max(0, info.f_bfree - own) * info.f_frsize, info.f_ffree if info.f_files else None)
 
 

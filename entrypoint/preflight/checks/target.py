@@ -93,8 +93,8 @@ def left(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     elif how:
         ways = {
             Left.WAY_BACK: f"To go back to {path}: relocator rollback. To remove it: relocator cleanup",
-            Left.ASIDE: "What is missed in the engine can be copied out of it (of a data root from `volumes`). "
-            "To remove it: relocator cleanup",
+            Left.ASIDE: "First copy out of it what you miss in the engine (of a data root it is below `volumes`). Then "
+            "remove it, and move again; the root in use is not touched by that: relocator cleanup",
         }
         yield error("root-left", "The engine was moved away from the root in the target",
                     f"{path} is as it was then; what came since is in {root.source.path}.",

@@ -71,7 +71,26 @@ def test_a_disk_without_room_for_the_record_is_told_by_every_command(full: Host)
     assert not full.path(TARGET).exists()
 
 
-def test_it_checks_moves_and_goes_back_and_the_engine_has_room_again(full: Host) -> None:
+def test_where_the_engine_could_not_start_again_it_refuses_with_the_way(full: Host) -> None:
+    """A move that fails would leave nothing that runs."""
+    code, text = bundle(full, TARGET)
+    assert (code, "no-room-to-start" in text) == (3, True), text
+    assert not full.path(TARGET).exists()
+    full.run(["truncate", "--size=-12M", f"{SOURCE}/volumes/filler/_data/zeros"])
+
+
+def test_a_move_that_fails_there_comes_back_to_the_old_root(full: Host) -> None:
+    refusing = "/etc/systemd/system/docker.service.d/90-refusing.conf"
+    full.write(refusing, "[Service]\nExecStartPre=/bin/sh -c '! grep -q data-root /etc/docker/daemon.json'\n")
+    full.run(["systemctl", "daemon-reload"])
+    code, text = bundle(full, TARGET)
+    full.run(f"rm {refusing}; systemctl daemon-reload")
+    assert code == 4, text
+    assert full.docker("info", "--format", "{{.DockerRootDir}}") == SOURCE
+    full.run(["rm", "-r", TARGET])
+
+
+def test_it_moves_and_goes_back_and_the_engine_has_room_again(full: Host) -> None:
     was = before(full)
     assert bundle(full, "check", TARGET)[0] == 0
     code, text = bundle(full, TARGET)
@@ -80,5 +99,7 @@ def test_it_checks_moves_and_goes_back_and_the_engine_has_room_again(full: Host)
     full.run(["docker", "run", "--rm", "busybox", "true"])
     told = full.run(["sh", BUNDLE, "status", "--json"]).stdout
     assert_committed(full, json.loads(told), was, TARGET)
+    assert bundle(full, "rollback", "--yes")[0] == 0
+    assert full.docker("info", "--format", "{{.DockerRootDir}}") == SOURCE
     leftovers = full.run("mount | grep -c 'relocator on' || true").stdout.strip()
     assert leftovers == "0"  # nothing of the tmpfs is seen on the host, and nothing is left of it
