@@ -113,7 +113,7 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "a name of 256 bytes": ((f"{DISK}/{'n' * 256}",), "too long"),
     "a name of 128 letters and 256 bytes": ((f"{DISK}/{'ä' * 128}",), "too long"),
     "unknown option": (("--fast", GOOD), "No such option: --fast"),
-    "unknown option after": ((GOOD, "--dry-run"), "No such option: --dry-run"),
+    "unknown option after": ((GOOD, "--dry"), "No such option: --dry"),
     "unknown letter": (("-n", GOOD), "No such option: -n"),
     "unknown option of a verb": (("cleanup", "--force"), "No such option: --force"),
     "an option with power over terminals": (("--\x1b[2J", GOOD), "No such option: --\\x1b[2J"),
@@ -260,7 +260,7 @@ LIB, JOURNAL = "/var/lib", "/var/lib/relocator"
 FILLED = f"mkdir {JOURNAL}; mount -t tmpfs -o size=64k tmpfs {JOURNAL}; cat /dev/zero >{JOURNAL}/zeros || true"
 DISKS = {
     "a full log disk": Case(
-        (GOOD,), 3, "journal in /var/lib/relocator cannot be written", first=FILLED,
+        (GOOD,), 3, "The disk of /var/lib/relocator is full", first=FILLED,
         last=f"umount {JOURNAL}; rmdir {JOURNAL}; {timeless(LIB)}",
     ),
     "a log disk that cannot be written": Case(
