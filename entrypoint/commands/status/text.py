@@ -130,8 +130,9 @@ def _new(status: Status) -> str:
 
 
 def _rolled_back(status: Status) -> tuple[str, ...]:
+    what = "The way back" if status.direction is Direction.BACK else "The move"
     return (
-        f"Run {status.run} failed in the phase `{status.phase}` and was rolled back.",
+        f"{what} (run {status.run}) failed in the phase `{status.phase}`, and was undone.",
         f"Why: {status.reason}",
         f"{_who(status)} on {_old(status)}, as before.",
         *_amiss(status),

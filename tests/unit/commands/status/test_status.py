@@ -121,7 +121,7 @@ CASES: tuple[Case, ...] = (
     (proven, UnitState.INACTIVE, State.COMMITTED, 0, ("from /old to /new", "The old root is still in /old")),
     (proven, UnitState.ACTIVE, State.WORKING, 10, ("is at work",)),
     (rolled_back, UnitState.FAILED, State.ROLLED_BACK, 4,
-     ("failed in the phase `switch`", "Why: The disk is full.", "runs on /old, as before",
+     ("The move (run 000001) failed in the phase `switch`", "Why: The disk is full.", "runs on /old, as before",
       "The copy in /new was removed.", "run the same command")),
     (broken, UnitState.FAILED, State.BROKEN, 5,
      ("failed in the phase `start`", "Why: It did not start.", "  freeze: no\n  start: no",
