@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +15,12 @@ from tests.system.support.moving import (
     OUTCOME,
     SOURCE,
     TARGET,
+    arm,
     assert_committed,
+    await_pause,
     before,
+    disarm,
+    resume,
 )
 
 pytestmark = pytest.mark.system
@@ -88,6 +93,24 @@ def test_a_move_that_fails_there_comes_back_to_the_old_root(full: Host) -> None:
     assert code == 4, text
     assert full.docker("info", "--format", "{{.DockerRootDir}}") == SOURCE
     full.run(["rm", "-r", TARGET])
+
+
+def test_a_session_that_is_cut_does_not_take_the_move_along(full: Host) -> None:
+    """Its terminal hangs up while the copy is being made; there is no container that goes on."""
+    arm(full, "pre-copy.begun pause")
+    with full.terminal(["sh", BUNDLE, TARGET]) as session:
+        await_pause(full, "pre-copy.begun")
+        session.expect("• pre-copy")
+    resume(full, "pre-copy.begun")
+    deadline = time.monotonic() + OUTCOME
+    while full.run(["pgrep", "-f", BUNDLE], check=False).returncode == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    disarm(full, "pre-copy.begun")
+    code, text = bundle(full, "status", "--wait")
+    assert (code, f"to {TARGET}" in text) == (0, True), text
+    assert bundle(full, "rollback", "--yes")[0] == 0
+    assert bundle(full, "cleanup", "--yes")[0] == 0  # of the copy
 
 
 def test_it_moves_and_goes_back_and_the_engine_has_room_again(full: Host) -> None:
