@@ -38,7 +38,7 @@ from entrypoint.plan.plan import Direction
 from entrypoint.plan.root_move import RootMove
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.removal import OldRoot
-from entrypoint.preflight.facts import gather
+from entrypoint.preflight.gathering import gather
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind, Size, measure
 

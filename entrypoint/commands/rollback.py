@@ -35,7 +35,8 @@ from entrypoint.plan.root_move import RootMove, RootService
 from entrypoint.preflight import preflight, validation
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.way_back import SetIn, WayBack
-from entrypoint.preflight.facts import HostFacts, gather
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.gathering import gather
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import edits, formats

@@ -27,8 +27,9 @@ from entrypoint.preflight.checks import selinux as selinux_checks
 from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks import target as target_checks
 from entrypoint.preflight.checks.containerd import images as containerd_checks
-from entrypoint.preflight.edits import switch_edit
-from entrypoint.preflight.facts import HostFacts, gather
+from entrypoint.preflight.edits.engine import switch_edit
+from entrypoint.preflight.facts import HostFacts
+from entrypoint.preflight.gathering import gather
 from entrypoint.preflight.request import Request
 from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import edits

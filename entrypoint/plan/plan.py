@@ -9,9 +9,9 @@ from entrypoint.engine.info import GRAPHDRIVER, NAMESPACES
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.services.units import RUNNING
 from entrypoint.plan.root_move import RootMove, RootService, root_moves
-from entrypoint.preflight import edits as configuration
 from entrypoint.preflight.checks.containerd.images import USERS
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
+from entrypoint.preflight.edits import engine as configuration
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Request
 from entrypoint.preflight.roots import RootKind

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from entrypoint.engine.containerd.service import STATE, Containerd
 from entrypoint.engine.info import NAMESPACES
 from entrypoint.host.services.units import RUNNING
-from entrypoint.preflight import containerd_edits, edits
+from entrypoint.preflight.edits import containerd as containerd_edits
+from entrypoint.preflight.edits import engine as edits
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings.file_edit import FileEdit, edit, missing_directories

@@ -1,6 +1,6 @@
 """Facts, gathered once; checks, pure functions from facts to findings; the edits that the facts call for.
 
-Face: `request` (`Request`), `facts` (`gather`, `HostFacts`), `roots` (`RootFacts`), `preflight` (`check`, `require`),
-`adoption`, `edits`, `containerd_edits`, `probe`, `validation` (the engine's own opinion). Which check is asked when
-stands in asked.py.
+Face: `request` (`Request`), `facts` (`HostFacts`), `gathering` (`gather`), `roots` (`RootFacts`), `preflight` (`check`,
+`require`), `adoption`, `edits`, `probe`, `validation` (the engine's own opinion). Which check is asked when stands in
+asked.py.
 """

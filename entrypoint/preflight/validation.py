@@ -12,7 +12,7 @@ from entrypoint.engine.versions import Since
 from entrypoint.host.children import Result
 from entrypoint.host.disks.filesystem import atomic_write, make_directories
 from entrypoint.host.host import Host
-from entrypoint.preflight import containerd_edits
+from entrypoint.preflight.edits import containerd as containerd_edits
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import flags, formats, masked

@@ -14,7 +14,7 @@ from entrypoint.host import children
 from entrypoint.host.children import Children, Server, polite_command, run
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.host import MAX_SYMLINKS, Host, nsenter_command
-from entrypoint.preflight import facts
+from entrypoint.preflight import gathering
 from tests.unit.support.good_facts import GOOD
 
 
@@ -223,7 +223,7 @@ def test_the_root_of_the_next_start_is_read_from_the_configuration(
 ) -> None:
     (tmp_path / "link").symlink_to("/mnt/data")
     config = HostFile(PurePosixPath("/etc/docker/daemon.json"), content, True, True, PurePosixPath("/etc"))
-    found = facts._configured_root(Host(tmp_path), replace(GOOD, config=config))
+    found = gathering._configured_root(Host(tmp_path), replace(GOOD, config=config))
     assert found == (PurePosixPath(root) if root else None)
 
 

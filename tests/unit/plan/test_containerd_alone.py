@@ -23,10 +23,11 @@ from entrypoint.move.switch import paired_switch
 from entrypoint.plan import outline, outlook
 from entrypoint.plan.outlook import rows
 from entrypoint.plan.plan import Direction, Plan
-from entrypoint.preflight import edits, preflight
+from entrypoint.preflight import preflight
 from entrypoint.preflight.adoption import look
 from entrypoint.preflight.checks import way_back
 from entrypoint.preflight.checks.way_back import WayBack
+from entrypoint.preflight.edits import engine as edits
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.request import Only, Request
 from entrypoint.preflight.roots import RootKind

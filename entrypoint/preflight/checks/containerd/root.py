@@ -10,7 +10,7 @@ from entrypoint.console.errors import PreflightError
 from entrypoint.console.findings import Finding, error
 from entrypoint.engine.containerd.service import CONFIG_FLAGS, ROOT_FLAGS, Containerd
 from entrypoint.engine.drivers import SNAPSHOTTERS
-from entrypoint.preflight.containerd_edits import naming
+from entrypoint.preflight.edits.containerd import naming
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootKind
 from entrypoint.settings import flags, masked

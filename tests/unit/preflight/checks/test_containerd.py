@@ -16,7 +16,7 @@ from entrypoint.plan.plan import Plan
 from entrypoint.preflight import preflight
 from entrypoint.preflight.checks.containerd import images
 from entrypoint.preflight.checks.containerd.root import of_setting
-from entrypoint.preflight.containerd_edits import switch_edit
+from entrypoint.preflight.edits.containerd import switch_edit
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check
 from entrypoint.settings.file_edit import FileEdit

@@ -8,7 +8,7 @@ import pytest
 
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.services.units import Unit
-from entrypoint.preflight.edits import switch_edit
+from entrypoint.preflight.edits.engine import switch_edit
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check
 from entrypoint.settings.setting import Kind

@@ -6,7 +6,7 @@ from entrypoint.host import selinux
 from entrypoint.host.disks.host_file import HostFile
 from entrypoint.host.services import ordering, waking
 from entrypoint.host.services.ordering import IMAGES, Form, Guarded, listening_drop_in, ordering_drop_in
-from entrypoint.preflight import containerd_edits
+from entrypoint.preflight.edits import containerd as containerd_edits
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import RootFacts, RootKind
 from entrypoint.settings import switch
