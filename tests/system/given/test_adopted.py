@@ -30,7 +30,7 @@ def anew() -> Iterator[Anew]:
         assert_committed(host, move(host), was)
         assert relocator(host, "cleanup", "--yes").returncode == 0
         host.run("systemctl stop docker.socket docker.service")
-        host.run(f"rm -rf {DAEMON_JSON} /etc/systemd/system/docker.service.d /etc/systemd/system/docker.socket.d {SOURCE}")
+        host.run(f"cd /etc/systemd/system; rm -rf {DAEMON_JSON} docker.service.d docker.socket.d {SOURCE}")
         restart(host)
         assert driver(host) == "overlayfs"
         load(host)
