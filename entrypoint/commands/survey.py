@@ -1,11 +1,16 @@
 """What the operator sees before anything is done: the facts, what they say, and the plan that is made of them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from entrypoint.console.errors import PreflightError, RelocatorError
+from entrypoint.console.errors import EngineError, PreflightError, RelocatorError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.console.findings import Finding
+from entrypoint.engine.docker import Engine, socket_of
+from entrypoint.engine.holdings import unneeded
+from entrypoint.engine.holdings.unneeded import Unneeded
 from entrypoint.engine.inventory import Container
 from entrypoint.host.disks.filesystem import existing_ancestor
 from entrypoint.host.host import Host
@@ -58,7 +63,8 @@ def look(context: Context, request: Request) -> Survey:
         if preflight.is_already_there(facts):
             preflight.require((*containerd_checks.left_behind(facts), *settings.pending(facts)))
             return Survey(facts, ())
-        facts = replace(with_left(context.host, context.journal, facts), unsettled=unsettled(context.journal))
+        facts = replace(with_left(context.host, context.journal, facts), unsettled=unsettled(context.journal),
+                        unneeded=spare(context.host, facts))  # fmt: skip
         there = adoption.as_there(context.host, facts)
         found = adoption.look(context.host, there)
         if adopts := adoption.is_meant(found, insisted=adoption.ADOPT in request.accepted):
@@ -104,6 +110,14 @@ def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:
         places.setdefault(RootKind.IMAGE_STORE, facts.containerd.root)
     found = {kind: old_roots.how_left(host, journal, str(place)) for kind, place in places.items()}
     return replace(facts, left={kind: left for kind, left in found.items() if left})
+
+
+def spare(host: Host, facts: HostFacts) -> Unneeded:
+    """What could be removed before a move; an engine that does not tell in time is not waited for."""
+    usage: dict[str, Any] = {}
+    with suppress(EngineError), Engine.opened(socket_of(host)) as engine:
+        usage = engine.usage()
+    return unneeded.look(host.path(facts.data_root / facts.engine.within), facts.inventory.containers, usage)
 
 
 def tried(host: Host, facts: HostFacts) -> HostFacts:

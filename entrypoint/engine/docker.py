@@ -34,6 +34,7 @@ ANSWER = 60.0  # seconds; an engine with thousands of containers lists them slow
 LAYERLESS = "RWLayer of container"  # since 29.5 the engine keeps such a one, and cannot describe it (daemon/inspect.go)
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
+DIVIDED, DESCRIBED = (1, 42), (1, 44)  # API: /system/df by type; the last before 1.52 has other fields for it
 FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits
 UNREACHABLE = (DockerException, requests.RequestException, OSError)
 
@@ -104,13 +105,7 @@ class Engine:
 
     def binds(self) -> dict[str, tuple[str, ...]]:
         """The host's paths that containers use, by the container's name, and devices that volumes name."""
-        listed = self._client.api.containers(all=True)
-        found = {
-            one["Names"][0].lstrip("/"): tuple(
-                mount["Source"] for mount in one.get("Mounts") or () if mount.get("Type") == "bind"
-            )
-            for one in listed
-        }
+        found = {name: tuple(_bound(one.get("Mounts") or ())) for name, one in self._named()}
         for volume in self._client.api.volumes()["Volumes"] or ():
             if device := (volume.get("Options") or {}).get("device", ""):
                 found[f"volume {volume['Name']}"] = (device,)
@@ -118,13 +113,14 @@ class Engine:
 
     def writers(self) -> dict[str, tuple[str, ...]]:
         """The host's paths that containers may write to, by the container's name."""
-        listed = self._client.api.containers(all=True)
-        return {one["Names"][0].lstrip("/"): tuple(_written(one.get("Mounts") or ())) for one in listed}
+        return {name: tuple(_written(one.get("Mounts") or ())) for name, one in self._named()}
 
     def labels(self) -> dict[str, dict[str, str]]:
         """The labels of every container, by its name."""
-        listed = self._client.api.containers(all=True)
-        return {one["Names"][0].lstrip("/"): one.get("Labels") or {} for one in listed}
+        return {name: one.get("Labels") or {} for name, one in self._named()}
+
+    def _named(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((one["Names"][0].lstrip("/"), one) for one in self._client.api.containers(all=True))
 
     def describe(self, container_ids: Iterable[str]) -> tuple[dict[str, Any], ...]:
         """The engine's own descriptions of those containers that are still there."""
@@ -137,6 +133,18 @@ class Engine:
     def runtimes(self) -> dict[str, str]:
         """The programs of the runtimes that it was set up with, by name."""
         return {name: str(one.get("path") or "") for name, one in (self._client.info().get("Runtimes") or {}).items()}
+
+    def usage(self) -> dict[str, Any]:
+        """What its images and its build cache take, as `docker system df` has it: `Images`, `BuildCache`. Nothing from
+        an engine that can only be asked for all of it, which is a walk through the files of every container."""
+        version = min(_numbers(self._client.api.api_version), DESCRIBED)
+        if version < DIVIDED:
+            return {}
+        place = f"{self._client.api.base_url}/v{version[0]}.{version[1]}/system/df"
+        answer = self._client.api.get(place, params={"type": ("image", "build-cache")}, timeout=ANSWER)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
 
     def sized_volumes(self) -> tuple[str, ...]:
         """The volumes, by name, that were made with a limit of size."""
@@ -232,6 +240,14 @@ class Sibling:
         with suppress(NotFound):
             self._container.remove()
         return code
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def _bound(mounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    return (str(mount["Source"]) for mount in mounts if mount.get("Type") == "bind")
 
 
 def _written(mounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -104,6 +104,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (of_data_root(parts.subvolumes), Asked.MOVE),
     (of_data_root(parts.linked), ROOT),
     (parts.missing, COPY | Asked.REMOVAL),  # of what is gone an old root may have the last copy
+    (parts.unneeded, COPY),
     (host.clock, COPY),
     (engine.ephemeral, STOP),
     (engine.unattended, COPY),

@@ -11,6 +11,7 @@ from entrypoint.engine.containers.needs import Obstacle
 from entrypoint.engine.drivers import choice
 from entrypoint.engine.drivers.choice import Configured
 from entrypoint.engine.holdings.kinship import Kinship
+from entrypoint.engine.holdings.unneeded import Unneeded
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.info import EngineInfo
 from entrypoint.engine.inventory import Inventory
@@ -50,6 +51,7 @@ class HostFacts:
     `writers` the host's paths that containers may write to, by their names. `occupant` is how a data root in the target
     is related to this one, if there is one that has no record. `traces` are the storage drivers that have left
     something in the data root. `room` says what is free, in bytes, where files are written that are not the copy.
+    `unneeded` is what takes room in the data root, and could be removed before a move.
     """
 
     engine: EngineInfo
@@ -92,6 +94,7 @@ class HostFacts:
     traces: frozenset[str] = frozenset()
     writers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     room: Mapping[str, int] = field(default_factory=dict)
+    unneeded: Unneeded = field(default_factory=Unneeded)
     # These may hold secrets.
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     inherited: dict[str, str] = field(default_factory=dict, repr=False)

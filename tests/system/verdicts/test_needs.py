@@ -2,6 +2,7 @@
 now, after somebody has changed that."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -77,6 +78,22 @@ def test_what_is_told_is_what_the_engine_refuses(host: Host) -> None:
         assert (started.returncode != 0) is bool(said), f"{name}: {started.stderr}"
     host.docker("rm", "--force", *TAKEN)
     host.run("systemctl stop app.service; docker rm --force app || true")
+
+
+def test_what_could_go_is_told_with_commands_that_remove_it(host: Host) -> None:
+    filling = "head -c 70m /dev/urandom >/big"
+    host.docker("run", "--name", "big", "busybox", "sh", "-c", f"{filling}; head -c 70m /dev/zero | tr '\\0' a")
+    host.docker("commit", "big", "big:1")
+    host.docker("run", "--name", "other", "busybox", "sh", "-c", filling)
+    host.docker("commit", "other")
+    (told,) = findings(relocator(host, "check", TARGET), "much-unneeded")
+    by_what = {what: way for what, way in re.findall(r"[;:] ([^;(]+) [0-9.]+ MiB \((.*?)\)(?=[;.])", told)}
+    assert set(by_what) == {"images without a name", "images that no container uses", "the log of big"}, told
+    host.run(by_what["images without a name"] + " --force")
+    host.run(by_what["images that no container uses"].replace("NAME", "big:1"))
+    host.run(by_what["the log of big"])
+    assert findings(relocator(host, "check", TARGET), "much-unneeded") == []
+    host.docker("rm", "big", "other")
 
 
 def test_the_status_is_of_now(host: Host) -> None:

@@ -11,6 +11,7 @@ from entrypoint.console.findings import Severity
 from entrypoint.copy.looking.clock import Ahead
 from entrypoint.engine import products
 from entrypoint.engine.containers.needs import Obstacle
+from entrypoint.engine.holdings.unneeded import Unneeded
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.inventory import Status
 from entrypoint.engine.swarm import Swarm
@@ -22,6 +23,7 @@ from entrypoint.preflight.checks import settings
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.engine.swarm import to_return
 from entrypoint.preflight.checks.roots import others
+from entrypoint.preflight.checks.roots.parts import WORTH
 from entrypoint.preflight.checks.target import SAME_DISK, may_be_tried
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.preflight import check, is_already_there, refuses, require
@@ -220,6 +222,8 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("part-linked", source(links={"volumes": "../elsewhere"})),
     ("part-linked", source(links={"volumes/db": "../../../disk/db"})),
     ("part-elsewhere", source(links={"volumes/db": "/disk/db"})),
+    *(("much-unneeded", replace(GOOD, unneeded=one)) for one in (
+        Unneeded(untagged=GIB), Unneeded(unused=GIB), Unneeded(cache=GIB), Unneeded(logs={"web": GIB // 2}))),
     ("subvolume", source(subvolumes=("volumes/db/_data",))),
     ("source-incomplete", replace(GOOD, missing=(Lack("container", "id", "stopped", "snapshot"),))),
     ("ephemeral-containers", running(False, True)),
@@ -241,6 +245,16 @@ def test_how_to_stop_who_writes_is_said_of_each() -> None:
     assert others.way((shell,)) == by_number
     assert others.way((service, shell)) == f"systemctl stop logger.service; {by_number}"
     assert others.way((service, swap)) == "systemctl stop logger.service; swapoff /x"
+
+
+def test_what_could_go_is_told_by_size_with_its_command() -> None:
+    logs = {"web": GIB, "db": 2 * GIB}
+    (found,) = check(replace(GOOD, unneeded=Unneeded(untagged=GIB, unused=2 * GIB, cache=3 * GIB, logs=logs)))
+    assert found.detail.startswith("Of 10.0 GiB: build cache 3.0 GiB (docker builder prune); images without a name 1.0")
+    assert found.detail.index("the log of db 2.0 GiB (truncate -s 0 $(docker inspect -f '{{.LogPath}}' db))") < (
+        found.detail.index("the log of web 1.0 GiB")
+    )
+    assert "removes relocator's image, too" in found.remedy
 
 
 def test_a_build_is_to_be_waited_for_and_nothing_to_be_mounted_again() -> None:
@@ -301,6 +315,8 @@ NOT_FOUND: dict[str, HostFacts] = {
         openers=(Opener("dockerd (5)", "/var/lib/docker/x", True, "docker.service"),),
         mentions=(str(CONFIG.path),),
     ),
+    "what takes less than a twentieth": replace(GOOD, unneeded=Unneeded(GIB // 3, GIB // 3, GIB // 3, {"w": GIB // 3})),
+    "what takes half of a small root": replace(source(size=Size(100 * 2**20, 10)), unneeded=Unneeded(cache=WORTH - 1)),
     "a link that stays within the root": source(links={"volumes/db": "../kept/db", "tmp": "volumes"}),
     "a unit that waits for another disk": waiting("RequiresMountsFor=/mnt/older", "Description=/mnt/old2"),
     "containers that write beside the target, to the whole host, or nowhere": replace(

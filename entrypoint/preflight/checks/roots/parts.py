@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from entrypoint.console import wording
 from entrypoint.console.findings import Finding, error, warning
 from entrypoint.engine.drivers import WITH_VIEWS
 from entrypoint.engine.holdings import whole
-from entrypoint.engine.info import REMAPPED
+from entrypoint.engine.info import CONTAINERD, REMAPPED
 from entrypoint.host.disks.filesystem import mounts_below
 from entrypoint.preflight.facts import HostFacts
-from entrypoint.preflight.roots import RootFacts
+from entrypoint.preflight.roots import RootFacts, RootKind
 
 STEPS = ("buildkit", "executor")  # of builds, each with a root of its own (moby builder/builder-next/executor_linux.go)
+WORTH, SHARE = 64 * 2**20, 20  # bytes, and this part of the root: less is not worth a word
 VIEWS = tuple((driver.name, driver.view) for driver in WITH_VIEWS)
 
 
@@ -112,3 +114,35 @@ def _is_the_engines(parts: tuple[str, ...], named: frozenset[str]) -> bool:
             return True
         case _:
             return False
+
+
+def unneeded(facts: HostFacts) -> Iterator[Finding]:
+    """What could go before it is copied; the operator decides, for who else would know whether it is needed."""
+    moved = sum(root.source.size.allocated for root in facts.roots)
+    least = max(WORTH, moved // SHARE)
+    if parts := [f"{what} {wording.size(size)} ({way})" for what, size, way in _spare(facts) if size >= least]:
+        yield warning(
+            "much-unneeded",
+            "Much would be moved that no container needs, or logs that grow without an end",
+            f"Of {wording.size(moved)}: {'; '.join(parts)}. All of it is moved along.",
+            "Remove first what you do not need; that frees at least this much. Do not use `docker system prune --all`: "
+            "it removes relocator's image, too.",
+        )
+
+
+def _spare(facts: HostFacts) -> Iterator[tuple[str, int, str]]:
+    """Of the roots that move: what it is, its bytes, and the command that removes it."""
+    found = facts.unneeded
+    if facts.root(_kept_in(facts)):
+        yield "build cache", found.cache, "docker builder prune"
+        yield "images without a name", found.untagged, "docker image prune"
+        yield "images that no container uses", found.unused, "docker image rm NAME"
+    if facts.root(RootKind.DATA_ROOT):
+        for name, size in sorted(found.logs.items(), key=lambda log: (-log[1], log[0])):
+            yield f"the log of {name}", size, f"truncate -s 0 $(docker inspect -f '{{{{.LogPath}}}}' {name})"
+
+
+def _kept_in(facts: HostFacts) -> RootKind:
+    """The root that images and build cache are in."""
+    apart = facts.engine.store == CONTAINERD and facts.containerd is not None and not facts.containerd.is_managed
+    return RootKind.IMAGE_STORE if apart else RootKind.DATA_ROOT
