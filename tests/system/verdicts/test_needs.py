@@ -87,7 +87,7 @@ def test_what_could_go_is_told_with_commands_that_remove_it(host: Host) -> None:
     host.docker("run", "--name", "other", "busybox", "sh", "-c", filling)
     host.docker("commit", "other")
     (told,) = findings(relocator(host, "check", TARGET), "much-unneeded")
-    by_what = {what: way for what, way in re.findall(r"[;:] ([^;(]+) [0-9.]+ MiB \((.*?)\)(?=[;.])", told)}
+    by_what = dict(re.findall(r"[;:] ([^;(]+) [0-9.]+ MiB \((.*?)\)(?=[;.])", told))
     assert set(by_what) == {"images without a name", "images that no container uses", "the log of big"}, told
     host.run(by_what["images without a name"] + " --force")
     host.run(by_what["images that no container uses"].replace("NAME", "big:1"))
