@@ -94,7 +94,7 @@ soak: $(READY) packages ## Random content, instant and death, N times (N=100 tak
 settings-matrix: $(READY) packages ## Move from every place that sets a data root, on every suite (30 minutes), and print the table
 	CI=1 $(PYTHON) -m pytest tests/system/settings tests/system/moving/test_running.py -m "matrix or not matrix" -s
 
-SHELL_FILES := .ci/run entrypoint/commands/script.sh tests/install-packages
+SHELL_FILES := .ci/run entrypoint/commands/printed/script.sh tests/install-packages
 lint: $(READY) ## Check style, types, who imports whom, and shell scripts
 	@tests/install-packages shellcheck
 	shellcheck $(SHELL_FILES)

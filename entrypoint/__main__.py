@@ -22,7 +22,7 @@ from entrypoint.host.signals import Signals
 from entrypoint.journal.journal import Journal
 from entrypoint.move.context import Context
 
-NEEDS_NO_HOST = ("script", "bundle")
+NEEDS_NO_HOST = ("script", "bundle", "completion", "manual")
 BUG = 70  # EX_SOFTWARE: not one of ours
 
 

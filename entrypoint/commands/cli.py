@@ -1,6 +1,7 @@
 """The command line: verbs, options and how a target without a verb means `run`."""
 
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from entrypoint import __version__
+from entrypoint.console import environment
 from entrypoint.console.errors import ExitCode, UsageError
 from entrypoint.console.events import say
 from entrypoint.console.wording import printable
@@ -65,6 +67,7 @@ DRY: Word = ("--dry-run", {**FLAG, "help": "Change nothing: do what `plan` does.
 JSON: Word = ("--json", {**FLAG, "help": "One JSON document, and nothing else, on standard output."})
 YES: Word = ("--yes", {**FLAG, "help": "Agree to what it says; without, it only says it."})
 WAIT: Word = ("--wait", {**FLAG, "help": "Wait until nobody is at work."})
+SHELL: Word = ("SHELL", {"choices": ["bash"]})
 PAGE: Word = ("--html", {"metavar": "FILE", "help": "Write a page for a browser to a path of this host, or -."})
 
 VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
@@ -75,6 +78,8 @@ VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
     "rollback": ("Go back to the old root; says first what would be missing.", (YES,)),
     "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
     "script": ("Print a script that runs this and waits for the outcome.", ()),
+    "completion": ("Print what lets a shell complete these words: `completion bash`.", (SHELL,)),
+    "manual": ("Print the manual page, relocator(8).", ()),
     "bundle": ("Print that script with this image in it, for a host with a full disk: write it to a file.", ()),
 }
 EXAMPLES = (
@@ -94,6 +99,9 @@ CODES: Mapping[ExitCode, str] = {
     ExitCode.HANDED_OVER: "the engine is away; `relocator status --wait` tells the outcome",
     ExitCode.INTERRUPTED: "interrupted; nothing was changed",
 }
+VARIABLES = tuple(sorted({
+    environment.variable(name) for _text, words in VERBS.values() for name, _how in words if name.startswith("--")
+}))  # fmt: skip
 WORKER = "worker"  # the part that the host's systemd starts
 HIDDEN: Mapping[str, tuple[str, tuple[Word, ...]]] = {WORKER: ("", (("NUMBER", {"nargs": "?"}),))}
 CHOICE = (
@@ -164,12 +172,19 @@ def parse(arguments: Sequence[str]) -> Asked | None:
             everything().print_help()
             return None
         text, known = {**VERBS, **HIDDEN}[verb]
-        given, unknown = Parser(verb, known, text).parse_known_args(words)
+        given, unknown = Parser(verb, known, text).parse_known_args([*by_environment(known, words), *words])
     except Answered:
         return None
     if unknown:
         raise unexpected(unknown[0])
     return understood(verb, given)
+
+
+def by_environment(known: Sequence[Word], words: Sequence[str]) -> list[str]:
+    """The options of a verb that the environment gives."""
+    flags = [name for name, how in known if how.get("action") in ("store_true", "append_const")]
+    valued = [name for name, _how in known if name.startswith("--") and name not in flags]
+    return [*environment.options(flags, valued, words, os.environ)]
 
 
 def everything() -> Parser:

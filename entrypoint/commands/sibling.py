@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from entrypoint.commands.cli import VARIABLES
 from entrypoint.console.command import CALLED, IMAGE
 from entrypoint.console.errors import ContainerError, EngineError, PreflightError
 from entrypoint.engine import products
@@ -14,7 +15,7 @@ from entrypoint.engine.docker import Engine
 from entrypoint.engine.unit import absence
 from entrypoint.host.machine.standing import CALLED_ON, ENGINE_SOCKETS, PARENT, own_container
 
-PASSED_ON = (IMAGE, CALLED, CALLED_ON)
+PASSED_ON = (IMAGE, CALLED, CALLED_ON, *VARIABLES)
 
 
 def run_sibling(arguments: Sequence[str]) -> int:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from entrypoint.commands import cleanup, cli, rollback, run, script, survey
+from entrypoint.commands import cleanup, cli, rollback, run, survey
 from entrypoint.commands.cli import Asked
+from entrypoint.commands.printed import completion, manual, script
 from entrypoint.commands.status import page, text
 from entrypoint.commands.status import status as statuses
 from entrypoint.commands.status.state import State
@@ -137,6 +138,16 @@ def print_script(_context: Context, _asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
+def print_completion(_context: Context, _asked: Asked) -> ExitCode:
+    events.say(completion.bash(), sys.stdout, end="")
+    return ExitCode.DONE
+
+
+def print_manual(_context: Context, _asked: Asked) -> ExitCode:
+    events.say(manual.page(), sys.stdout, end="")
+    return ExitCode.DONE
+
+
 def print_bundle(_context: Context, _asked: Asked) -> ExitCode:
     if sys.stdout.isatty():
         image = os.environ.get(command.IMAGE, "relocator")
@@ -178,5 +189,7 @@ VERBS: Mapping[str, Callable[[Context, Asked], ExitCode]] = {
     "cleanup": clean_up,
     "script": print_script,
     "bundle": print_bundle,
+    "completion": print_completion,
+    "manual": print_manual,
     cli.WORKER: work,
 }

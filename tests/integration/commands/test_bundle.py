@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.commands import script
+from entrypoint.commands.printed import script
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh"), "bash": ("bash", "--posix")}
 # Notes what it is asked and what it reads from the bundle, and ends with the next of the codes.
@@ -129,6 +129,14 @@ def test_the_program_is_run_from_the_files_and_its_code_is_passed_on(desk: Desk,
     assert "RELOCATOR_CALLED=sh relocator.run" in asked
     first, _size = numbers(bundle)
     assert (desk.place / "files").read_bytes() == bundle[first - 1 :]
+
+
+def test_the_program_is_given_the_options_of_the_environment_and_nothing_else_of_it(desk: Desk) -> None:
+    desk.run("/new", codes="3", variables={"RELOCATOR_CONTAINERD_ROOT": "/a 'b' $c", "OTHER": "x", "RELOCATOR_YES": ""})
+    (asked,) = desk.asked()
+    program = asked.index(" -m entrypoint ")
+    assert " RELOCATOR_CONTAINERD_ROOT=/a 'b' $c " in asked[:program]
+    assert not re.search("OTHER|RELOCATOR_YES", asked)
 
 
 def test_no_container_is_asked_for(desk: Desk) -> None:

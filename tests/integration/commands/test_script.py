@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint import __version__
-from entrypoint.commands import script
+from entrypoint.commands import cli
+from entrypoint.commands.printed import script
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh"), "bash": ("bash", "--posix")}
 # Answers by what it is asked, and notes it; `run` ends with the next of the codes.
@@ -217,6 +218,14 @@ def test_a_variable_comes_before_the_context(desk: Desk) -> None:
     assert desk.run("/new", codes="3", variables={"DOCKER_HOST": "unix:///run/docker.sock"})[0] == 3
 
 
+def test_the_image_is_given_the_options_of_the_environment(desk: Desk) -> None:
+    """By their names: docker takes the values, and leaves out what is not set."""
+    desk.run("/new", codes="3", variables={"RELOCATOR_BWLIMIT": "50m"})
+    (asked,) = desk.asked("run")
+    assert all(f" --env {variable} " in asked for variable in cli.VARIABLES)
+    assert asked.endswith(" relocator /new")
+
+
 def test_the_image_is_told_which_boot_it_is_called_on(desk: Desk) -> None:
     """An engine at the end of a tunnel has an address of this host."""
     desk.run("/new", codes="3")
@@ -336,9 +345,12 @@ def test_waiting_goes_on_where_the_container_had_to_leave(desk: Desk) -> None:
     assert len(desk.asked("run")) == 2
 
 
-def test_waiting_while_the_engine_is_away_asks_it_for_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize(("words", "variables"), [(("status", "--wait"), {}), (("status",), {"RELOCATOR_WAIT": "1"})])
+def test_waiting_while_the_engine_is_away_asks_it_for_nothing(
+    desk: Desk, words: tuple[str, ...], variables: dict[str, str]
+) -> None:
     desk.hand_over()
-    assert desk.run("status", "--wait", codes="0") == (0, "said by --wait\n")
+    assert desk.run(*words, codes="0", variables=variables) == (0, f"said by {words[-1]}\n")
     assert (desk.place / "to-come").read_text() == ""
 
 

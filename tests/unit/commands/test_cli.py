@@ -83,6 +83,43 @@ def test_words_become_a_verb(words: str, asked: tuple[str, ...]) -> None:
     assert told(words.split()) == asked
 
 
+BY_ENVIRONMENT: tuple[tuple[dict[str, str], str, tuple[str, ...]], ...] = (
+    ({"RELOCATOR_BWLIMIT": "50m"}, "/new", ("run", "/new", "50m")),
+    ({"RELOCATOR_BWLIMIT": "50m"}, "/new --bwlimit 9m", ("run", "/new", "9m")),
+    ({"RELOCATOR_BWLIMIT": "50m"}, "/new --bwlimit=9m", ("run", "/new", "9m")),
+    ({"RELOCATOR_BWLIMIT": "50m", "RELOCATOR_ADOPT": "0"}, "check /new", ("check", "/new")),
+    ({"RELOCATOR_CONTAINERD_ROOT": "/other disk"}, "/new", ("run", "/new", "/other disk")),
+    ({"RELOCATOR_SAME_DISK": "Yes", "RELOCATOR_DRY_RUN": "1"}, "/new", ("plan", "/new", "same-file-system")),
+    ({"RELOCATOR_SAME_DISK": "true"}, "/new --same-disk", ("run", "/new", "same-file-system")),
+    ({"RELOCATOR_YES": "1", "RELOCATOR_CHECKSUM": "1"}, "rollback", ("rollback", "yes")),
+    ({"RELOCATOR_YES": "", "RELOCATOR_IMAGE": "x", "RELOCATOR_CALLED": "y"}, "cleanup", ("cleanup",)),
+    ({"RELOCATOR_WAIT": "on"}, "status", ("status", "wait")),
+    ({"RELOCATOR_BWLIMIT": "50m"}, "worker 000001", ("worker", "000001")),
+)
+
+
+@pytest.mark.parametrize(("given", "words", "asked"), BY_ENVIRONMENT)
+def test_an_option_can_be_given_by_the_environment(
+    given: dict[str, str], words: str, asked: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert told(words.split()) == asked
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [
+    ("RELOCATOR_ADOPT", "perhaps", "RELOCATOR_ADOPT is neither yes nor no"),
+    ("RELOCATOR_BWLIMIT", "50", "50"),
+    ("RELOCATOR_ONLY", "everything", "invalid choice"),
+])  # fmt: skip
+def test_what_is_wrong_in_the_environment_is_wrong(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=said):
+        cli.parse(["/new"])
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -117,9 +117,12 @@ def test_events_are_told_so_in_a_pipe_and_on_a_terminal_but_for_what_files_hold(
 def test_whoever_speaks_for_us_is_told_how_we_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(command.CALLED, "sh relocate")
     monkeypatch.setenv(standing.CALLED_ON, "boot")
+    monkeypatch.setenv("RELOCATOR_BWLIMIT", "50m")
+    monkeypatch.setenv("RELOCATOR_OF_NOBODY", "1")
     assert "RELOCATOR_CALLED=sh relocate" in handover.environment()
     given = sibling.privileges("me")["environment"]
-    assert given == {"RELOCATOR_PARENT": "me", "RELOCATOR_CALLED": "sh relocate", "RELOCATOR_BOOT": "boot"}
+    assert given == {"RELOCATOR_PARENT": "me", "RELOCATOR_CALLED": "sh relocate", "RELOCATOR_BOOT": "boot",
+                     "RELOCATOR_BWLIMIT": "50m"}  # fmt: skip
 
 
 def test_no_text_names_a_verb_that_there_is_not() -> None:

@@ -46,7 +46,7 @@ def test_the_commands_are_found() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, *sorted((ROOT / "examples").glob("*/*")), ROOT / "entrypoint/commands/script.sh"],
+    [*PAGES, *sorted((ROOT / "examples").glob("*/*")), ROOT / "entrypoint/commands/printed/script.sh"],
     ids=lambda page: page.name,
 )
 def test_the_script_is_never_piped_into_a_shell(page: Path) -> None:

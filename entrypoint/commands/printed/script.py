@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from entrypoint import __version__
+from entrypoint.commands.cli import VARIABLES
 from entrypoint.console.command import IMAGE
 from entrypoint.host.disks.filesystem import mounts_of
 from entrypoint.move.worker.handover import PYTHON
@@ -29,6 +30,7 @@ def text(packed: str = "", size: str = "") -> str:
         "@IMAGE@": os.environ.get(IMAGE, "relocator"),
         "@VERSION@": __version__,
         "@PROGRAM@": shlex.join((*PYTHON, "entrypoint")),
+        "@VARIABLES@": " ".join(VARIABLES),
         "@PACKED@": packed,
         "@SIZE@": size,
     }

@@ -19,6 +19,7 @@ UNIT=relocator.service
 RUNS=/var/lib/relocator/runs
 NAME=relocator-$$
 PACKED=@PACKED@ # the number of the first byte of the image's files, or nothing
+VARIABLES="@VARIABLES@" # each is an option of the program
 CALLED="docker run --rm --privileged --pid=host $IMAGE"
 interrupted=
 
@@ -110,11 +111,17 @@ UNPACKED='
     exec /usr/bin/sh -c "umount -l /mnt; exec \"\$@\"" sh "$@"
 '
 
-# unpacked ARGUMENTS: the image's program, in memory
+# unpacked ARGUMENTS: the image's program, in memory, with those of its variables that are set
 unpacked() {
+    set -- @PROGRAM@ "$@"
+    for variable in $VARIABLES; do
+        eval "value=\${$variable-}"
+        # shellcheck disable=SC2154 # set by the line before
+        if [ -n "$value" ]; then set -- "$variable=$value" "$@"; fi
+    done
     unshare --mount --net --propagation private -- sh -c "$UNPACKED" sh "$PACKED" \
         /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root "TERM=${TERM:-dumb}" "RELOCATOR_IMAGE=$IMAGE" \
-        "RELOCATOR_CALLED=$CALLED" @PROGRAM@ "$@" 3<"$0" </dev/null
+        "RELOCATOR_CALLED=$CALLED" "$@" 3<"$0" </dev/null
     code=$?
     [ "$code" != 1 ] || fail 2 "The files of relocator cannot be unpacked into memory. Nothing was done." \
         "It takes 100 MB of free memory. Is this file whole? Its size in bytes must be: @SIZE@"
@@ -133,8 +140,12 @@ run() {
     if [ -t 1 ]; then terminal=yes; fi
     boot=
     if [ -r /proc/sys/kernel/random/boot_id ]; then read -r boot </proc/sys/kernel/random/boot_id; fi
+    set -- "$IMAGE" "$@"
+    for variable in $VARIABLES; do
+        set -- --env "$variable" "$@" # docker leaves out what is not set
+    done
     docker run --rm --name "$name" --sig-proxy=false ${terminal:+"--tty"} --privileged --pid=host --network=none \
-        --env "RELOCATOR_CALLED=$CALLED" ${boot:+"--env=RELOCATOR_BOOT=$boot"} "$IMAGE" "$@" </dev/null
+        --env "RELOCATOR_CALLED=$CALLED" ${boot:+"--env=RELOCATOR_BOOT=$boot"} "$@" </dev/null
 }
 
 # front ARGUMENTS: the part with the engine up, to its end. A client that dies with its session leaves it at work.
@@ -234,6 +245,9 @@ without_engine() {
 # asked ARGUMENTS: `status`, also while the engine is away
 asked() {
     waits=
+    case ${RELOCATOR_WAIT:-} in
+        1 | yes | true | on) waits=yes ;;
+    esac
     for word; do
         if [ "$word" = --wait ]; then waits=yes; fi
     done
