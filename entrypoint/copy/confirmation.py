@@ -21,7 +21,7 @@ from pathlib import Path
 
 from entrypoint.console.events import log
 from entrypoint.copy.cp import Programs
-from entrypoint.copy.looking.changes import EVERY, Look, Places
+from entrypoint.copy.looking.changes import EVERY, Look, Marks, Places
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.copy.transfer import Transfer
@@ -63,14 +63,13 @@ class Confirmation:
             require_none(Difference(name, OWN_FILE_SYSTEM) for name in compared.apart)
         log.info("rest.compared", entries=compared.entries, again=len(numbers))
         transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), True, self.programs)
-        if numbers:
-            transfer.apply_names(map(kept.name, numbers), self.look)
+        said = transfer.apply_names(map(kept.name, numbers), self.look).partial if numbers else ""
         dressed = {*map(kept.put, transfer.folders)}
         folders = dressed | {kept.put(_parent(kept.name(number))) for number in {*numbers, *dressed}}
         known = Places.of(_but_for(compared, map(kept.name, folders)))
         again = self._comparison(notes_all=True)
         anew = chain(self._anew(again, kept, folders, known), _unseen(again, compared.unseen))
-        require_none(self._lasting(anew))
+        require_none(self._lasting(anew), said)
         for name in again.unseen:
             self._doubt(name)
         linked = transfer.linked | again.of_several_names
@@ -86,13 +85,13 @@ class Confirmation:
     def _anew(self, again: Comparison, kept: Names, folders: Collection[int], known: Places) -> Iterator[Difference]:
         """Of directories in which something differed, or was copied anew, and of what is in them and is not known: who
         is known brings along that all in it is, for the last look does not look into what has not changed itself."""
-        tree = Tree(self.source)
+        tree, marks = Tree(self.source), Marks()
         for folder in map(kept.name, folders):
             inside: list[bytes] = []
             yield from again.directory(folder, inside)
             for name in (join(folder, last) for last in inside):
                 status = tree.found(name)
-                is_known = status is not None and Places.mark(status.st_ino, name) in known
+                is_known = status is not None and marks.mark(status.st_ino, name) in known
                 if not is_known and kept.put(name) not in folders:
                     yield from again.below(name)
 
@@ -126,7 +125,7 @@ class Confirmation:
 def _but_for(compared: Comparison, folders: Iterable[bytes]) -> Iterator[int]:
     """The directories that were seen to be equal, but for those in which the copy was changed since: whatever was there
     then, what is in the copy now may be that of another directory, which has been there meanwhile."""
-    changed = {*map(Places.place, folders)}
+    changed = {*map(Marks().place, folders)}
     return (mark for mark, place in zip(compared.seen, compared.places, strict=True) if place not in changed)
 
 

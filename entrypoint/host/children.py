@@ -85,10 +85,14 @@ class Children:
             self.started(argv, wants_stdin=False, cwd=cwd, stderr=said, handles=handles) as process,
         ):
             assert process.stdout is not None
-            rest = b""
+            begun: list[bytes] = []  # pieces of a record: one can be of megabytes, and a pipe holds little
             while piece := os.read(process.stdout.fileno(), CHUNK):
-                *records, rest = (rest + piece).split(b"\0")
-                yield from records
+                first, *records = piece.split(b"\0")
+                begun.append(first)
+                if records:
+                    yield b"".join(begun)
+                    yield from records[:-1]
+                    begun = records[-1:]
             code = process.wait()
             said.seek(0)
             if code < 0 or (check and code):  # one that was killed has not told all

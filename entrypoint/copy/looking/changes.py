@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.host.children import Children, polite_command
-from entrypoint.host.confined.beneath import CHANGED, join
+from entrypoint.host.confined.beneath import CHANGED, LONGEST, join
 from entrypoint.host.confined.confinement import place
 from entrypoint.host.confined.tree import Tree
 from entrypoint.host.disks.filesystem import atomic_write, read_ours
@@ -62,12 +62,7 @@ class Places:
 
     @staticmethod
     def mark(inode: int, name: bytes) -> int:
-        return int.from_bytes(blake2b(b"%d %s" % (inode, name), digest_size=8).digest(), "little")
-
-    @staticmethod
-    def place(name: bytes) -> int:
-        """The same of a place alone, whatever is there."""
-        return int.from_bytes(blake2b(name, digest_size=8).digest(), "little")
+        return Marks().mark(inode, name)
 
     @classmethod
     def of(cls, marks: Iterable[int]) -> "Places":
@@ -83,6 +78,36 @@ class Places:
 
     def write(self, place: Path) -> None:
         atomic_write(place, self.marks.tobytes(), mode=0o600)
+
+
+class Marks:
+    """The marks of directories that are looked at one after the other.
+
+    What lies deeper than a path can tell is mostly in what was looked at just before, of which so much is known: of
+    ten thousand directories in each other, gigabytes of names would be read each time.
+    """
+
+    def __init__(self) -> None:
+        self._near, self._known = b"", blake2b(digest_size=8)
+
+    def mark(self, inode: int, name: bytes) -> int:
+        of_place = self._of(name).copy()
+        of_place.update(b"\0%d" % inode)
+        return int.from_bytes(of_place.digest(), "little")
+
+    def place(self, name: bytes) -> int:
+        """The same of a place alone, whatever is there."""
+        return int.from_bytes(self._of(name).digest(), "little")
+
+    def _of(self, name: bytes) -> blake2b:
+        if len(name) <= LONGEST:
+            return blake2b(name, digest_size=8)
+        if not name.startswith(self._near):
+            self._near, self._known = b"", blake2b(digest_size=8)
+        found = self._known.copy()
+        found.update(memoryview(name)[len(self._near) :])
+        self._near, self._known = name, found
+        return found
 
 
 @dataclass
@@ -106,6 +131,7 @@ class Look:
     namespace: int | None = None
     children: Children = field(default_factory=Children)
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
+    _marks: Marks = field(default_factory=Marks)
 
     def changes(self) -> Iterator[Change]:
         """Parents come before what is in them."""
@@ -170,7 +196,7 @@ class Look:
                 yield change
 
     def _see(self, change: Change) -> int:
-        mark = Places.mark(change.inode, change.name)
+        mark = self._marks.mark(change.inode, change.name)
         if self.live:
             self.seen.append(mark)
         return mark
@@ -251,7 +277,8 @@ def _pruned(excludes: Iterable[str]) -> list[str]:
     """What find does not look into. The last name is asked first: there may be hundreds of layers to leave out.
 
     By one expression for all of a name, not by a list of `-path`: behind the first alternative find 4.10 asks these
-    before the name, all of them for each file, which takes ten times as long.
+    before the name, all of them for each file, which takes ten times as long. And of nothing that lies deeper than all
+    of them: most files do, and an expression takes many times as much memory as the path has bytes.
     """
     by_name: dict[str, list[str]] = {}
     for pattern in excludes:
@@ -261,7 +288,10 @@ def _pruned(excludes: Iterable[str]) -> list[str]:
         places = "|".join(map(_expression, patterns))
         asked = [] if name == "*" else ["-name", _literal(name)]
         words += [*asked, "-regex", f"\\.({places})", "-prune", "-o"]
-    return ["-regextype", "posix-extended", *words] if words else []
+    if not words:
+        return []
+    deeper = "./*" + "/*" * max(pattern.count("/") for patterns in by_name.values() for pattern in patterns)
+    return ["-regextype", "posix-extended", "-not", "-path", deeper, "(", *words[:-1], ")", "-o"]
 
 
 def _expression(pattern: str) -> str:

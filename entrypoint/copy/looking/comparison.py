@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.console.errors import CopyError
-from entrypoint.copy.looking.changes import Places
+from entrypoint.copy.looking.changes import Marks
 from entrypoint.copy.looking.equality import facts, have_same_content, in_words, is_carried
 from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.host.confined.beneath import CHANGED, LONGEST, join, place
@@ -65,6 +65,7 @@ class Comparison:
     apart: list[bytes] = field(default_factory=list)
     _twins: dict[int, int] = field(default_factory=dict)
     _origins: dict[int, int] = field(default_factory=dict)
+    _marks: Marks = field(default_factory=Marks)
 
     def __post_init__(self) -> None:
         self._left_out = LeftOut(self.excludes)
@@ -118,8 +119,8 @@ class Comparison:
             if os.fstat(ours).st_dev != self._device:
                 yield Difference(where, OWN_FILE_SYSTEM)
             elif self.live and (self.notes_all or not count):
-                self.seen.append(Places.mark(os.fstat(ours).st_ino, where))
-                self.places.append(Places.place(where))
+                self.seen.append(self._marks.mark(os.fstat(ours).st_ino, where))
+                self.places.append(self._marks.place(where))
 
     def _entries(self, where: bytes, ours: int, theirs: int, inside: list[bytes] | None) -> Iterator[Difference]:
         common = yield from self._common(where, ours, theirs, inside)
@@ -270,8 +271,8 @@ def require_equal(comparison: Comparison) -> int:
     return comparison.entries
 
 
-def require_none(differences: Iterable[Difference]) -> None:
-    """Raises CopyError if there is a difference."""
+def require_none(differences: Iterable[Difference], said: str = "") -> None:
+    """Raises CopyError if there is a difference; with what was `said` when it was copied, a line each."""
     found = []
     for difference in differences:
         found.append(str(difference))
@@ -279,4 +280,5 @@ def require_none(differences: Iterable[Difference]) -> None:
             found[-1] = "and more"
             break
     if found:
-        raise CopyError("The copy does not hold what the source holds.", details="\n".join(found))
+        details = "\n".join((*found, *said.splitlines()[:SHOWN]))
+        raise CopyError("The copy does not hold what the source holds.", details=details)

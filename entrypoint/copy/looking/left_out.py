@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from entrypoint.engine.drivers import MOVED, WITH_VIEWS
+from entrypoint.host.confined.beneath import LONGEST
 from entrypoint.host.disks.filesystem import Mount, covered_places
 from entrypoint.journal import finished, unfinished
 from entrypoint.journal.unfinished import PLACES
@@ -45,6 +46,7 @@ class LeftOut:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         named = [os.fsencode(pattern.lstrip("/")) for pattern in patterns]
+        self._deepest = max((name.count(b"/") for name in named), default=0)
         self._names = frozenset(pattern for pattern in named if b"*" not in pattern)
         stars = [re.escape(pattern).replace(rb"\*", rb"[^/]*") for pattern in named if b"*" in pattern]
         self._stars = re.compile(b"|".join(stars) or rb"(?!)", re.DOTALL)
@@ -53,7 +55,11 @@ class LeftOut:
 
     def is_in(self, where: bytes) -> bool:
         """Whether anything directly in a directory can be left out."""
-        return self._above.fullmatch(where) is not None
+        return not self._is_too_deep(where) and self._above.fullmatch(where) is not None
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._names or self._stars.fullmatch(name) is not None
+        return not self._is_too_deep(name) and (name in self._names or self._stars.fullmatch(name) is not None)
+
+    def _is_too_deep(self, name: bytes) -> bool:
+        """Asked where it spares something: a name may be of megabytes."""
+        return len(name) > LONGEST and len(name.split(b"/", self._deepest + 1)) > self._deepest + 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from entrypoint.copy.looking.changes import DIRECTORY, Change, Places, changed_command, listed
+from entrypoint.copy.looking.changes import DIRECTORY, Change, Marks, Places, changed_command, listed
 from entrypoint.engine.drivers import MOVED
 
 # A directory above one of these is cut. As many files are copied in a second or two, as many bytes in about one.
@@ -93,11 +93,12 @@ def weigh(
     directory is at which place."""
     own: dict[bytes, Weight] = {b"": Weight()}
     links: dict[int, set[bytes]] = {}
-    marks = array("Q", [Places.mark(os.stat(root).st_ino, b"")])
+    of_places = Marks()
+    marks = array("Q", [of_places.mark(os.stat(root).st_ino, b"")])
     for record in listed(root, changed_command(None, excludes), live=True, namespace=namespace):
         change = Change.parse(record)
         if change.kind == DIRECTORY:
-            marks.append(Places.mark(change.inode, change.name))
+            marks.append(of_places.mark(change.inode, change.name))
         place = ancestor(change.name if change.kind == DIRECTORY else parent(change.name))
         own.setdefault(place, Weight()).add(Weight(change.size, 1))
         if change.links > 1 and change.kind != DIRECTORY:

@@ -40,7 +40,7 @@ class Tree:
     def _open(self, name: bytes) -> int:
         if len(name) <= LONGEST:
             return open_beneath(self.root, name)
-        if self._kept and (name + b"/").startswith(self._near + b"/"):
+        if self._kept and is_within(name, self._near):
             handle = open_beneath(self._kept[0], name[len(self._near) + 1 :])
         else:
             handle = open_beneath(self.root, name)
@@ -85,15 +85,24 @@ class Tree:
 class Names:
     """Many names, each by a number; what is above them is kept once.
 
-    Ten thousand directories below each other have names of gigabytes, if each is kept whole.
+    Ten thousand directories below each other have names of gigabytes, if each is kept whole. They are put one after
+    the other, so where the last one is is kept, too.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, bytes], int] = {}
         self._names: list[tuple[int, bytes]] = [(0, b"")]
+        self._near, self._at = b"", 0
 
     def put(self, name: bytes) -> int:
-        at = 0
+        above, _, last = name.rpartition(b"/")
+        if not is_within(above, self._near):
+            self._near, self._at = b"", 0
+        self._at = self._below(self._at, above[len(self._near) :].lstrip(b"/"))
+        self._near = above
+        return self._below(self._at, last)
+
+    def _below(self, at: int, name: bytes) -> int:
         for last in name.split(b"/") if name else ():
             number = self._numbers.setdefault((at, last), len(self._names))
             if number == len(self._names):
@@ -107,6 +116,11 @@ class Names:
             number, last = self._names[number]
             parts.append(last)
         return b"/".join(reversed(parts))
+
+
+def is_within(name: bytes, where: bytes) -> bool:
+    """Whether a name is that of a directory, or of something in it; the root's is empty."""
+    return not where or (name.startswith(where) and name[len(where) : len(where) + 1] in (b"", b"/"))
 
 
 def _close(handles: list[int]) -> None:

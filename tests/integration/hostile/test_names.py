@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.host.confined.removal import Removal
 from tests.hosts.survey import compare, survey
 from tests.integration.support.copier_run import copier
 from tests.unit.support.data_root import NOT_DATA, add_layer, fill, write
@@ -102,6 +103,24 @@ def test_a_tree_too_deep_for_a_path_is_copied(folder: Path, names: list[bytes]) 
     places = [folder / root / VOLUME for root in ("source", "target")]
     for depth, (ours, theirs) in enumerate(zip(*(chain(place, names) for place in places), strict=True)):
         assert ours == theirs, depth
+
+
+@pytest.mark.parametrize("depth", [1_500, pytest.param(10_000, marks=pytest.mark.matrix)])
+def test_a_deep_tree_of_long_names_is_copied_given_up_and_removed(folder: Path, depth: int) -> None:
+    """Its paths are of megabytes: what costs something for each byte of them, in each directory, comes to hours."""
+    names = [b"%d" % number + b"x" * 245 for number in range(depth)]
+    make_chain(folder / "source" / VOLUME, names)
+    copied(folder)
+    places = [folder / root / VOLUME for root in ("source", "target")]
+    for level, (ours, theirs) in enumerate(zip(*(chain(place, names) for place in places), strict=True)):
+        assert ours == theirs, level
+    with copier(folder / "source", folder / "target", "--discard", deadline=LONG) as run:
+        assert run.answer() == {"step": "discard"}
+    assert [*(folder / "target").iterdir()] == []
+    done = Removal(folder / "source")
+    done.remove(["volumes"])
+    assert (done.problems, (folder / "source/volumes").exists()) == ([], False)
+    assert done.removed > 2 * depth
 
 
 def test_a_deep_tree_of_long_names_does_not_take_memory_for_each_of_its_paths(folder: Path) -> None:

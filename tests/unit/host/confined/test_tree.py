@@ -18,6 +18,17 @@ def test_a_name_is_what_it_was() -> None:
     assert names.put(b"") == 0
 
 
+@pytest.mark.parametrize("other", [b"a", b"ab", b"ab/c", b"", b"a/bc", b"a/b/c", b"\xff/a"])
+def test_a_name_is_the_same_whatever_was_put_before(other: bytes) -> None:
+    names = Names()
+    numbers = [names.put(name) for name in (b"a/b/c", b"a/b", b"ab/c")]
+    names.put(other)
+    assert names.name(names.put(other)) == other
+    for name, number in zip((b"a/b/c", b"a/b", b"ab/c"), numbers, strict=True):
+        names.put(other)
+        assert names.put(name) == number
+
+
 @pytest.mark.parametrize("depth", [1000])
 def test_deep_names_are_not_kept_whole(depth: int) -> None:
     parts = [b"%0100d" % number for number in range(depth)]
