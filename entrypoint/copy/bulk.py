@@ -1,6 +1,7 @@
 """The first copy of everything, with the engine running: layers and shards, several at a time, the largest first.
 
-A shard that is finished is written down after it was flushed, and not copied again by a later attempt. A layer is
+A shard that is finished is written down after it was flushed, and not copied again by a later attempt: also one of
+which something could not be copied, for each attempt compares all shards, and copies what is missing. A layer is
 compared as soon as it is copied, while others are waited for: it is not looked at again.
 """
 
@@ -9,12 +10,12 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from entrypoint.console.errors import CopyError
+from entrypoint.console.errors import CopyError, FullError, RelocatorError
 from entrypoint.console.events import log
 from entrypoint.console.progress import Progress, doing, progress
 from entrypoint.console.wording import size as in_words
@@ -68,7 +69,7 @@ class Bulk:
         tree = Tree(self.target)
         for folder in self.found.cut:
             make(tree, folder)
-        with progress(self.target, size, count, *self._earlier(there)) as told:
+        with progress(self.target, size, count, *self._earlier(there)) as told, self._noted():
             self._run([*self._jobs(missing, there, rest)], told)
             doing("flushing what was copied")
             self._finish()
@@ -81,6 +82,18 @@ class Bulk:
         done = [shard for shard in self.found.shards if shard.key in self.record.shards]
         size = sum(layer.size for layer in there) + sum(shard.size for shard in done)
         return size, sum(shard.count for shard in done)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """If the block fails, what was finished until then is written down, for the next attempt to go on with."""
+        try:
+            yield
+        except FullError:  # the target is emptied
+            raise
+        except (RelocatorError, OSError):
+            with suppress(RelocatorError, OSError):  # what has failed first is what is told
+                self.flush()
+            raise
 
     def flush(self) -> None:
         """Flush what is copied, and then write it down."""
@@ -154,9 +167,9 @@ class Bulk:
                 raise
 
     def _copy_shard(self, shard: Shard) -> int:
-        """What could not be copied, because it went or changed, is found by the pass after this."""
-        if not self.programs.copy("trees", self.source, self.target, shard.places):
-            self._shards.add(shard.key)
+        """What could not be copied is found by the passes after this, or by the comparison at their end."""
+        self.programs.copy("trees", self.source, self.target, shard.places)
+        self._shards.add(shard.key)
         return shard.count
 
     def _copy_loose(self) -> int:

@@ -143,13 +143,13 @@ class Besieged:
         self.untouched()
 
     def given_up(self, target: str) -> None:
-        """A move that fails when a root is copied: the copy is kept for the next try if there is much of it, as of
-        layers, and nothing else is touched."""
+        """A move that fails when its first root is copied: the copy is kept for the next try, and nothing else is
+        touched."""
         arm(self.host, "pre-copy.passed fail")
         told = relocator(self.host, target)
         assert told.returncode == 4, told.stdout + told.stderr
         disarm(self.host, "pre-copy.passed")
-        assert self.both or self.host.path(target).exists()
+        assert self.host.path(store_of(target) if self.both else target).exists(), told.stdout + told.stderr
         self.untouched()
 
     def cleaned_up(self, root: str) -> None:
