@@ -57,6 +57,18 @@ AGREEING: tuple[Word, ...] = tuple(
     (name, {"action": "append_const", "dest": "accepted", "const": what, "default": [], "help": text})
     for name, (what, text) in AGREED.items()
 )
+
+
+def finding_id(word: str) -> str:
+    if not re.fullmatch(r"[a-z]+(-[a-z]+)*", word) or word in (ADOPT, FINISH):
+        raise argparse.ArgumentTypeError(
+            f"`{printable(word)}` is no id of a finding; they are in brackets, as [engine-old]"
+        )
+    return word
+
+
+IGNORE: Word = ("--ignore", {"metavar": "ID", "type": finding_id, "action": "append", "dest": "accepted", "default": [],
+                             "help": "Do not refuse for this finding, or do not tell this warning."})  # fmt: skip
 COPYING: tuple[Word, ...] = (
     # A list, so that one that is empty, or given twice, is told from none.
     ("--bwlimit", {"metavar": "RATE", "action": "append", "default": [],
@@ -71,9 +83,9 @@ SHELL: Word = ("SHELL", {"choices": ["bash"]})
 PAGE: Word = ("--html", {"metavar": "FILE", "help": "Write a page for a browser to a path of this host, or -."})
 
 VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
-    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *AGREEING, *ROOTS, DRY)),
-    "plan": ("Print what `run` would do; change nothing.", (TARGET, *COPYING, *AGREEING, *ROOTS, JSON)),
-    "check": ("Say whether TARGET and the engine are fit; change nothing.", (TARGET, *AGREEING, *ROOTS)),
+    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *AGREEING, IGNORE, *ROOTS, DRY)),
+    "plan": ("Print what `run` would do; change nothing.", (TARGET, *COPYING, *AGREEING, IGNORE, *ROOTS, JSON)),
+    "check": ("Say whether TARGET and the engine are fit; change nothing.", (TARGET, *AGREEING, IGNORE, *ROOTS)),
     "status": ("Say how the last move stands or ended.", (WAIT, JSON, PAGE)),
     "rollback": ("Go back to the old root; says first what would be missing.", (YES,)),
     "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
@@ -277,5 +289,6 @@ def typed(request: Request) -> str:
     """What was asked of `plan`, as one types it to have it done."""
     words = [str(request.target), *(option for option, (what, _text) in AGREED.items() if what in request.accepted)]
     words += [f"--bwlimit={request.bwlimit}"] * bool(request.bwlimit) + ["--checksum"] * request.checksum
+    words += [f"--ignore={id}" for id in sorted(request.accepted - {what for what, _text in AGREED.values()})]
     words += [f"--containerd-root={request.containerd}"] * bool(request.containerd)
     return shlex.join([*words, *([f"--only={request.only}"] if request.only else [])])

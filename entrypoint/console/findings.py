@@ -10,6 +10,12 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+# The errors that may be insisted on: none of them costs data, or an engine that does not start.
+INSISTED = frozenset({
+    "same-file-system", "ephemeral-containers", "containerd-users", "target-space", "target-inodes", "target-nosuid",
+})  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing the operator should know: what, how it was seen, what to do."""
@@ -25,10 +31,20 @@ class Finding:
         return "\n".join(part for part in (f"{self.title} [{self.id}]", self.detail, remedy) if part)
 
 
-def agreed(finding: Finding, ids: Collection[str]) -> Finding:
-    """What the operator has agreed to by its id refuses nothing; it is said all the same."""
+def agreed(finding: Finding, ids: Collection[str]) -> Finding | None:
+    """What the operator has agreed to by its id: an error refuses nothing, and is said all the same, if it is one that
+    may be insisted on; of a warning nothing is said any more."""
     if finding.id not in ids:
         return finding
+    if finding.severity is Severity.WARNING:
+        return None
+    if finding.id not in INSISTED:
+        return replace(finding, detail=f"{finding.detail} This cannot be ignored.")
+    return insisted(finding)
+
+
+def insisted(finding: Finding) -> Finding:
+    """It refuses nothing any more."""
     title = finding.title.replace(" would be ", " will be ")
     return replace(finding, severity=Severity.WARNING, title=title, remedy="")
 

@@ -60,7 +60,8 @@ def found(facts: HostFacts, when: Asked, accepted: Collection[str]) -> tuple[Fin
     """What the checks find that are asked then. Of another product nothing else is said: it would be wrong."""
     if other := tuple(products.other(facts.engine.product)):
         return other
-    return tuple(agreed(finding, accepted) for check in asked(when) for finding in check(facts))
+    findings = (agreed(finding, accepted) for check in asked(when) for finding in check(facts))
+    return tuple(finding for finding in findings if finding is not None)
 
 
 def errors_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:

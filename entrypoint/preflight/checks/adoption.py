@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from entrypoint.console import wording
 from entrypoint.console.errors import PreflightError
-from entrypoint.console.findings import Finding, agreed, error, warning
+from entrypoint.console.findings import Finding, error, warning
+from entrypoint.console.findings import insisted as insisted_on
 from entrypoint.engine.holdings.kinship import Kinship
 from entrypoint.engine.info import CONTAINERD
 from entrypoint.engine.versions import is_older, major
@@ -34,7 +35,7 @@ def check(facts: HostFacts, found: Adoptable | None, insisted: bool) -> Iterator
     yield from whole(facts, found)
     yield from fitting(facts, found)
     doubts = tuple(doubtful(facts, found))
-    yield from (agreed(doubt, [one.id for one in doubts] if insisted else ()) for doubt in doubts)
+    yield from (insisted_on(doubt) if insisted else doubt for doubt in doubts)
     for kind, name in found.lacks:
         if kind not in ("container", "volume"):
             yield warning("adopted-lacks", f"The root that is adopted has no {kind} {name}",

@@ -57,6 +57,8 @@ def requested(request: Request) -> Iterator[str]:
         ("check /new --same-disk", ("check", "/new", "same-file-system")),
         ("/new --same-disk --only=containerd", ("run", "/new", "containerd", "same-file-system")),
         ("check --containerd-root=/other /new", ("check", "/new", "/other")),
+        ("/new --ignore engine-old --ignore=swarm", ("run", "/new", "engine-old", "swarm")),
+        ("check /new --same-disk --ignore target-space", ("check", "/new", "same-file-system", "target-space")),
         ("-- /new", ("run", "/new")),
         ("plan /new", ("plan", "/new")),
         ("plan /new --json", ("plan", "/new", "json")),
@@ -127,6 +129,7 @@ def test_what_is_wrong_in_the_environment_is_wrong(
         "'/my disk' --adopt --remove-ephemeral --stop-containerd-users --bwlimit=50m --checksum",
         "/new --containerd-root=/other",
         "/new --only=containerd",
+        "/new --same-disk --ignore engine-old --ignore target-space",
     ],
 )
 def test_what_a_plan_says_to_type_does_what_was_planned(words: str) -> None:
@@ -174,6 +177,9 @@ WRONG: dict[str, str] = {
     "--unknown": "No such option: --unknown",
     "/new --unknown": "No such option: --unknown",
     "status --unknown": "No such option: --unknown",
+    "/new --ignore adopt": "Argument --ignore: `adopt` is no id of a finding; they are in brackets, as [engine-old].",
+    "/new --ignore finish-copy": "Argument --ignore: `finish-copy` is no id of a finding; they are in brackets, as [engine-old].",
+    "/new --ignore Docker": "Argument --ignore: `Docker` is no id of a finding; they are in brackets, as [engine-old].",
     "-x /new": "No such option: -x",
     "run": "Missing argument: TARGET",
     "plan": "Missing argument: TARGET",

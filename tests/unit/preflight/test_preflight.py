@@ -1,13 +1,14 @@
 """Every finding is shown by one variation of facts that have none, and is absent at its boundary."""
 
 import json
+import re
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from entrypoint.console.errors import PreflightError, UsageError
-from entrypoint.console.findings import Severity
+from entrypoint.console.findings import INSISTED, Severity
 from entrypoint.copy.looking.clock import Ahead
 from entrypoint.engine import products
 from entrypoint.engine.containers.needs import Obstacle
@@ -337,6 +338,30 @@ NOT_FOUND: dict[str, HostFacts] = {
 @pytest.mark.parametrize("facts", NOT_FOUND.values(), ids=NOT_FOUND.keys())
 def test_what_is_fit_has_no_finding(facts: HostFacts) -> None:
     assert check(facts) == ()
+
+
+def test_an_error_that_costs_nothing_can_be_insisted_on_and_is_said_all_the_same() -> None:
+    (found,) = check(same_file_system(GOOD), accepted=["same-file-system"])
+    assert (found.severity, found.remedy) == (Severity.WARNING, "")
+
+
+def test_a_warning_that_is_ignored_is_not_said() -> None:
+    facts = engine(version="19.03.15")
+    assert ids(facts) == ["engine-old"]
+    assert check(facts, accepted=["engine-old", "clock-behind"]) == ()
+
+
+def test_what_would_cost_data_is_not_ignored() -> None:
+    facts = source(openers=(Opener("logger (7)", "/var/lib/docker/x", True, "logger.service"),))
+    (found,) = check(facts, accepted=["source-written"])
+    assert found.severity is Severity.ERROR
+    assert found.detail.endswith("This cannot be ignored.")
+
+
+def test_what_may_be_insisted_on_is_on_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs/options.md").read_text()
+    row = next(line for line in page.splitlines() if "`--ignore ID`" in line)
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", row)) == INSISTED
 
 
 def test_what_a_file_system_cannot_do_is_said_with_the_reasons() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.console.findings import Finding, Severity, agreed
+from entrypoint.console.findings import Finding, Severity, insisted
 from tests import docs
 
 ROOT = Path(__file__).parents[4]
@@ -94,7 +94,7 @@ def test_which_commands_ask_is_read_from_the_table_and_the_checks(id: str, comma
 
 
 def test_what_was_agreed_to_will_be() -> None:
-    found = agreed(Finding("an-id", Severity.ERROR, "They would be removed", "How.", "Do."), ("an-id",))
+    found = insisted(Finding("an-id", Severity.ERROR, "They would be removed", "How.", "Do."))
     assert (found.severity, found.title, found.remedy) == (Severity.WARNING, "They will be removed", "")
 
 
