@@ -178,7 +178,8 @@ WRONG: dict[str, str] = {
     "/new --unknown": "No such option: --unknown",
     "status --unknown": "No such option: --unknown",
     "/new --ignore adopt": "Argument --ignore: `adopt` is no id of a finding; they are in brackets, as [engine-old].",
-    "/new --ignore finish-copy": "Argument --ignore: `finish-copy` is no id of a finding; they are in brackets, as [engine-old].",
+    "/new --ignore finish-copy": "Argument --ignore: `finish-copy` is no id of a finding; they are in brackets, as "
+    "[engine-old].",
     "/new --ignore Docker": "Argument --ignore: `Docker` is no id of a finding; they are in brackets, as [engine-old].",
     "-x /new": "No such option: -x",
     "run": "Missing argument: TARGET",
