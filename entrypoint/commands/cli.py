@@ -79,6 +79,7 @@ DRY: Word = ("--dry-run", {**FLAG, "help": "Change nothing: do what `plan` does.
 JSON: Word = ("--json", {**FLAG, "help": "One JSON document, and nothing else, on standard output."})
 YES: Word = ("--yes", {**FLAG, "help": "Agree to what it says; without, it only says it."})
 WAIT: Word = ("--wait", {**FLAG, "help": "Wait until nobody is at work."})
+FILE: Word = ("FILE", {"nargs": "?", "help": "An archive (.tar.gz), by a path of this host that is not there yet."})
 SHELL: Word = ("SHELL", {"choices": ["bash"]})
 PAGE: Word = ("--html", {"metavar": "FILE", "help": "Write a page for a browser to a path of this host, or -."})
 
@@ -89,6 +90,7 @@ VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
     "status": ("Say how the last move stands or ended.", (WAIT, JSON, PAGE)),
     "rollback": ("Go back to the old root; says first what would be missing.", (YES,)),
     "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
+    "report": ("Write what one who helps needs to know to FILE; without FILE, say what would be in it.", (FILE,)),
     "script": ("Print a script that runs this and waits for the outcome.", ()),
     "completion": ("Print what lets a shell complete these words: `completion bash`.", (SHELL,)),
     "manual": ("Print the manual page, relocator(8).", ()),
@@ -231,7 +233,7 @@ def understood(verb: str, given: argparse.Namespace) -> Asked:
         request=requested(words) if "TARGET" in words else None,
         wait=words.get("wait", False),
         as_json=words.get("json", False),
-        page=words.get("html"),
+        page=words.get("html", words.get("FILE")),
         agreed=words.get("yes", False),
         run=words.get("NUMBER", ""),
     )

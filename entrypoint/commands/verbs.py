@@ -11,10 +11,10 @@ from dataclasses import replace
 from entrypoint.commands import cleanup, cli, rollback, run, survey
 from entrypoint.commands.cli import Asked
 from entrypoint.commands.printed import completion, manual, script
-from entrypoint.commands.status import page, text
+from entrypoint.commands.status import page, report, text
 from entrypoint.commands.status import status as statuses
 from entrypoint.commands.status.state import State
-from entrypoint.console import command, events
+from entrypoint.console import command, events, wording
 from entrypoint.console.discretion import discreet
 from entrypoint.console.errors import ExitCode, Interrupted, Left, SystemdError, UsageError
 from entrypoint.console.events import log
@@ -98,6 +98,19 @@ def status(context: Context, asked: Asked) -> ExitCode:
     else:
         events.say(command.told(text.report(found, shutil.get_terminal_size().columns)), sys.stdout)
     return found.exit_code
+
+
+def write_report(context: Context, asked: Asked) -> ExitCode:
+    place = None if asked.page is None else report.place_of(context.host, asked.page)
+    found = report.parts(context)
+    for part in found:
+        log.info("report.part", name=part.name, size=wording.size(len(part.text.encode())))
+    if place:
+        report.save(place, found)
+        log.info("report.written", path=asked.page)
+    else:
+        log.info("report.asked")
+    return ExitCode.DONE
 
 
 def await_outcome(context: Context) -> None:
@@ -185,6 +198,7 @@ VERBS: Mapping[str, Callable[[Context, Asked], ExitCode]] = {
     "plan": plan,
     "check": check,
     "status": status,
+    "report": write_report,
     "rollback": go_back,
     "cleanup": clean_up,
     "script": print_script,

@@ -18,7 +18,8 @@ IMAGE = "RELOCATOR_IMAGE"
 CALLED = "RELOCATOR_CALLED"  # what is typed in the place of `relocator`
 NAMED = re.compile(
     r"(?<![/\w.-])relocator"
-    r"(?= (?:run|plan|check|status|rollback|return|cleanup|script|bundle|completion|manual|TARGET)\b| (?:--[a-z]|'?/))"
+    r"(?= (?:run|plan|check|status|rollback|return|cleanup|report|script|bundle|completion|manual|TARGET)\b"
+    r"| (?:--[a-z]|'?/))"
 )
 STARTED = re.compile(r"\b(?:docker|compose) run\b[^`\n]*$")
 # Where this program finds the host's files (host.HOST_ROOT), and how an OSError names files whose names are bytes.

@@ -64,6 +64,11 @@ SENTENCES: Mapping[str, str] = {
     "cleanup.removed": "The data in {root} is removed ({removed} files and directories).",
     "cleanup.directory": "  The directory {root} itself stays: {kept}.",
     "cleanup.kept": "  left in {root}, for it is not the engine's: {names}",
+    "report.part": "  {name}  ({size})",
+    "report.written": "The report is in {path}, readable by root alone. It has names of containers, volumes and paths. "
+    "Look at it before you pass it on:\n  tar -xzOf {path} | less",
+    "report.asked": "Nothing was written. What may be secret is left out, or shown as ***. To write it: "
+    "relocator report /root/report.tar.gz",
     "target.removed": "  the unfinished copy in {target} is removed",
     "giving_up": "! {why}: what was copied {copy}; the engine was not stopped",
     "clock.set": "! The clock was set: everything is looked at once more, while the engine runs",

@@ -1,6 +1,6 @@
 """The last run as one page that needs nothing else: no script, no font, no address is fetched."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -35,14 +35,20 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 
 
 def place_of(host: Host, name: str) -> Path:
-    """Where a page is to be written, by a path of the host. Raises UsageError where something else is."""
-    path = parse_path(name, "page's file", "/root/relocator.html, or - for standard output")
+    """Where a page is to be written, by a path of the host; an older page is replaced. Raises UsageError."""
+    return destination(host, name, "page", "/root/relocator.html, or - for standard output", is_page)
+
+
+def destination(host: Host, name: str, kind: str, such: str, replaced: Callable[[Path], bool]) -> Path:
+    """Where a page or the like is to be written, by a path of the host. Raises UsageError where something else is."""
+    path = parse_path(name, f"{kind}'s file", such)
     place = host.path(host.resolve(path))
     if not place.parent.is_dir():
         raise UsageError(f"There is no directory {path.parent}.", resolution="Name a file in one that is there.")
-    if place.exists() and not is_page(place):
+    if place.exists() and not replaced(place):
         raise UsageError(
-            f"{path} is there already, and is no page of relocator's.", resolution="Name a file that is not there."
+            f"{path} is there already, and is no {kind} of relocator's.",
+            resolution="Name a file that is not there.",
         )
     return place
 

@@ -1,6 +1,9 @@
 """Secrets in the configuration of the host's engine: no command tells one, nothing that others can read has one."""
 
+import io
 import json
+import stat
+import tarfile
 from collections.abc import Iterator
 
 import pytest
@@ -113,8 +116,35 @@ def test_a_move_and_what_is_told_of_it_have_none(host: Host) -> None:
         assert_silent(host, *command, codes=(0, 3))
 
 
-def test_the_way_back_tells_none_and_restores_each(host: Host) -> None:
+def test_a_report_has_what_one_who_helps_needs_and_no_secret(host: Host) -> None:
     """The last test has moved the engine."""
+    listed = assert_silent(host, "report")
+    assert '"event": "report.asked"' in listed
+    assert not host.path("/root/report.tar.gz").exists()
+    assert_silent(host, "report", "/root/report.tar.gz")
+    place = host.path("/root/report.tar.gz")
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    with tarfile.open(place) as archive:
+        told = {
+            one.name.partition("/")[2]: (archive.extractfile(one) or io.BytesIO()).read().decode() for one in archive
+        }
+    assert [name for name, text in told.items() if SECRET in text] == []
+    assert "(run 000001)" in told["status.txt"]
+    assert "Docker " in told["versions.txt"]
+    assert "debian" in told["versions.txt"].lower()
+    assert f'"data-root": "{TARGET}"' in told[f"host{DAEMON_JSON}"]
+    assert "ExecStart=" in told[f"host{DROP_IN}"]
+    assert "REGISTRY_PASSWORD=***" in told[f"host{VARIABLES}"]
+    assert f"+++ {DAEMON_JSON}" in told["runs/000001/plan.txt"]
+    assert '"outcome": "committed"' in told["runs/000001/journal.jsonl"]
+    assert "phase.finished" in told["runs/000001/log.jsonl"]
+    refused = relocator(host, "report", "/root/report.tar.gz")
+    assert (refused.returncode, "is there already" in refused.stderr) == (2, True), refused.stderr
+    host.run("rm /root/report.tar.gz")
+
+
+def test_the_way_back_tells_none_and_restores_each(host: Host) -> None:
+    """The test before has moved the engine."""
     assert_silent(host, "rollback", "--yes", codes=(10,))
     assert outcome(host)["state"] == "committed"
     assert_kept(host)
