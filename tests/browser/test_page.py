@@ -10,6 +10,7 @@ import pytest
 
 from entrypoint.commands.status.page import page
 from entrypoint.commands.status.status import Status
+from entrypoint.commands.status.timeline import Span
 from tests.browser.chromium import DRIVER, Browser, browser, colours
 from tests.unit.commands.status.test_page import EVERYWHERE, EVIL, MOVED
 
@@ -80,6 +81,18 @@ def test_it_fits_a_small_window_and_a_large_one(shown: Browser, tmp_path: Path, 
     shown.resize(width, 900)
     show(shown, tmp_path, replace(GOOD, target="/mnt/" + "long/" * 60, reason="x" * 500))
     assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shown.resize(1000, 900)
+
+
+def test_it_can_be_read_on_a_telephone(shown: Browser, tmp_path: Path) -> None:
+    phases = ("preflight", "pre-copy", "freeze", "final sync", "check the copy", "switch", "start", "verify")
+    shown.resize(400, 900)
+    show(shown, tmp_path, replace(GOOD, timeline=tuple(Span(one, at, 1, at > 1) for at, one in enumerate(phases))))
+    assert all(height >= 10 for _, _, _, height in boxes(shown, "svg text, td, th, .legend"))
+    words, bars = boxes(shown, "svg text"), boxes(shown, "svg rect")
+    assert all(name[0] + name[2] <= bar[0] for name, bar in zip(words[::2], bars, strict=True))
+    (whole,) = boxes(shown, "svg")
+    assert all(left + width <= whole[0] + whole[2] + 1 for left, _, width, _ in words)
     shown.resize(1000, 900)
 
 

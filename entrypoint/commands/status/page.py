@@ -18,9 +18,13 @@ from entrypoint.preflight.request import parse_path
 
 # A browser keeps to it, whatever a name on the host may hold.
 NOTHING_ELSE = "default-src 'none'; style-src 'unsafe-inline'"
-WIDTH, ROW, NAMES, FIGURES = 720, 26, 130, 70  # pixels of the picture
+WIDTH, ROW, NAMES, FIGURES = 720, 26, 170, 80  # pixels of the picture; names have room for the letters of a telephone
 HEAD = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
 TITLE = "relocator: "
+LEGEND = (
+    '<p class="legend"><span class="there">■</span> the engine runs   '
+    '<span class="away">■</span> the engine is away</p>'
+)
 STYLE = """
 :root { color-scheme: light dark; --away: #c0392b; --there: #2e86c1; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -30,7 +34,13 @@ td, th { text-align: left; padding: .2rem 1.5rem .2rem 0; vertical-align: top; }
 td, h1 { overflow-wrap: anywhere; }
 th { white-space: nowrap; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-.away { fill: var(--away); } .there { fill: var(--there); }
+.away { fill: var(--away); color: var(--away); } .there { fill: var(--there); color: var(--there); }
+rect, .legend span { print-color-adjust: exact; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; } h1 { font-size: 1.3rem; } svg { font-size: 22px; }
+  th, td { display: block; padding: 0; } th { padding-top: .6rem; }
+}
+@media print { body { max-width: none; margin: 0; font-size: 11pt; } svg, tr { break-inside: avoid; } }
 """
 
 
@@ -98,8 +108,8 @@ def _facts(status: Status) -> Iterator[tuple[str, str]]:
     for kind, count in status.verified.items():
         yield f"{kind} verified", str(count)
     if status.old_root:
-        yield "old root", f"{status.source}, {status.old_root}"
-    if status.frees:
+        yield "old data root", f"{status.source}, {status.old_root}"
+    if status.frees and status.old_root == "kept":
         yield "cleanup gives back", wording.size(status.frees)
 
 
@@ -112,7 +122,8 @@ def drawing(spans: tuple[Span, ...]) -> str:
     scale = (WIDTH - NAMES - FIGURES) / whole
     bars = "".join(_bar(span, number, begin, scale) for number, span in enumerate(spans))
     height = ROW * len(spans)
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Red: the engine was away">{bars}</svg>'
+    picture = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Red: the engine was away">{bars}</svg>'
+    return f"{picture}\n{LEGEND}"
 
 
 def _bar(span: Span, number: int, begin: float, scale: float) -> str:

@@ -49,6 +49,19 @@ def test_the_page_tells_what_was_and_draws_it() -> None:
     assert sorted(bars) == bars
 
 
+def test_the_colours_are_explained_where_there_is_a_picture() -> None:
+    legend = "■ the engine runs   ■ the engine is away"
+    assert legend in "".join(parsed(MOVED).itertext())
+    assert legend not in "".join(parsed(replace(MOVED, timeline=())).itertext())
+
+
+@pytest.mark.parametrize(("old_root", "told"), [("kept", True), ("removed", False), ("being removed", False)])
+def test_what_is_past_is_not_offered(old_root: str, told: bool) -> None:
+    text = "".join(parsed(replace(MOVED, old_root=old_root)).itertext())
+    assert ("cleanup gives back" in text) is told
+    assert f"old data root/var/lib/docker, {old_root}" in text
+
+
 def test_a_name_is_shown_and_not_run() -> None:
     assert "<script" not in page(MOVED)
     assert "alert('&')" in "".join(parsed(MOVED).itertext())
@@ -73,7 +86,7 @@ class Seen(HTMLParser):
 
 
 ELEMENTS = {"html", "head", "meta", "title", "style", "body", "h1", "pre", "svg", "text", "rect", "table", "tr", "th",
-            "td", "p"}  # fmt: skip
+            "td", "p", "span"}  # fmt: skip
 # None of them fetches or runs anything.
 ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "viewbox", "role", "aria-label", "class", "x", "y",
               "width", "height"}  # fmt: skip
