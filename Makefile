@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test unit system crash-matrix engine-matrix engine-given settings-matrix boot-matrix input-matrix cloud-init soak \
+.PHONY: help check demo bench test unit system crash-matrix engine-matrix engine-given settings-matrix boot-matrix input-matrix cloud-init soak \
 	lint format docs lock shell clean test-browser test-fleets test-vm test-bench sbom reproducible
 
 CACHE := $(or $(RELOCATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relocator)
@@ -32,6 +32,9 @@ bench: $(BENCH_READY) packages ## Measure downtime, copies and memory beside oth
 
 test: lint packages ## Run everything: linters, unit, integration and system tests (root; half an hour)
 	CI=1 $(PYTHON) -m pytest $(PARALLEL) --durations=25
+
+check: lint ## What to run while working: linters, and the tests that need nothing (minutes, no root)
+	$(PYTHON) -m pytest $(PARALLEL) tests/unit
 
 unit: $(READY) packages ## Run what needs no host (seconds)
 	$(PYTHON) -m pytest $(PARALLEL) tests/unit tests/integration
