@@ -7,7 +7,9 @@ bridge network (made anew at each start).
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -71,6 +73,13 @@ class Container:
     def start(self) -> str:
         """When it was started, so that it can be compared: fractions of a second come without zeros at the end."""
         return self.started_at.rstrip("Z")
+
+    @property
+    def started(self) -> float:
+        """The same in seconds since 1970; 0 if that cannot be read."""
+        with suppress(ValueError):
+            return datetime.fromisoformat(self.started_at).timestamp()
+        return 0.0
 
     @classmethod
     def from_inspect(cls, answer: Mapping[str, Any]) -> "Container":

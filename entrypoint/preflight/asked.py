@@ -110,6 +110,7 @@ TABLE: tuple[tuple[Check, Asked], ...] = (
     (engine.unattended, COPY),
     (restart.startable, STOP),
     (restart.owned, STOP),
+    (restart.deaf, STOP),
     (others.opened, STOP),
     (others.named, COPY),
     (others.awaited, COPY | Asked.ADOPT),

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from entrypoint.console.errors import PreflightError
 from entrypoint.engine.containerd.service import Containerd
 from entrypoint.engine.containers.needs import Obstacle
+from entrypoint.engine.containers.turnaround import Turnaround
 from entrypoint.engine.drivers import choice
 from entrypoint.engine.drivers.choice import Configured
 from entrypoint.engine.holdings.kinship import Kinship
@@ -27,6 +28,7 @@ from entrypoint.settings import options
 from entrypoint.settings.formats import daemon_json
 from entrypoint.settings.places import Argument, Decision, command_line, decide, variables
 
+GRACE = 10.0  # seconds until a container that does not end on its signal is killed, unless it or the engine says else
 WRITTEN = {PLACE: JOURNAL_ROOM + 2**20, "/etc": 2**18}  # bytes that a run needs there, beside the copy
 
 
@@ -46,7 +48,8 @@ class HostFacts:
     is off. `unsettled` is the run that was cut off, if the last one was; `left` says of each kind of root that a move
     has left the one that the engine would have there. `containerd` is the one that the images are in, if they are in
     one. `missing` is what the engine holds and is not on its disk, `owners` who starts containers again beside the
-    engine, by their names, `obstacles` why running ones could not be started again. `lost_programs` are those that the
+    engine, by their names, `obstacles` why running ones could not be started again,
+    `turnarounds` how long a stop and a start of them take. `lost_programs` are those that the
     next start needs and that are gone. `strangers` are the containers of this program, if the engine has none of them,
     `writers` the host's paths that containers may write to, by their names. `occupant` is how a data root in the target
     is related to this one, if there is one that has no record. `traces` are the storage drivers that have left
@@ -88,6 +91,7 @@ class HostFacts:
     missing: tuple[Lack, ...] = ()
     owners: dict[str, str] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
+    turnarounds: tuple[Turnaround, ...] = ()
     occupant: Kinship | None = None
     lost_programs: tuple[str, ...] = ()
     strangers: frozenset[str] = frozenset()
@@ -147,6 +151,19 @@ class HostFacts:
             config = daemon_json.parse(self.config.content, str(self.config.path))
             return options.programs(config, [argument.text for argument in self.command_line()])
         return ()
+
+    def stop_timeout(self, one: Turnaround) -> float:
+        """Seconds that a container is given to end before it is killed; without end if below zero."""
+        if one.seconds is not None:
+            return one.seconds
+        with suppress(PreflightError, ValueError):  # what cannot be read is told by a check
+            config = daemon_json.parse(self.config.content, str(self.config.path))
+            return options.stop_timeout(config, [argument.text for argument in self.command_line()], GRACE)
+        return GRACE
+
+    def deaf(self) -> tuple[tuple[Turnaround, float], ...]:
+        """The containers that do not end on their signal, with the seconds until they are killed."""
+        return tuple((one, self.stop_timeout(one)) for one in self.turnarounds if one.is_deaf)
 
     def variables(self) -> dict[str, str]:
         """The variables that systemd gives the engine at its next start. Raises ValueError."""

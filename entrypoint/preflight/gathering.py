@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from entrypoint.console.errors import PreflightError
 from entrypoint.copy import size_limits
 from entrypoint.engine.containerd import service as containerd
-from entrypoint.engine.containers import needs, owners
+from entrypoint.engine.containers import needs, owners, turnaround
 from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.drivers import choice
 from entrypoint.engine.holdings import whole
@@ -59,7 +59,8 @@ def gather(
         binds = {name: reach.resolved(host, paths) for name, paths in engine.binds().items()}
         inventory = held.without(ours)
         writers = {name: reach.resolved(host, paths) for name, paths in engine.writers().items()}
-        obstacles = needs.look(host, engine, inventory, reach)
+        running = engine.describe(one.id for one in inventory.containers if one.is_alive)
+        obstacles = needs.look(host, engine, inventory, reach, running)
     unit = service.find(host, systemd, engine_socket)
     socket = service.socket_unit(systemd, unit)
     arguments = service.arguments(unit.main_pid)
@@ -94,6 +95,7 @@ def gather(
         own_images=frozenset(one.image for one in held.containers if one.id in ours),
         binds=binds,
         obstacles=obstacles,
+        turnarounds=turnaround.look(running),
         writers=writers,
         owners=owners.owners(owners.runners(systemd), labels),
         sized_volumes=sized_volumes,

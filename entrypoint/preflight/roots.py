@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -88,7 +89,8 @@ class Target:
 class Source:
     """A root as it is now: the engine's, or that of its containerd, which has no layers that are known.
 
-    `openers` have something of it open, `mentions` are files of the host that name it. `links` are
+    `looking` is how many seconds a look for changes takes that finds the tree in memory. `openers` have something of it
+    open, `mentions` are files of the host that name it. `links` are
     parts of it, a directory of the engine's or a volume, that are elsewhere: what stands in the link, by the part.
     """
 
@@ -106,6 +108,7 @@ class Source:
     born: str = ""
     space: Space = field(default_factory=lambda: Space(0, None))
     ahead: Ahead = field(default_factory=Ahead)
+    looking: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -173,23 +176,31 @@ def source_at(host: Host, path: PurePosixPath, table: tuple[Mount, ...], seen: S
     place = host.path(path)
     if seen and (seen.path, seen.identity) == (path, _identity(place)):
         return replace(seen, mount=mount_of(path, table), space=Space.at(place), openers=openers(host, path))
-    immutable = layers.immutable_layers(place)
+    immutable, size = layers.immutable_layers(place), measure(place, covered_now(path, table))
+    future, looking = timed(lambda: ahead(place, left_out(layer.place for layer in immutable)))  # all is in memory now
     return Source(
         path=path,
         mount=mount_of(path, table),
-        size=measure(place, covered_now(path, table)),
+        size=size,
         layers=len(immutable),
         layer_bytes=taken(place, immutable),
         identity=_identity(place),
         ancestors=_identities(host, path),
         born=birth(place),
         space=Space.at(place),
-        ahead=ahead(place, left_out(layer.place for layer in immutable)),
+        ahead=future,
+        looking=looking,
         subvolumes=subvolumes(place) if kinds.of(mount_of(path, table).kind).has_subvolumes else (),
         openers=openers(host, path),
         mentions=mentions(host, path),
         links=dict(links(place)),
     )
+
+
+def timed(look: Callable[[], Ahead]) -> tuple[Ahead, float]:
+    """What a look finds, and the seconds that it takes."""
+    began = time.monotonic()
+    return look(), time.monotonic() - began
 
 
 def links(root: Path) -> Iterator[tuple[str, str]]:

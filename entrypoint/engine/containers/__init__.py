@@ -1,4 +1,5 @@
-"""What containers need of the host, who they belong to, and which of their processes outlive the engine.
+"""What containers need of the host, who they belong to, how long a stop and a start of them take, and which of their
+processes outlive the engine.
 
-Face: `needs`, `owners`, `strays`.
+Face: `needs`, `owners`, `strays`, `turnaround`.
 """

@@ -63,9 +63,12 @@ class Surroundings:
     reach: Reach = field(default_factory=Reach)
 
 
-def look(host: Host, engine: Engine, held: Inventory, reach: Reach) -> tuple[Obstacle, ...]:
-    """Of all that run and that a restart brings back."""
-    described = engine.describe(one.id for one in held.containers if one.is_alive and not one.is_fleeting)
+def look(
+    host: Host, engine: Engine, held: Inventory, reach: Reach, running: Iterable[Mapping[str, Any]]
+) -> tuple[Obstacle, ...]:
+    """Of all that run, as the engine describes them, and that a restart brings back."""
+    fleeting = {one.id for one in held.containers if one.is_fleeting}
+    described = [one for one in running if one["Id"] not in fleeting]
     names = {word for one in held.containers for word in (one.id, one.name)}
     devices = {name.removeprefix(VOLUME): paths[0] for name, paths in engine.binds().items() if name.startswith(VOLUME)}
     around = Surroundings(frozenset(names), engine.runtimes(), devices, listeners(frozenset(_numbers(described))),

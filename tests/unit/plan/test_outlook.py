@@ -4,16 +4,30 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from entrypoint.console import wording
 from entrypoint.console.findings import warning
+from entrypoint.engine.containers.turnaround import Turnaround
+from entrypoint.engine.inventory import Container, Status
 from entrypoint.host.disks.filesystem import Space
 from entrypoint.plan import outlook
 from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.roots import Size
-from tests.unit.support.good_facts import GIB, GOOD, INVENTORY, ROOT_MOUNT, container, make, source, target, with_target
+from tests.unit.support.good_facts import (
+    GIB,
+    GOOD,
+    INVENTORY,
+    ROOT_MOUNT,
+    container,
+    make,
+    source,
+    target,
+    with_source,
+    with_target,
+)
 
 PAGE = (Path(__file__).parents[3] / "docs/json.md").read_text()
 FACTS = replace(source(space=Space(2 * GIB, None)), dependents=("app.service",))
@@ -59,15 +73,60 @@ def test_the_copy_takes_as_long_as_bytes_or_files_do(
     assert [found.low, found.high] == pytest.approx([low, high])
 
 
-def test_the_downtime_is_from_the_last_start_and_from_what_runs() -> None:
-    facts = replace(
-        GOOD,
-        service=replace(GOOD.service, starting=(100.0, 103.5)),
-        inventory=replace(INVENTORY, containers=tuple(container(name) for name in "ab")),
-    )
+def at(second: float, name: str = "web", policy: str = "always") -> Container:
+    """A container that was started then."""
+    return replace(container(name, policy=policy), started_at=f"1970-01-01T00:01:{second:012.9f}Z")
+
+
+def with_start(*containers: Container, **facts: Any) -> HostFacts:
+    """An engine that was started from 1:40 to 1:43.5."""
+    service = replace(GOOD.service, starting=(100.0, 103.5))
+    return replace(GOOD, service=service, inventory=replace(INVENTORY, containers=containers), **facts)
+
+
+def seconds(facts: HostFacts) -> float:
     found = outlook.downtime(facts)
-    assert [found.low, found.high] == pytest.approx([5.1, 16.1])
-    assert "took 3.5 s, running containers: 2;" in found.basis
+    assert found.high == pytest.approx(outlook.WITHIN * found.low)
+    return found.low
+
+
+def test_the_downtime_is_from_the_last_start_and_from_what_has_been_started_since() -> None:
+    engine = seconds(with_start())
+    along = seconds(with_start(at(42.1234567, "a"), at(44, "b")))
+    assert along == pytest.approx(engine + 2 * outlook.STOP)
+    later = seconds(with_start(at(42, "a"), at(50, "b"), at(51, "c", policy="on-failure")))
+    assert later == pytest.approx(engine + 3 * outlook.STOP + outlook.START + outlook.START_ALONE)
+    assert "took 3.5 s, running containers: 2;" in outlook.downtime(with_start(at(42, "a"), at(44, "b"))).basis
+    assert seconds(with_start(replace(at(50), status=Status.EXITED))) == engine
+
+
+def test_files_are_looked_at_twice_unless_nothing_is_copied() -> None:
+    looking = with_source(with_start(), looking=0.8)
+    assert seconds(looking) == pytest.approx(seconds(with_start()) + 1.6)
+    assert "1.6 s to look at all files 2 times" in outlook.downtime(looking).basis
+    assert outlook.downtime(looking, copies=False).low == pytest.approx(seconds(with_start()))
+
+
+def deaf(name: str = "web", given: int | None = None) -> Turnaround:
+    return Turnaround(name, seconds=given, is_deaf=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "wait"),
+    [
+        ((), 0),
+        ((Turnaround("web"),), 0),
+        ((Turnaround("web", seconds=100),), 0),
+        ((deaf(),), 10),
+        ((deaf("a", 20), deaf("b", 30), deaf("c")), 30),
+        ((deaf(given=0),), 0),
+        ((deaf(given=-1),), outlook.LONGEST),
+    ],
+)
+def test_the_slowest_of_those_that_are_deaf_is_waited_for(found: tuple[Turnaround, ...], wait: float) -> None:
+    facts = with_start(at(42), turnarounds=found)
+    assert seconds(facts) == pytest.approx(seconds(with_start(at(42))) + wait)
+    assert (f"{wait:g} s until" in outlook.downtime(facts).basis) is any(one.is_deaf for one in found)
 
 
 @pytest.mark.parametrize(
@@ -83,16 +142,21 @@ def test_a_container_is_given_as_long_as_the_engine_gives_it(config: dict[str, o
     """29.7: default-stop-timeout."""
     text = f"[Service]\nExecStart=/usr/bin/dockerd -H fd:// {flag}\n".encode()
     named = replace(GOOD.config, content=json.dumps(config).encode())
-    facts = replace(GOOD, config=named, unit_files=(replace(GOOD.config, content=text),))
-    found = outlook.downtime(facts)
-    assert f"{grace} s more if one of them does not end" in found.basis
-    assert round(found.high - found.low) == grace + 1
+    facts = replace(with_start(at(42)), config=named, unit_files=(replace(GOOD.config, content=text),))
+    assert seconds(replace(facts, turnarounds=(deaf(),))) == pytest.approx(seconds(facts) + grace)
+    assert facts.stop_timeout(deaf(given=5)) == 5
 
 
-def test_without_containers_and_a_noted_start_the_downtime_is_that_of_a_restart() -> None:
-    found = outlook.downtime(replace(GOOD, inventory=replace(INVENTORY, containers=())))
-    assert (found.low, found.high) == (outlook.STARTING + outlook.FINAL_SYNC, outlook.STARTING + 2 * outlook.FINAL_SYNC)
-    assert "is not known" in found.basis
+def test_health_checks_are_told_and_are_no_downtime() -> None:
+    facts = with_start(at(42), turnarounds=(Turnaround("a", first_check=30.0), Turnaround("b", first_check=5.0)))
+    assert "after it 30 s until a is asked for its health" in outlook.downtime(facts).basis
+    assert seconds(facts) == seconds(with_start(at(42)))
+
+
+def test_without_containers_and_a_noted_start_the_downtime_is_that_of_an_engine() -> None:
+    facts = replace(GOOD, inventory=replace(INVENTORY, containers=()))
+    assert seconds(facts) == pytest.approx(outlook.STOPPING + outlook.SYNC + outlook.STARTING + outlook.PROVING)
+    assert "is not known" in outlook.downtime(facts).basis
 
 
 def document(facts: HostFacts = FACTS) -> dict[str, object]:

@@ -12,6 +12,7 @@ from entrypoint.console.findings import INSISTED, Severity
 from entrypoint.copy.looking.clock import Ahead
 from entrypoint.engine import products
 from entrypoint.engine.containers.needs import Obstacle
+from entrypoint.engine.containers.turnaround import Turnaround
 from entrypoint.engine.holdings.unneeded import Unneeded
 from entrypoint.engine.holdings.whole import Lack
 from entrypoint.engine.inventory import Status
@@ -230,12 +231,20 @@ FOUND: tuple[tuple[str, HostFacts], ...] = (
     ("ephemeral-containers", running(False, True)),
     ("bound-into-root", bound("/var/lib/docker")),
     ("cannot-restart", replace(GOOD, obstacles=(Obstacle("zigbee", "the device /dev/ttyX is gone", "Plug it in."),))),
+    ("deaf-containers", replace(GOOD, turnarounds=(Turnaround("web", is_deaf=True),))),
     ("owned-elsewhere", replace(GOOD, owners={"web": "web.service"})),
     ("bound-into-root", bound("/etc", "/var/lib/docker/containers")),
     ("bound-into-root", mounted("/srv/web", "8:1", "/var/lib/docker/volumes/web/_data")),
     ("bound-into-root", replace(mounted("/srv/all", "8:1", "/var"), binds={"app": ("/srv/all/lib/docker/volumes",)})),
     ("target-in-bind", replace(mounted("/srv/disk", "8:17", "/"), writers={"app": ("/srv/disk",)})),
 )  # fmt: skip
+
+
+def test_who_is_deaf_is_told_with_the_signal_and_the_time() -> None:
+    turnarounds = (Turnaround("a", is_deaf=True), Turnaround("b", "SIGQUIT", 60, is_deaf=True),
+                   Turnaround("c", seconds=-1, is_deaf=True), Turnaround("d"))  # fmt: skip
+    (found,) = check(replace(GOOD, turnarounds=turnarounds))
+    assert "over: a (SIGTERM, 10 s), b (SIGQUIT, 60 s), c (SIGTERM, without end). The" in found.detail
 
 
 def test_how_to_stop_who_writes_is_said_of_each() -> None:

@@ -36,3 +36,22 @@ def startable(facts: HostFacts) -> Iterator[Finding]:
             f"{one.what[0].upper()}{one.what[1:]}. The move stops it, and all others are started again.",
             one.remedy,
         )
+
+
+def deaf(facts: HostFacts) -> Iterator[Finding]:
+    """What does not end when it is told to keeps the engine waiting at each of its stops, ours and any other."""
+    if not (found := facts.deaf()):
+        return
+    named = ", ".join(f"{one.container} ({one.signal}, {_patience(seconds)})" for one, seconds in found)
+    yield warning(
+        "deaf-containers",
+        "Containers do not end on the signal that stops them",
+        f"The engine waits for them at each stop, and kills them when their time is over: {named}. The downtime is "
+        "longer by the longest of these times.",
+        "Start them with an init (docker run --init; init: true in a compose file), have the program handle the "
+        "signal, name one that it hears (--stop-signal), or give it less time (--stop-timeout=1).",
+    )
+
+
+def _patience(seconds: float) -> str:
+    return "without end" if seconds < 0 else f"{seconds:g} s"
