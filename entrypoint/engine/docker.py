@@ -300,7 +300,7 @@ def until(
     except tenacity.RetryError as over:
         last = over.last_attempt.exception()
         details = str(last) if last else ""
-        raise EngineError(f"Waited {seconds:g} s in vain for {waiting_for}.", details=details) from last
+        raise EngineError(f"Waited {seconds:g} s for {waiting_for}; it did not happen.", details=details) from last
 
 
 def _waiting(state: "tenacity.RetryCallState", waiting_for: str) -> None:

@@ -172,7 +172,7 @@ def _broken(status: Status) -> tuple[str, ...]:
 def _amiss_with(status: Status) -> str:
     """Where to look; an engine that runs has no reason why it would not."""
     if status.engine_up:
-        return f"The engine runs. What is amiss there: docker ps --all; journalctl -u {status.unit} -n 50"
+        return f"The engine runs. What is wrong there: docker ps --all; journalctl -u {status.unit} -n 50"
     return f"Why the engine does not start: systemctl status {status.unit}; journalctl -u {status.unit} -n 50"
 
 

@@ -88,7 +88,7 @@ def missing(facts: HostFacts) -> Iterator[Finding]:
             "source-incomplete",
             "Something that the engine holds is not on its disk any more",
             f"{whole.told(facts.missing)}.",
-            "Restore it, or remove what cannot be mended, and make it anew: docker rm, docker rmi, docker volume rm.",
+            "Restore it, or remove what cannot be restored, and make it anew: docker rm, docker rmi, docker volume rm.",
         )
 
 
