@@ -18,6 +18,7 @@ JOB: dict[str, Any] = yaml.safe_load(TEXT)["jobs"]["image"]
 
 
 def step(named: str) -> dict[str, Any]:
+    found: dict[str, Any]
     (found,) = [one for one in JOB["steps"] if named in one.get("uses", one.get("name", ""))]
     return found
 
