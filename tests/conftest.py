@@ -11,7 +11,7 @@ import pytest
 from tests.hosts import Disk, Host, boot, given
 
 # Its assertions say what differs only if pytest is told before it is imported.
-pytest.register_assert_rewrite("tests.system.support.moving")
+pytest.register_assert_rewrite("tests.system.support.moving", "tests.system.support.shop")
 
 # A shell that starts us behind it lets us ignore Ctrl-C, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

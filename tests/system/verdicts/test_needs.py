@@ -11,7 +11,7 @@ import pytest
 from tests.hosts import Disk, Host, boot
 from tests.system.moving.test_usual_recipes import configure, start, stop
 from tests.system.support.moving import DISK, SOURCE, TARGET, UNIT, move, outcome, relocator
-from tests.system.verdicts.test_verdicts import moving
+from tests.system.support.shop import moving
 
 pytestmark = pytest.mark.system
 
