@@ -284,10 +284,14 @@ asked() {
     exit "$code"
 }
 
-# by_hand FILE: what to do where no engine is there to run the image, which would say it
+# by_hand FILE: what to do where no engine is there that has the image, which would say it
 by_hand() {
-    say "The move failed, and the way back too. Both data roots are complete, and the engine does not run."
-    say "Why it does not start: journalctl -u docker.service -n 50"
+    say "The move failed, and the way back too. Both data roots are complete."
+    if answers; then
+        say "The engine runs; on which root: docker info --format '{{.DockerRootDir}}'"
+    else
+        say "The engine does not run. Why it does not start: journalctl -u docker.service -n 50"
+    fi
     if [ -r "$1" ]; then
         say "Remove the cause. Then this puts the old configuration back, and starts the engine on the old data root:"
         say "    sh $1 now"

@@ -133,14 +133,19 @@ def test_without_the_image_on_the_new_root_the_journal_tells(desk: Desk, outcome
     assert outcome in told[1]
 
 
-def test_without_any_engine_the_way_back_by_hand_is_told(desk: Desk) -> None:
+@pytest.mark.parametrize("runs", [False, True])
+def test_without_an_engine_that_has_the_image_the_way_back_by_hand_is_told(desk: Desk, runs: bool) -> None:
     desk.hand_over("rollback-failed")
+    if not runs:  # when the worker has ended
+        systemctl, ends = desk.place / "bin/systemctl", "echo inactive"
+        systemctl.write_text(systemctl.read_text().replace(ends, f"echo gone >{desk.place}/down; {ends}"))
     back = desk.place / "runs/000002/back/back.sh"
     back.parent.mkdir()
     back.touch()
     code, said = desk.run("/new", codes="10")
     assert code == 5
-    assert "journalctl -u docker.service" in said
+    assert ("Why it does not start: journalctl -u docker.service" in said) is not runs
+    assert ("The engine runs" in said) is runs
     assert f"\n    sh {back} now\n" in said
 
 
