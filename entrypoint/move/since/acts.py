@@ -4,7 +4,7 @@ The engine tells its events, as long as it remembers them all. Where it does not
 there when it was started, so what is neither in its answer nor on its disk was removed since.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from entrypoint.console.events import Phase
 from entrypoint.engine.docker import KEPT_EVENTS, Engine
 from entrypoint.engine.holdings.holdings import lacking
 from entrypoint.engine.inventory import ENGINE, OURS, TITLE, Difference, Inventory
-from entrypoint.journal.record import Event
+from entrypoint.journal.record import Event, Record
 from entrypoint.move.context import Move
 
 STOPPING = frozenset({"stop", "kill", "pause", "unpause", "restart", "update"})
@@ -62,10 +62,21 @@ class Acts:
 
 def is_first_engine(move: Move) -> bool:
     """Whether the engine that answers is still the one that was started first, so that its events are all there are."""
-    records = move.run.records()
-    begun = [float(one["at"]) for one in records if (one["event"], one.get("step")) == (Event.DONE, Phase.START)]
-    workers = sum(one["event"] == Event.TOOK_OVER for one in records)
-    return workers == 1 and bool(begun) and move.systemd.unit(move.plan.service).starting[0] <= begun[-1]
+    first = first_start(move.run.records())
+    return first is not None and move.systemd.unit(move.plan.service).starting[0] <= first
+
+
+def first_start(records: Iterable[Record]) -> float | None:
+    """When the engine had been started on the root (seconds since 1970), if the first worker has seen to it: of one
+    that died before it is not known how many engines there were."""
+    workers = 0
+    for one in records:
+        workers += one["event"] == Event.TOOK_OVER
+        if workers > 1:
+            break
+        if (one["event"], one.get("step")) == (Event.DONE, Phase.START):
+            return float(one["at"])
+    return None
 
 
 def away(move: Move) -> tuple[float, float]:

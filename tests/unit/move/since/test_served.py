@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from entrypoint.console.errors import ExitCode
+from entrypoint.console.events import Phase
 from entrypoint.engine.docker import KEPT_EVENTS
 from entrypoint.engine.inventory import OURS, TITLE
+from entrypoint.journal.record import Event
 from entrypoint.move.since import acts, served
 from tests.unit.support.fakes import DEFAULT_ROOT, FakeEngine
 from tests.unit.support.world import TARGET, World, make_world
@@ -82,6 +84,16 @@ def test_an_engine_that_is_not_the_first_one_on_the_root_knows_not_all(world: Wo
     world.daemon.root = TARGET
     assert not acts.is_first_engine(world.move)
     assert served.has_served(world.move)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_first_engine_stays_the_first_for_a_second_worker(world: World, seen: bool) -> None:
+    """If the first worker has seen it up: before that it may have been another one that came up."""
+    for worker in (1, 2):
+        world.move.run.append(Event.TOOK_OVER, pid=worker)
+        if seen or worker > 1:
+            world.move.run.append(Event.DONE, step=Phase.START)
+    assert acts.is_first_engine(world.move) is seen
 
 
 def test_the_time_of_the_directory_is_noted(world: World) -> None:
