@@ -17,8 +17,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Amiss:
-    """A sentence for people; `key` is the id of the container, or the name of the unit."""
+    """A sentence for people; `key` is the id of the container, or the name of the unit; `tried`: it was tried to mend
+    it."""
 
     kind: Kind
     text: str
     key: str = ""
+    tried: bool = True

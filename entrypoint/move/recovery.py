@@ -13,6 +13,7 @@ ended, and not on one complete root         finished or undone as above, once th
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from entrypoint.console.errors import ExitCode, JournalError, NeedsStop, PreflightError, RelocatorError, SystemdError
 from entrypoint.console.events import Phase, log
@@ -22,6 +23,7 @@ from entrypoint.engine.inventory import Inventory, differences
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.machine.standing import our_containers
+from entrypoint.host.services import hold
 from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Record, Run
@@ -232,6 +234,7 @@ def accept(move: Move) -> ExitCode:
         for difference in differences(before, now.without(move.ours)):
             log.warning("since", difference=difference)
         note_misplaced(move, before)
+    hold.remove(move.host, move.plan.every_unit)  # what the safety net has left of it: an empty directory
     return arrive(move, {})
 
 
@@ -239,7 +242,8 @@ def note_misplaced(move: Move, before: Inventory | None) -> None:
     """Nothing is started any more, but what does not run as it ran is named, and tried again if that is asked for."""
     if before is not None:
         with Engine.opened(socket_of(move.host)) as engine:
-            found = (*move.run.amiss(), *restart.misplaced(engine, before, acts.away(move)))
+            misplaced = (replace(one, tried=False) for one in restart.misplaced(engine, before, acts.away(move)))
+            found = (*move.run.amiss(), *misplaced)
             move.run.note({one.key: one for one in found}.values())
 
 

@@ -19,9 +19,11 @@ from entrypoint.host.host import Host
 from entrypoint.host.machine import locality
 from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
+from entrypoint.journal.amiss import Kind
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import ARRIVED, Event, Outcome, Record, Run
 from entrypoint.move.context import Context
+from entrypoint.move.proof import intact
 from entrypoint.move.roots.old_roots import frees, is_copied, old_roots
 from entrypoint.move.worker import departure, handover
 from entrypoint.plan.plan import Direction
@@ -43,7 +45,9 @@ class Status:
     `unit` is the engine's, and `engine_up` whether it runs now, None while somebody is at work.
     `gone` is what the old root knew, and nobody could bring back. `present` is what is otherwise now than that run has
     left it.
-    `amiss` is what does not stand as it stood, a sentence each.
+    `amiss` is what does not stand as it stood, a sentence each; `tried` are the kinds of it, each of which was tried to
+    mend in its own way. `since` is when the engine was first started on the root that the run has brought it to, as
+    `began` is told: what was written from then on is there alone.
     """
 
     state: State
@@ -57,6 +61,8 @@ class Status:
     problems: tuple[str, ...] = ()
     left: str = ""
     amiss: tuple[str, ...] = ()
+    tried: tuple[Kind, ...] = ()
+    since: str = ""
     downtime: float | None = None
     timeline: tuple[Span, ...] = ()
     verified: Mapping[str, int] = field(default_factory=dict)
@@ -130,6 +136,8 @@ def of_run(run: Run, busy: bool) -> Status:
         problems=tuple(outcome.get("problems", ())),
         left=outcome.get("left", ""),
         amiss=amiss,
+        tried=tuple(dict.fromkeys(one.kind for one in run.amiss() if one.tried)),
+        since=locality.moment(intact.started_at(run)) if run.has_arrived else "",
         downtime=downtime(records),
         timeline=spans(records),
         verified=_counted(run, direction) if state is State.COMMITTED else {},
@@ -184,5 +192,5 @@ def told_by(host: Host, status: Status, journal: Journal) -> Status:
         with suppress(JournalError):  # `cleanup` tells of it
             waiting = tuple(one.path for one in old_roots(host, journal))
     zone = locality.zone(host)
-    began, ended = (locality.there(one, zone) for one in (status.began, status.ended))
-    return replace(status, host=locality.name(host), began=began, ended=ended, waiting=waiting)
+    began, ended, since = (locality.there(one, zone) for one in (status.began, status.ended, status.since))
+    return replace(status, host=locality.name(host), began=began, ended=ended, since=since, waiting=waiting)

@@ -5,10 +5,23 @@ from entrypoint.commands.status.status import Status
 from entrypoint.commands.status.timeline import picture
 from entrypoint.console import wording
 from entrypoint.console.events import Phase
+from entrypoint.journal.amiss import Kind
 from entrypoint.journal.unfinished import KEPT, LOST
 from entrypoint.move import safety_net
+from entrypoint.move.context import Patience
+from entrypoint.move.proof import restart, verify
 from entrypoint.move.worker import handover
 from entrypoint.plan.plan import Direction
+
+AGAIN = "to prove the root once more"
+TRIED = {
+    Kind.CONTAINER: f"to put each container as it stood, up to {restart.ROUNDS} times",
+    Kind.HEALTH: f"to wait for health checks, up to {wording.span(Patience.recovering)}",
+    Kind.UNIT: f"to start each unit, up to {verify.UNIT_STARTS} times",
+    Kind.HELD: "to find what is missing, in the engine's answer and on its disk",
+    Kind.UNPROVEN: AGAIN,
+    Kind.OTHER: AGAIN,
+}
 
 
 def text(status: Status) -> str:
@@ -28,9 +41,13 @@ def report(status: Status, columns: int) -> str:
 
 
 def _when(status: Status) -> str:
-    began, ended = (one.replace("T", " ") for one in (status.began, status.ended))
+    began, ended = (_told_at(one) for one in (status.began, status.ended))
     where = f" on {status.host}" if status.host else ""
     return (f"Begun{where} {began}" + (f", ended {ended}." if ended else ".")) if began else ""
+
+
+def _told_at(moment: str) -> str:
+    return moment.replace("T", " ")
 
 
 def _took(status: Status) -> str:
@@ -191,19 +208,33 @@ def _arrived_amiss(status: Status) -> tuple[str, ...]:
         f"{which} {_moved(status)} (run {status.run}). The engine is up there, and containers have run.",
         *_amiss(status),
         f"What the run had met: {status.reason}" if status.reason else "",
+        *_tried(status),
         _took(status),
-        "Mend the causes; `relocator status` tries again, and ends with 0 when all is well.",
         *_choices(status),
     )
 
 
+def _tried(status: Status) -> tuple[str, ...]:
+    """What was done about it, and what is done each time that somebody comes by."""
+    done = "; ".join(dict.fromkeys(TRIED[one] for one in status.tried))
+    return (
+        f"What was tried: {done or 'nothing, so long after the start; that is for who asks next'}.",
+        "Mend the causes; `relocator status` tries each of them again, as the next command does, and ends with 0 when "
+        "all is well.",
+    )
+
+
 def _choices(status: Status) -> tuple[str, ...]:
-    """Nothing goes back by itself any more: what was written since the start is on the new root only."""
-    if status.old_root != "kept" or status.direction is not Direction.FORTH:
+    """The ways from here, and what each would lose: what was written since the start is on the new root only."""
+    if status.old_root != "kept":
         return ()
+    if status.direction is Direction.BACK:
+        return _left_behind(status)
     return (
         f"The old root is still in {_old(status)}, as it was when the engine stopped.",
-        "To go back to it is your choice, and gives up what was written since. What that is: relocator rollback",
+        "To stay loses nothing. To go back is your choice: relocator rollback --yes",
+        f"It gives up what was written, made and removed since {_told_at(status.since)}; that stays in {_new(status)}.",
+        "To see first what that is, with nothing changed: relocator rollback",
     )
 
 

@@ -28,6 +28,8 @@ from entrypoint.move.since import acts, served
 from entrypoint.move.since.acts import Acts
 from entrypoint.move.switch import paired_switch
 
+UNIT_STARTS = 2  # of a unit that was stopped along with the engine
+
 
 def prove(move: Move, before: Inventory | None, *, is_target: bool) -> list[Amiss]:
     """What does not stand as it stood, on a root that is proven. Raises VerificationError where it is not."""
@@ -152,7 +154,8 @@ def restarted(move: Move, name: str) -> str:
     if move.systemd.unit(name).active_state in RUNNING:
         return ""
     try:
-        persistently(lambda: move.systemd.start([name]), doing=f"start {name}", attempts=2, pauses=move.patience.pauses)
+        persistently(lambda: move.systemd.start([name]), doing=f"start {name}", attempts=UNIT_STARTS,
+                     pauses=move.patience.pauses)  # fmt: skip
     except SystemdError as failure:
         log.warning("dependent.failed", unit=name, why=failure.text())
     state = move.systemd.unit(name).active_state
