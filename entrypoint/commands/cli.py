@@ -4,40 +4,45 @@ import argparse
 import os
 import re
 import shlex
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any
 
 from entrypoint import __version__
+from entrypoint.commands import parser
+from entrypoint.commands.parser import MORE, Answered, Parser, Word
 from entrypoint.console import environment
 from entrypoint.console.errors import ExitCode, UsageError
 from entrypoint.console.events import say
 from entrypoint.console.wording import printable
 from entrypoint.copy.pace.throttle import bytes_a_second
 from entrypoint.move.roots.finishing import FINISH
+from entrypoint.plan.when import When, seconds
 from entrypoint.preflight.adoption import ADOPT
 from entrypoint.preflight.checks.containerd.images import USERS
 from entrypoint.preflight.checks.engine.engine import EPHEMERAL
 from entrypoint.preflight.checks.target import SAME_DISK
 from entrypoint.preflight.request import Only, Request
 
-HELP, VERSION = ("--help", "-h"), ("--version", "-V")
+HELP, VERSION = parser.HELP, ("--version", "-V")
 WORD = re.compile(r"[A-Za-z][\w-]*")  # a target is a path; this can only be meant for a verb
 MEANT = {
     **dict.fromkeys(("relocate", "move", "migrate", "start", "apply"), "run"),
     **dict.fromkeys(("undo", "revert", "back", "restore"), "rollback"),
+    **dict.fromkeys(("switch", "cut-over", "release"), "go"),
+    **dict.fromkeys(("continue", "unpause"), "resume"),
+    **dict.fromkeys(("throttle", "slow"), "limit"),
+    **dict.fromkeys(("cancel", "stop", "end", "kill"), "abort"),
     **dict.fromkeys(("remove", "delete", "prune", "purge"), "cleanup"),
     **dict.fromkeys(("preview", "dry-run", "diff"), "plan"),
     **dict.fromkeys(("verify", "test", "preflight"), "check"),
     **dict.fromkeys(("wait", "show", "progress", "info"), "status"),
     **dict.fromkeys(("pack", "export", "save"), "bundle"),
 }
-MORE = "See: relocator --help"
+NONE = "none"  # in the place of a limit
 
-Word = tuple[str, Mapping[str, Any]]
 FLAG = {"action": "store_true"}
 TARGET: Word = ("TARGET", {"nargs": "?", "help": "The new root, an absolute path."})
 ROOTS: tuple[Word, ...] = (
@@ -75,6 +80,14 @@ COPYING: tuple[Word, ...] = (
                    "help": "Limit of the copy while the engine runs: 50m is 50 MiB/s."}),
     ("--checksum", {**FLAG, "help": "Compare the content of every file too; the engine is down for longer."}),
 )  # fmt: skip
+HOLD: Word = ("--hold", {**FLAG, "help": "Keep the copy up to date, and stop the engine when you say `go`."})
+AT: Word = ("--at", {"metavar": "TIME", "action": "append", "default": [],
+                  "help": "Hold, and go by itself: 03:00, or '2027-01-31 03:00'; with a zone, too."})  # fmt: skip
+LONGEST: Word = ("--max-downtime", {"metavar": "TIME", "action": "append", "default": [],
+                                    "help": "Hold rather than have the engine away for longer: 30s."})  # fmt: skip
+RATE: Word = ("RATE", {"nargs": "?", "help": "50m is 50 MiB/s."})
+KEEP: Word = ("--keep", {**FLAG, "help": "Leave the copy: the same command goes on with it."})
+HOLDING: tuple[Word, ...] = (HOLD, AT, LONGEST)
 DRY: Word = ("--dry-run", {**FLAG, "help": "Change nothing: do what `plan` does."})
 JSON: Word = ("--json", {**FLAG, "help": "One JSON document, and nothing else, on standard output."})
 YES: Word = ("--yes", {**FLAG, "help": "Agree to what it says; without, it only says it."})
@@ -84,10 +97,18 @@ SHELL: Word = ("SHELL", {"choices": ["bash"]})
 PAGE: Word = ("--html", {"metavar": "FILE", "help": "Write a page for a browser to a path of this host, or -."})
 
 VERBS: Mapping[str, tuple[str, tuple[Word, ...]]] = {
-    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *AGREEING, IGNORE, *ROOTS, DRY)),
-    "plan": ("Print what `run` would do; change nothing.", (TARGET, *COPYING, *AGREEING, IGNORE, *ROOTS, JSON)),
+    "run": ("Move the data root to TARGET.", (TARGET, *COPYING, *HOLDING, *AGREEING, IGNORE, *ROOTS, DRY)),
+    "plan": (
+        "Print what `run` would do; change nothing.",
+        (TARGET, *COPYING, *HOLDING, *AGREEING, IGNORE, *ROOTS, JSON),
+    ),
     "check": ("Say whether TARGET and the engine are fit; change nothing.", (TARGET, *AGREEING, IGNORE, *ROOTS)),
     "status": ("Say how the last move stands or ended.", (WAIT, JSON, PAGE)),
+    "go": ("Let a run that is held (--hold) stop the engine, and switch.", ()),
+    "abort": ("End a run that has not switched yet; the engine stays where it is.", (KEEP,)),
+    "pause": ("Let a run that copies stand still; the engine runs on.", ()),
+    "resume": ("Let it go on.", ()),
+    "limit": ("Limit the copy of a run at work, as --bwlimit does; `none` for no limit.", (RATE,)),
     "rollback": ("Go back to the old root; says first what would be missing.", (YES,)),
     "cleanup": ("Remove the old root, after proving the new one.", (YES,)),
     "report": ("Write what one who helps needs to know to FILE; without FILE, say what would be in it.", (FILE,)),
@@ -110,7 +131,7 @@ CODES: Mapping[ExitCode, str] = {
     ExitCode.ROLLED_BACK: "failed, and the engine runs on the old root",
     ExitCode.BROKEN: "failed, and the engine needs you: see `relocator status`",
     ExitCode.AMISS: "moved, but something that is named does not run as before",
-    ExitCode.HANDED_OVER: "the engine is away; `relocator status --wait` tells the outcome",
+    ExitCode.HANDED_OVER: "held, or the engine is away; `relocator status --wait` tells the outcome",
     ExitCode.INTERRUPTED: "interrupted; nothing was changed",
 }
 VARIABLES = tuple(sorted({
@@ -135,42 +156,8 @@ class Asked:
     page: str | None = None
     agreed: bool = False
     run: str = ""
-
-
-class Answered(Exception):
-    """Help was asked for, and told."""
-
-
-class Form(argparse.RawDescriptionHelpFormatter):
-    """The help as it stands, with a first line as everywhere in it."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=min(shutil.get_terminal_size().columns, 120))
-
-    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        super().add_usage(usage, actions, groups, "Usage: " if prefix is None else prefix)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser of one verb's words that ends no process: what is wrong is a UsageError."""
-
-    def __init__(self, verb: str, words: Sequence[Word], description: str, epilog: str = "") -> None:
-        targets = "".join(f" {name}" for name, _how in words if not name.startswith("-"))
-        usage = f"relocator {verb} [OPTIONS]{targets}" if verb else "relocator [OPTIONS] VERB"
-        super().__init__(usage=usage, description=description, epilog=epilog, formatter_class=Form,
-                         allow_abbrev=False, add_help=False)  # fmt: skip
-        self.add_argument(*reversed(HELP), action="help", help="Say this, and end.")
-        for name, how in words:
-            self.add_argument(name, **how)
-
-    def print_help(self, _file: Any = None) -> None:
-        say(self.format_help(), sys.stdout, end="")
-
-    def exit(self, _status: int = 0, _message: str | None = None) -> NoReturn:
-        raise Answered
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(printable(f"{message[:1].upper()}{message[1:]}."), resolution=MORE)
+    keeps: bool = False
+    rate: str = ""
 
 
 def parse(arguments: Sequence[str]) -> Asked | None:
@@ -224,7 +211,7 @@ def unexpected(word: str) -> UsageError:
 def understood(verb: str, given: argparse.Namespace) -> Asked:
     """Raises UsageError for words that are right alone and do not go together."""
     words = vars(given)
-    if missing := next((name for name in ("TARGET", "NUMBER") if words.get(name, "") is None), None):
+    if missing := next((name for name in ("TARGET", "NUMBER", "RATE") if words.get(name, "") is None), None):
         raise UsageError(f"Missing argument: {missing}", resolution=f"See: relocator {verb} --help")
     if words.get("json") and words.get("html") is not None:
         raise UsageError("Either --json or --html.", resolution="See: relocator status --help")
@@ -236,6 +223,8 @@ def understood(verb: str, given: argparse.Namespace) -> Asked:
         page=words.get("html", words.get("FILE")),
         agreed=words.get("yes", False),
         run=words.get("NUMBER", ""),
+        keeps=words.get("keep", False),
+        rate="" if (rate := words.get("RATE", NONE)) == NONE else limit([rate]),
     )
 
 
@@ -243,9 +232,17 @@ def requested(words: Mapping[str, Any]) -> Request:
     accepted = frozenset(words["accepted"])
     if {ADOPT, FINISH} <= accepted:
         raise UsageError("Either --adopt or --finish-copy.", resolution=MORE)
+    held = {
+        "holds": words.get("hold", False),
+        "at": once("--at", words.get("at", ()), When.of),
+        "longest": once("--max-downtime", words.get("max_downtime", ()), seconds),
+    }
+    if any(held.values()) and ADOPT in accepted:
+        raise UsageError("Either --adopt or --hold: nothing is copied to a root that is adopted.", resolution=MORE)
     only = Only(words["only"]) if words["only"] else None
     return Request.of(words["TARGET"], words["containerd_root"], only, bwlimit=limit(words.get("bwlimit", ())),
-                      checksum=words.get("checksum", False), accepted=accepted, adopts=ADOPT in accepted)  # fmt: skip
+                      checksum=words.get("checksum", False), accepted=accepted,
+                      adopts=ADOPT in accepted, **held)  # fmt: skip
 
 
 def with_default_verb(arguments: Sequence[str]) -> list[str]:
@@ -277,6 +274,15 @@ def similar(word: str) -> str:
     return MEANT.get(found, found)
 
 
+def once(option: str, given: Sequence[str], read: Callable[[str], object]) -> str:
+    """The one that was given, which can be read, or none. Raises UsageError."""
+    if len(given) > 1:
+        raise UsageError(f"{option} was given more than once.", resolution="Give it once.")
+    for one in given:
+        read(one)
+    return given[0] if given else ""
+
+
 def limit(given: Sequence[str]) -> str:
     """The one limit that was given, or none. Raises UsageError."""
     if not given:
@@ -292,5 +298,7 @@ def typed(request: Request) -> str:
     words = [str(request.target), *(option for option, (what, _text) in AGREED.items() if what in request.accepted)]
     words += [f"--bwlimit={request.bwlimit}"] * bool(request.bwlimit) + ["--checksum"] * request.checksum
     words += [f"--ignore={id}" for id in sorted(request.accepted - {what for what, _text in AGREED.values()})]
+    words += ["--hold"] * request.holds + [f"--at={request.at}"] * bool(request.at)
+    words += [f"--max-downtime={request.longest}"] * bool(request.longest)
     words += [f"--containerd-root={request.containerd}"] * bool(request.containerd)
     return shlex.join([*words, *([f"--only={request.only}"] if request.only else [])])

@@ -37,7 +37,6 @@ from entrypoint.preflight.facts import HostFacts
 from entrypoint.preflight.gathering import gather
 from entrypoint.preflight.request import Request
 from entrypoint.preflight.roots import RootFacts, RootKind
-from entrypoint.settings import edits
 
 
 @dataclass(frozen=True)
@@ -83,23 +82,6 @@ def look(context: Context, request: Request) -> Survey:
             validation.require_valid(context.host, facts, edit, str(facts.data_root_to_be))
             validation.require_valid_containerd(context.host, facts)
     return Survey(facts, findings, found if adopts else None)
-
-
-def look_again(context: Context, request: Request, seen: HostFacts, plan: Plan) -> Plan:
-    """Once the copy is made, hours later it may be: what speaks against a stop by now, and the plan as things are now.
-
-    Raises PreflightError, or MoveError if a file that is to be edited is not what it was.
-    """
-    facts = gather(context.host, context.services, request, handover.UNIT, our_containers(), seen)
-    errors = preflight.refuses(preflight.check_again(facts, request.accepted))
-    if errors or (facts.engine.engine_id, facts.data_root) != (seen.engine.engine_id, seen.data_root):
-        raise PreflightError(
-            "Something was changed on the host while the data was copied, and speaks against the move.",
-            details="\n".join(finding.text() for finding in errors) or f"The engine runs on {facts.data_root} now.",
-        )
-    for edit in plan.edits_of_theirs:
-        edits.require_unedited(context.host, edit)
-    return planning.as_it_runs(plan, facts)
 
 
 def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from entrypoint.commands import cleanup, cli, rollback, run, survey
+from entrypoint.commands import cleanup, cli, control, rollback, run, survey
 from entrypoint.commands.cli import Asked
 from entrypoint.commands.printed import completion, manual, script
 from entrypoint.commands.status import page, report, text
@@ -24,7 +24,7 @@ from entrypoint.journal import trace
 from entrypoint.move import recovery
 from entrypoint.move.context import Context
 from entrypoint.move.steps import steps_of
-from entrypoint.move.worker import departure, handover, keeper, worker
+from entrypoint.move.worker import departure, handover, hold, keeper, worker
 from entrypoint.plan import outlook
 from entrypoint.preflight import preflight
 from entrypoint.preflight.request import Request
@@ -33,13 +33,28 @@ STANDARD_OUTPUT = "-"  # in the place of a file, as everywhere
 
 
 def move(context: Context, asked: Asked) -> ExitCode:
-    return told(run.relocate(traced(context), requested(asked)))
+    request = requested(asked)
+    if control.is_for(context, request):
+        return control.watch(traced(context))
+    code = run.relocate(traced(context), request)
+    if code is ExitCode.HANDED_OVER and hold.is_open(context.journal.runs()[-1].records()):
+        return control.watch(traced(context))
+    return told(code)
+
+
+def go(context: Context, _asked: Asked) -> ExitCode:
+    return control.go(traced(context))
+
+
+def abort(context: Context, asked: Asked) -> ExitCode:
+    return control.abort(context, keeps=asked.keeps)
 
 
 def plan(context: Context, asked: Asked) -> ExitCode:
     if asked.as_json:
         events.configure(sys.stderr, human=sys.stderr.isatty())
     request = requested(asked)
+    run.going_at(context.host, request)  # one that has passed is refused here, too
     seen = look(context, request)
     document = outlook.head("already-there", seen.findings)
     if not preflight.is_already_there(seen.facts):
@@ -138,6 +153,18 @@ def settle(context: Context) -> None:
             recovery.settle(context, stops=False)
 
 
+def pause(context: Context, _asked: Asked) -> ExitCode:
+    return control.pace(context, pauses=True)
+
+
+def resume(context: Context, _asked: Asked) -> ExitCode:
+    return control.pace(context, pauses=False)
+
+
+def limit(context: Context, asked: Asked) -> ExitCode:
+    return control.pace(context, limit=asked.rate)
+
+
 def go_back(context: Context, asked: Asked) -> ExitCode:
     return told(rollback.go_back(traced(context), agreed=asked.agreed))
 
@@ -199,6 +226,11 @@ VERBS: Mapping[str, Callable[[Context, Asked], ExitCode]] = {
     "check": check,
     "status": status,
     "report": write_report,
+    "go": go,
+    "abort": abort,
+    "pause": pause,
+    "resume": resume,
+    "limit": limit,
     "rollback": go_back,
     "cleanup": clean_up,
     "script": print_script,

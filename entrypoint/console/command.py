@@ -18,7 +18,8 @@ IMAGE = "RELOCATOR_IMAGE"
 CALLED = "RELOCATOR_CALLED"  # what is typed in the place of `relocator`
 NAMED = re.compile(
     r"(?<![/\w.-])relocator"
-    r"(?= (?:run|plan|check|status|rollback|return|cleanup|report|script|bundle|completion|manual|TARGET)\b"
+    r"(?= (?:run|plan|check|status|go|abort|pause|resume|limit|rollback|return|cleanup|report|script|bundle"
+    r"|completion|manual|TARGET)\b"
     r"| (?:--[a-z]|'?/))"
 )
 STARTED = re.compile(r"\b(?:docker|compose) run\b[^`\n]*$")

@@ -5,6 +5,7 @@ RelocatorError            brief, details, resolution, exit code
 ├── ContainerError        the container was not given what it needs          exit 2
 ├── PreflightError        refused before anything was touched                exit 3
 ├── Interrupted           a signal before the hand-over                      exit 130
+├── Aborted               the operator has ended a run before it switched      exit 130
 ├── Left                  the engine took this container along at a move     exit 10
 └── MoveError             a step failed; the driver rolls back               exit 4
     ├── HostCommandError  a program failed
@@ -68,6 +69,11 @@ class PreflightError(RelocatorError):
 
 class Interrupted(RelocatorError):
     exit_code = ExitCode.INTERRUPTED
+
+
+class Aborted(RelocatorError):
+    exit_code = ExitCode.INTERRUPTED
+    keeps = False  # the copy, for the same command
 
 
 class Left(RelocatorError):

@@ -25,6 +25,7 @@ from entrypoint.console.names import Names, known
 log: FilteringBoundLogger = structlog.get_logger()
 
 INFO, DEBUG = 20, 10
+QUIET = "quiet"
 
 
 class Phase(StrEnum):
@@ -34,6 +35,7 @@ class Phase(StrEnum):
     PLAN = "plan"
     PRE_COPY = "pre-copy"
     HAND_OVER = "hand-over"
+    HOLD = "hold"
     FREEZE = "freeze"
     FINAL_SYNC = "final sync"
     CHECK = "check the copy"
@@ -135,6 +137,7 @@ def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> No
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _loud,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -146,6 +149,19 @@ def configure(*streams: IO[str], human: bool = False, debug: bool = False) -> No
         logger_factory=console,
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What is done again and again, for days, is not told each time; only what is wrong is."""
+    with structlog.contextvars.bound_contextvars(**{QUIET: True}):
+        yield
+
+
+def _loud(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if event.pop(QUIET, False) and method == "info":
+        raise structlog.DropEvent
+    return event
 
 
 def _discreet(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

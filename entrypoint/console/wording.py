@@ -32,6 +32,19 @@ SENTENCES: Mapping[str, str] = {
     "  its outcome, once there is one:\n"
     "    {wait}\n"
     "  meanwhile:  journalctl -fu {unit}",
+    "held": "Run {run} is held: the copy is ready. To switch: relocator go    To give it up: relocator abort",
+    "held.by_unit": "The engine runs on. The unit {unit} on the host makes the copy ready and keeps it up to date, "
+    "until it goes.\n  how it stands:  relocator status\n  to switch:  relocator go\n"
+    "  to give it up:  relocator abort",
+    "held.ready": "ready: press {key} to switch (Ctrl-C leaves it held)",
+    "held.left": "Run {run} stays held. To switch: relocator go    To give it up: relocator abort",
+    "held.against": "! {why}\n  It is held as before.",
+    "held.unwritten": "! How the run stands cannot be written down: {why}",
+    "going": "The engine is stopped now.",
+    "going.already": "Run {run} goes already. Its outcome:\n    {wait}",
+    "pace": "The copy of run {run} {pace}.",
+    "aborted": "Run {run} was ended. Nothing was changed; the copy {copy}.",
+    "aborted.back": "Run {run} was taken back: the engine runs on the old root.",
     "swarm.locked": "! The swarm is locked: enter its key on this host (docker swarm unlock), within {minutes} minutes",
     "swarm.unproven": "! The swarm is still locked: that its services run was not seen. Later: docker swarm unlock",
     "adoption.proven": "  the engine holds what is in the adopted root: {containers} containers, {volumes} volumes",

@@ -23,7 +23,8 @@ class Copied:
     what is there by itself has yet to be looked at; that is so, too, of what is `doubtful` (confirmation.py). `linked`
     are the inodes of files whose names have yet to be made names of one file.
     `sets` is how often the clock had been set by then, as `watch` has seen it; what is read from a record counts from
-    there on. `settled` is since when to look, once nothing changes any more.
+    there on. The last pass has `sent` so many bytes, and `files`. `settled` is since when to look, once nothing changes
+    any more.
     """
 
     layers: frozenset[str]
@@ -33,6 +34,8 @@ class Copied:
     covered: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
     linked: tuple[int, ...] = ()
+    sent: int = field(default=0, metadata=PASSING)
+    files: int = field(default=0, metadata=PASSING)
     sets: int = field(default=0, metadata=PASSING)
     settled: float | None = field(default=None, metadata=PASSING)
     watch: Watch = field(default_factory=Watch, metadata=PASSING, compare=False, repr=False)

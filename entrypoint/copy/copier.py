@@ -9,7 +9,7 @@ check       engine down   the same places are looked for anew, and compared
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -28,7 +28,7 @@ from entrypoint.copy.looking.changes import DIRECTORY, Found, Look, Places
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut, covered_now, left_out
 from entrypoint.copy.looking.shards import cut
-from entrypoint.copy.pace.throttle import Throttle, throttled
+from entrypoint.copy.pace.throttle import Pace, Throttle, throttled
 from entrypoint.copy.pace.warming import warm
 from entrypoint.copy.size_limits import limits
 from entrypoint.copy.transfer import Sent, Transfer
@@ -50,21 +50,21 @@ MOST_PASSES = 6
 class Copier:
     """Source and target data root, as seen from here; `path` is the source's on the host, if it has another there.
 
-    `programs` are those that copy; their signals are those of this process. `trace` is told of each instant that has a
-    name.
+    `pace` says how fast it may be, each time it is asked. `programs` are those that copy; their signals are those of
+    this process. `trace` is told of each instant that has a name.
     """
 
     source: Path
     target: Path
     same_file_system: bool
-    bwlimit: str = ""
+    pace: Callable[[], Pace] = Pace
     path: PurePosixPath | None = None
     one_mount: Roots | None = None
     programs: Programs = field(default_factory=Programs, compare=False)
     trace: Trace = untraced
 
     def pre_copy(self, record: Unfinished) -> Copied:
-        """Copy all that can be copied with the engine up, within `bwlimit`, and flush it to disk.
+        """Copy all that can be copied with the engine up, at its `pace`, and flush it to disk.
 
         `record` tells what an earlier attempt has left in the target; it is kept up to date.
         """
@@ -88,8 +88,8 @@ class Copier:
 
     @contextmanager
     def _throttled(self) -> Iterator["Copier"]:
-        """Confined, and within `bwlimit`."""
-        with throttled(self.bwlimit, self._children) as throttle, self.confined(throttle) as inside:
+        """Confined, and at the pace that is asked for."""
+        with throttled(self.pace, self._children) as throttle, self.confined(throttle) as inside:
             yield inside
 
     @property
@@ -128,8 +128,12 @@ class Copier:
 
     def again(self, copied: Copied) -> Copied:
         """Look at everything but the layers once more, with the engine up: the clock was set, and hides changes."""
+        return self.onward(replace(copied, since=0.0))
+
+    def onward(self, copied: Copied) -> Copied:
+        """Copy what has changed since, with the engine up, at its `pace`, compare it, and flush it to disk."""
         with self._throttled() as inside:
-            found = inside.passes(replace(copied, since=0.0), Places.read(inside.target / PLACES))
+            found = inside.passes(copied, Places.read(inside.target / PLACES))
             flush(inside.target)
             return found
 
@@ -223,7 +227,7 @@ class Copier:
             log.info("pass.finished", number=number, **_told(sent, began.monotonic))
             partial = sent.partial
             if not partial:
-                copied, places = began, Places.of(look.seen)
+                copied, places = replace(began, sent=sent.size, files=sent.files), Places.of(look.seen)
                 if is_enough(sent.size, before):
                     break
             before = sent.size

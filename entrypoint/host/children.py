@@ -43,8 +43,10 @@ class Result:
 
 @dataclass
 class Children:
-    """Programs that are started, and those of them that are running now, in whichever thread."""
+    """Programs that are started, and those of them that are running now, in whichever thread; `are_ended`: somebody has
+    ended them all, and nothing more is to be begun."""
 
+    are_ended: bool = False
     _running: "set[subprocess.Popen[bytes]]" = field(default_factory=set)
 
     def run(
@@ -100,6 +102,7 @@ class Children:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End every one that is running; its own group has not heard the signal."""
+        self.are_ended = True
         for process in list(self._running):
             process.send_signal(number)
             process.send_signal(signal.SIGCONT)  # one that is stopped hears nothing else

@@ -10,6 +10,8 @@
                 journal.jsonl        one record a line, appended and fsynced
                 log.jsonl            the worker's events, for people
                 enter.sh             how the worker is started, see handover.py
+                said.json            what the operator has said to it meanwhile, see said.py
+                held.json            how a run that is held stands, see holding.py
                 back/                what puts the configuration back without this program, see safety_net.py
                 room                 space that is given back when the run ends or turns back: its last records
                                      must find some on a disk that has become full
@@ -17,7 +19,8 @@
 A record is `{"at": …, "event": …, "step": …, …}`; the first, `begun`, has the version of this layout. `intent` stands
 before an act and holds all that its undo needs, `done` after it, `undone` after its undo; `outcome` is the last record
 of a move. Behind it only two things are recorded: the removal of the old root, `cleanup` before it and `cleaned` after
-it, and `amiss`, what does not stand as it stood before; the last one counts.
+it, and `amiss`, what does not stand as it stood before; the last one counts. A run that is held records since when, by
+`held`, and that it goes on, by `going`.
 
 A power cut can tear only the last record. A torn one is taken for not written, which is right, because what it
 announces had not begun; the next record takes its place.
@@ -52,6 +55,8 @@ class Event(StrEnum):
     BEGUN = "begun"
     HANDED_OVER = "handed-over"
     TOOK_OVER = "took-over"
+    HELD = "held"
+    GOING = "going"
     INTENT = "intent"
     PROVEN = "proven"
     DONE = "done"

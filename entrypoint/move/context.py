@@ -1,12 +1,15 @@
 """What every command works with, how long it waits, and a move under way: its plan and its record."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from entrypoint.console.errors import JournalError
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.copy.cp import Programs
+from entrypoint.copy.pace.throttle import Pace
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.stored import from_json
 from entrypoint.host.host import Host
@@ -14,6 +17,7 @@ from entrypoint.host.machine.persistence import PAUSES
 from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Run
+from entrypoint.journal.said import said
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove
 
@@ -23,6 +27,8 @@ class Patience:
     """How long the steps of a move wait, in seconds, for what is known to come late."""
 
     departure: float = 120.0  # the container that handed over: its client and its removal may lag behind on a busy host
+    listening: float = 0.05  # two looks at what the operator has said
+    passes: float = 10.0  # at least between two passes of a run that is held
     others: float = 15.0  # who looks at something else with a container of ours must not keep the move
     ephemeral: float = 300.0  # a job that was started with --rm during the copy ends by itself; the engine runs
     removal: float = 15.0  # of what has --rm, by the engine
@@ -47,9 +53,17 @@ class Context:
     patience: Patience = Patience()
 
 
-def copier_of(host: Host, plan: Plan, root: RootMove) -> Copier:
+def pace_of(run: Run, plan: Plan) -> Pace:
+    """How fast the copy may be just now, with the engine up: as the run was begun, and as was said since."""
+    with suppress(JournalError):
+        word = said(run)
+        return replace(Pace.of(plan.bwlimit if word.limit is None else word.limit), paused=word.is_paused)
+    return Pace.of(plan.bwlimit)
+
+
+def copier_of(host: Host, run: Run, plan: Plan, root: RootMove) -> Copier:
     source, target = host.path(root.source), host.path(root.target)
-    return Copier(source, target, root.links, plan.bwlimit, PurePosixPath(root.source),
+    return Copier(source, target, root.links, lambda: pace_of(run, plan), PurePosixPath(root.source),
                   programs=Programs(host.signals), trace=host.trace)  # fmt: skip
 
 
@@ -77,7 +91,7 @@ class Move:
         self.renewed[:] = list(copied)
 
     def copier(self, root: RootMove) -> Copier:
-        return copier_of(self.host, self.plan, root)
+        return copier_of(self.host, self.run, self.plan, root)
 
     def before(self) -> Inventory | None:
         """What the engine held when it was frozen; nothing if it never came to that, and the engine never stopped."""

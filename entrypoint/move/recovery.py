@@ -1,7 +1,7 @@
 """A run that was cut off: any later command finishes or undoes it before it does anything else.
 
 cut off                                     is
-before the hand-over                        called interrupted; its copy is used by the next attempt
+before the hand-over, or while it was held  called interrupted; its copy is used by the next attempt
 before the commit point, or going back      undone
 after it, engine on the new root            finished, and what does not stand as it stood is named
 anything that needs the engine stopped      handed over to a worker again, but not by `status`
@@ -28,6 +28,7 @@ from entrypoint.host.services.manager import ServiceManager
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Outcome, Record, Run
 from entrypoint.journal.unfinished import KEPT
+from entrypoint.move import safety_net
 from entrypoint.move.context import Context, Move
 from entrypoint.move.freeze import release
 from entrypoint.move.location import is_switched, runs_on
@@ -36,6 +37,7 @@ from entrypoint.move.roots.old_roots import plan_of
 from entrypoint.move.since import acts
 from entrypoint.move.steps import end_records, steps_of
 from entrypoint.move.worker import handover
+from entrypoint.move.worker import hold as waiting
 from entrypoint.move.worker.arrival import CUT_OFF, STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.move.worker.worker import forward, is_going_back, turn_back, unfinished
 from entrypoint.plan.plan import Direction, Plan
@@ -54,13 +56,15 @@ def load(context: Context, run: Run, *, stops: bool = False) -> Move:
                 context.patience)  # fmt: skip
 
 
-def save(run: Run, plan: Plan, copied: Sequence[Copied]) -> None:
-    """Write down what the worker needs; this container is what it waits for. `copied` is of each of the roots."""
+def save(run: Run, plan: Plan, copied: Sequence[Copied], terms: waiting.Terms | None = None) -> None:
+    """Write down what the worker needs; this container is what it waits for. `copied` is of each of the roots, `terms`
+    are those of a run that is to be held."""
     run.save_plan({
         "plan": to_json(plan),
         "copied": [to_json(one) for one in copied],
         "ours": sorted(our_containers()),
         "front": to_json(Process.own()),
+        **({"hold": to_json(terms)} if terms else {}),
     })  # fmt: skip
 
 
@@ -133,7 +137,10 @@ def settle(context: Context, *, stops: bool = True) -> ExitCode | None:
         (heal if outcome["outcome"] == Outcome.BROKEN else mend)(context, run)
         return None
     log.warning("unfinished", run=run.number)
-    if not any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in run.records()):
+    records = run.records()
+    is_with_worker = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
+    if not is_with_worker or waiting.is_untouched(records):
+        safety_net.put_away(run)
         run.append(Event.OUTCOME, outcome=Outcome.INTERRUPTED, reason="It was cut off.", left=KEPT)
         return ExitCode.INTERRUPTED
     move = load(context, run)

@@ -15,6 +15,8 @@ from entrypoint.settings.file_edit import FileEdit, does
 CALLED = {RootKind.DATA_ROOT: "the data root", RootKind.IMAGE_STORE: "containerd's root"}
 WAITED_FOR = {RootKind.DATA_ROOT: "its data root", RootKind.IMAGE_STORE: "its images"}
 
+HOLDING = ("hold: keep the copy up to date, with the engine up, until `relocator go`",)
+
 
 def steps(plan: Plan) -> tuple[str, ...]:
     """The steps in order, a sentence each."""
@@ -27,6 +29,7 @@ def steps(plan: Plan) -> tuple[str, ...]:
     return (
         kept,
         *(copying(plan, root) for root in plan.roots),
+        *(HOLDING if plan.holds else ()),
         *_stop(plan),
         f"copy what has changed since, flush it to the disk, and check {checked} against {which}",
         *_around(plan),

@@ -42,7 +42,8 @@ class Plan:
     edits of SELinux's rules, line by line. `store` is where the images are, and `snapshots` where the configuration
     says that containerd keeps them, for the engine in its `namespace`. `one_of_managers`: of a swarm, so that an older
     state must not be returned to the others. `owners` are units and agents that start containers by themselves, by the
-    containers' names. By `listening` the engine's socket waits for the same disks as the engine.
+    containers' names. By `listening` the engine's socket waits for the same disks as the engine. Where it
+    `holds`, the freeze waits for the operator's word.
     """
 
     direction: Direction
@@ -71,6 +72,7 @@ class Plan:
     snapshots: str = ""
     namespace: str = NAMESPACES[0]
     owners: Mapping[str, str] = field(default_factory=dict)
+    holds: bool = False
 
     @property
     def first(self) -> RootMove:
@@ -176,6 +178,7 @@ def make(facts: HostFacts, request: Request) -> Plan:
         namespace=facts.engine.namespaces[0],
         one_of_managers=facts.engine.swarm.is_one_of_managers,
         owners=facts.owners,
+        holds=request.waits,
         snapshots=facts.containerd.snapshots_of(facts.engine.driver) if facts.containerd else "",
     )
 

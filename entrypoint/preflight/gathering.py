@@ -1,8 +1,10 @@
 """The looks at the host by which the facts are gathered: the only code that does so before the plan is made."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from entrypoint.console.errors import PreflightError
 from entrypoint.copy import size_limits
@@ -25,7 +27,7 @@ from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.ordering import DROP_IN
 from entrypoint.preflight.facts import WRITTEN, HostFacts
 from entrypoint.preflight.request import Only, Request
-from entrypoint.preflight.roots import RootFacts, RootKind, source_at, target_at
+from entrypoint.preflight.roots import RootFacts, RootKind, Source, source_at, target_at
 from entrypoint.settings import flags
 from entrypoint.settings.formats import unit as unit_files
 from entrypoint.settings.switch import override_path
@@ -34,6 +36,7 @@ DEFAULT_CONFIG = "/etc/docker/daemon.json"
 NIXOS = "/etc/NIXOS"
 
 Table = tuple[Mount, ...]
+Seen = Mapping[RootKind, Source]
 
 
 def gather(
@@ -42,11 +45,11 @@ def gather(
     request: Request,
     worker_unit: str,
     ours: frozenset[str],
-    seen: HostFacts | None = None,
+    seen: Seen = MappingProxyType({}),
 ) -> HostFacts:
     """Look at everything; nothing is changed. `ours` are the ids of the containers that this program runs in.
 
-    Sizes that were `seen` before are not measured again.
+    Roots that were `seen` before are not measured again.
     """
     programs.require(host)
     table = mounts()
@@ -117,15 +120,13 @@ def room_at(host: Host, place: str) -> int:
 
 
 def _root(
-    host: Host, kind: RootKind, path: PurePosixPath, wanted: PurePosixPath, table: Table, seen: HostFacts | None
+    host: Host, kind: RootKind, path: PurePosixPath, wanted: PurePosixPath, table: Table, seen: Seen
 ) -> RootFacts:
-    known = seen.root(kind) if seen else None
-    source = source_at(host, path, table, known.source if known else None)
-    return RootFacts(kind, source, target_at(host, wanted, table))
+    return RootFacts(kind, source_at(host, path, table, seen.get(kind)), target_at(host, wanted, table))
 
 
 def with_containerd(
-    host: Host, systemd: ServiceManager, facts: HostFacts, request: Request, seen: HostFacts | None = None
+    host: Host, systemd: ServiceManager, facts: HostFacts, request: Request, seen: Seen = MappingProxyType({})
 ) -> HostFacts:
     """The facts with those of the engine's containerd; one that it manages itself has its root in the data root."""
     found = containerd.look(host, systemd, facts.engine, facts.arguments, facts.mounts, facts.environment)

@@ -26,7 +26,9 @@ class Request:
 
     `target` is the new data root, and `containerd` that of containerd, if it was named: it is beside the other else.
     Where `only` containerd's is to move, `target` is where it goes. `bwlimit` is a rate as it was typed, or empty;
-    `accepted` are the ids of findings that are agreed to, and what is to become of a root in the target.
+    `accepted` are the ids of findings that are agreed to, and what is to become of a root in the target. Where it
+    `holds`, the copy is kept up to date until the operator says go, or it is time, `at`; it does not go where
+    the downtime would be longer than `longest`. Both are as typed.
     """
 
     target: PurePosixPath
@@ -35,6 +37,14 @@ class Request:
     bwlimit: str = ""
     checksum: bool = False
     accepted: frozenset[str] = frozenset()
+    holds: bool = False
+    at: str = ""
+    longest: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the copy, when it is ready, waits for something."""
+        return bool(self.holds or self.at or self.longest)
 
     @classmethod
     def of(
@@ -47,6 +57,9 @@ class Request:
         checksum: bool = False,
         accepted: frozenset[str] = frozenset(),
         adopts: bool = False,
+        holds: bool = False,
+        at: str = "",
+        longest: str = "",
     ) -> "Request":
         """From words of the command line. Raises UsageError."""
         if containerd and only:
@@ -56,7 +69,7 @@ class Request:
                              resolution="Alone, a root of containerd's is copied. To use one that is there, stop the "
                              "engine and containerd, set its root by hand, and start them.")  # fmt: skip
         beside = parse_target(containerd) if containerd else None
-        return cls(parse_target(target), beside, only, bwlimit, checksum, accepted)
+        return cls(parse_target(target), beside, only, bwlimit, checksum, accepted, holds, at, longest)
 
 
 def parse_target(text: str) -> PurePosixPath:

@@ -17,4 +17,4 @@ def _quiet() -> None:
 
 @pytest.fixture(autouse=True)
 def _stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entrypoint.move.worker.memory.move_into", lambda: None)
+    monkeypatch.setattr("entrypoint.move.worker.memory.move_into", lambda **_: None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from entrypoint import __version__
 from entrypoint.commands import cli
-from entrypoint.commands.cli import Word
+from entrypoint.commands.parser import Word
 from entrypoint.console.environment import variable
 
 ABOUT = (

@@ -138,14 +138,22 @@ run() {
     fi
     terminal=
     if [ -t 1 ]; then terminal=yes; fi
+    # With its terminal's keys only where one is asked for: `y` to switch.
+    exec 4</dev/null
+    case " $* ${RELOCATOR_HOLD:+--hold} " in
+        *' --hold '* | *' --at'* | *' --max-downtime'*) if [ -t 0 ] && [ -t 1 ]; then exec 4<&0; fi ;;
+    esac
     boot=
     if [ -r /proc/sys/kernel/random/boot_id ]; then read -r boot </proc/sys/kernel/random/boot_id; fi
     set -- "$IMAGE" "$@"
     for variable in $VARIABLES; do
         set -- --env "$variable" "$@" # docker leaves out what is not set
     done
-    docker run --rm --name "$name" --sig-proxy=false ${terminal:+"--tty"} --privileged --pid=host --network=none \
-        --env "RELOCATOR_CALLED=$CALLED" ${boot:+"--env=RELOCATOR_BOOT=$boot"} "$@" </dev/null
+    keys=
+    if [ -t 4 ]; then keys=yes; fi
+    docker run --rm --name "$name" --sig-proxy=false ${terminal:+"--tty"} ${keys:+"--interactive"} --privileged \
+        --pid=host --network=none \
+        --env "RELOCATOR_CALLED=$CALLED" ${boot:+"--env=RELOCATOR_BOOT=$boot"} "$@" <&4
 }
 
 # front ARGUMENTS: the part with the engine up, to its end. A client that dies with its session leaves it at work.
@@ -192,6 +200,7 @@ show() {
     case $1 in
         *'"event": "phase.started"'*) say "• $phase …" ;;
         *'"event": "phase.finished"'*) say "✓ $phase" ;;
+        *'"event": "held"'*) say "The run is held: the copy is ready. To switch: $CALLED go    To give it up: $CALLED abort" ;;
     esac
 }
 
@@ -377,7 +386,7 @@ main() {
     if [ "${1:-}" = status ]; then asked "$@"; fi
     if is_at_work && ! answers; then
         case ${1:-} in
-            plan | check | rollback | cleanup | script | help | -h | --help | --version) away ;;
+            plan | check | go | abort | pause | resume | limit | rollback | cleanup | script | help | -h | --help | --version) away ;;
         esac
         follow
         outcome

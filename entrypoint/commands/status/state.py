@@ -8,6 +8,7 @@ from entrypoint.console.errors import ExitCode
 class State(StrEnum):
     NONE = "none"
     WORKING = "working"
+    HELD = "held"
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     BROKEN = "rollback-failed"
@@ -20,6 +21,7 @@ class State(StrEnum):
 EXIT_CODES = {
     State.NONE: ExitCode.DONE,
     State.WORKING: ExitCode.HANDED_OVER,
+    State.HELD: ExitCode.HANDED_OVER,
     State.COMMITTED: ExitCode.DONE,
     State.ROLLED_BACK: ExitCode.ROLLED_BACK,
     State.BROKEN: ExitCode.BROKEN,

@@ -1,5 +1,6 @@
 """What the journal says about the last run, and its exit code; `text.py` says it to people."""
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -7,6 +8,7 @@ from typing import Any
 
 from entrypoint.commands.status import present
 from entrypoint.commands.status.present import Present
+from entrypoint.commands.status.standing import Standing, standing
 from entrypoint.commands.status.state import EXIT_CODES, State
 from entrypoint.commands.status.timeline import Span, downtime, last_phase, old_root, spans
 from entrypoint.console import names
@@ -22,14 +24,17 @@ from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.amiss import Kind
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import ARRIVED, Event, Outcome, Record, Run
+from entrypoint.journal.said import said
 from entrypoint.move.context import Context
 from entrypoint.move.proof import intact
 from entrypoint.move.roots.old_roots import frees, is_copied, old_roots
-from entrypoint.move.worker import departure, handover
+from entrypoint.move.worker import departure, handover, hold
 from entrypoint.plan.plan import Direction
 from entrypoint.preflight.request import Only
 
 WAIT = 6 * 3600.0  # seconds; a final sync of a large busy root
+EVERY = 0.5  # seconds between two looks
+AT_WORK = (State.WORKING, State.HELD)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Status:
     `amiss` is what does not stand as it stood, a sentence each; `tried` are the kinds of it, each of which was tried to
     mend in its own way. `since` is when the engine was first started on the root that the run has brought it to, as
     `began` is told: what was written from then on is there alone.
+    `held` is how a run stands that is held. It may be `paused`, and have another `limit` than it was begun with, which
+    is empty for none.
     """
 
     state: State
@@ -77,6 +84,9 @@ class Status:
     engine_up: bool | None = None
     gone: tuple[str, ...] = ()
     present: Present | None = None
+    held: Standing | None = None
+    paused: bool = False
+    limit: str | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -89,7 +99,7 @@ class Status:
 
 def with_present(context: Context, status: Status) -> Status:
     """The same, with what others have changed since that run has ended."""
-    if not status.run or status.state is State.WORKING:
+    if not status.run or status.state in AT_WORK:
         return status
     return replace(status, present=present.look(context, context.journal.run(status.run)))
 
@@ -146,7 +156,17 @@ def of_run(run: Run, busy: bool) -> Status:
         ended=locality.moment(outcome.get("at")),
         unit=_unit(run),
         gone=tuple(begun.get("gone", ())),
+        held=standing(run, records) if state is State.HELD else None,
+        **said_of(run) if state in AT_WORK else {},
     )
+
+
+def said_of(run: Run) -> dict[str, Any]:
+    """What the operator has said of its pace."""
+    with suppress(JournalError):
+        word = said(run)
+        return {"paused": word.is_paused, "limit": word.limit}
+    return {}
 
 
 def _unit(run: Run) -> str:
@@ -163,7 +183,7 @@ def _counted(run: Run, direction: Direction) -> Mapping[str, int]:
 
 def _state(outcome: Record, records: list[Record], busy: bool, amiss: Sequence[str]) -> State:
     if busy:
-        return State.WORKING
+        return State.HELD if hold.is_held(records) else State.WORKING
     if outcome.get("outcome") in ARRIVED:
         return State.MOVED if amiss else State.COMMITTED
     if outcome:
@@ -176,21 +196,25 @@ def _state(outcome: Record, records: list[Record], busy: bool, amiss: Sequence[s
 
 def wait(journal: Journal, systemd: ServiceManager) -> Status:
     """The last run's status once nobody is at work any more, or once whoever waits has to leave with the engine."""
-    until(
-        lambda: read(journal, systemd).state is not State.WORKING or departure.is_engine_going(journal),
-        waiting_for="the move to end",
-        seconds=WAIT,
-        interval=0.5,
-    )
-    return read(journal, systemd)
+    while True:
+        until(
+            lambda: read(journal, systemd).state is not State.WORKING or departure.is_engine_going(journal),
+            waiting_for="the move to end",
+            seconds=WAIT,
+            interval=EVERY,
+        )
+        if (found := read(journal, systemd)).state is not State.HELD:  # which may be for days
+            return found
+        time.sleep(EVERY)
 
 
 def told_by(host: Host, status: Status, journal: Journal) -> Status:
     """The same with the host's name, in its local time, and with what waits for its removal there."""
     waiting: tuple[str, ...] = ()
-    if status.state not in (State.NONE, State.WORKING, State.COMMITTED, State.MOVED):
+    if status.state not in (State.NONE, *AT_WORK, State.COMMITTED, State.MOVED):
         with suppress(JournalError):  # `cleanup` tells of it
             waiting = tuple(one.path for one in old_roots(host, journal))
     zone = locality.zone(host)
     began, ended, since = (locality.there(one, zone) for one in (status.began, status.ended, status.since))
-    return replace(status, host=locality.name(host), began=began, ended=ended, since=since, waiting=waiting)
+    held = status.held and status.held.told(zone)
+    return replace(status, host=locality.name(host), began=began, ended=ended, since=since, waiting=waiting, held=held)

@@ -1,7 +1,8 @@
 """What is told of the last run, for people: what was, what is now, what to do."""
 
+from entrypoint.commands.status.standing import Standing
 from entrypoint.commands.status.state import State
-from entrypoint.commands.status.status import Status
+from entrypoint.commands.status.status import AT_WORK, Status
 from entrypoint.commands.status.timeline import picture
 from entrypoint.console import wording
 from entrypoint.console.events import Phase
@@ -36,7 +37,7 @@ def _now(status: Status) -> tuple[str, ...]:
 
 def report(status: Status, columns: int) -> str:
     """The text, and under it how long each phase took."""
-    drawn = picture(status.timeline, columns) if status.state is not State.WORKING else ()
+    drawn = picture(status.timeline, columns) if status.state not in AT_WORK else ()
     return "\n".join((text(status), *(["", *drawn] if drawn else [])))
 
 
@@ -68,6 +69,7 @@ def _none(_status: Status) -> tuple[str, ...]:
 def _working(status: Status) -> tuple[str, ...]:
     return (
         f"Run {status.run} is at work: {status.source} → {status.target}, {status.phase}.",
+        _pace(status),
         *(
             ("The engine is up. To wait for the outcome: relocator status --wait",)
             if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
@@ -78,6 +80,33 @@ def _working(status: Status) -> tuple[str, ...]:
             )
         ),
     )
+
+
+def _held(status: Status) -> tuple[str, ...]:
+    found = status.held or Standing()
+    least, most = found.downtime or (0.0, 0.0)
+    left = f"{wording.size(found.size)} in {wording.counted(found.files, 'file')}"
+    return (
+        f"Run {status.run} is held: {status.source} → {status.target}. The engine runs, and the copy is ready.",
+        f"Held since {_moment(found.since)}.",
+        _pace(status) or "The copy is kept up to date.",
+        f"What is left: about what the last pass has found, {_moment(found.looked)}: {left}." if found.looked else "",
+        f"The downtime would be {wording.span(least)} to {wording.span(most)} now." if found.downtime else "",
+        f"It goes by itself {_moment(found.at)}." if found.at else "",
+        f"It was to go, and did not: {found.against}" if found.against else "",
+        "To switch: relocator go",
+        "To give it up: relocator abort",
+    )
+
+
+def _pace(status: Status) -> str:
+    if status.paused:
+        return "The copy is paused. To let it go on: relocator resume"
+    return f"The copy is limited to {status.limit} a second." if status.limit else ""
+
+
+def _moment(written: str) -> str:
+    return written.replace("T", " ")
 
 
 def _committed(status: Status) -> tuple[str, ...]:
@@ -239,7 +268,10 @@ def _choices(status: Status) -> tuple[str, ...]:
 
 
 def _interrupted(status: Status) -> tuple[str, ...]:
-    return (f"Run {status.run} was interrupted before the engine was stopped. Nothing was changed.",)
+    return (
+        f"Run {status.run} was interrupted before the engine was stopped. Nothing was changed.",
+        _copy(status) if status.left else "",
+    )
 
 
 def _cut_off(status: Status) -> tuple[str, ...]:
@@ -261,6 +293,7 @@ def _abandoned(status: Status) -> tuple[str, ...]:
 SENTENCES = {
     State.NONE: _none,
     State.WORKING: _working,
+    State.HELD: _held,
     State.COMMITTED: _committed,
     State.ROLLED_BACK: _rolled_back,
     State.BROKEN: _broken,

@@ -6,6 +6,7 @@ from typing import Any
 
 from entrypoint.console.events import Phase
 from entrypoint.journal.record import Event, Record
+from entrypoint.move.worker import hold
 
 # From the first to the last of these the engine is not there for others.
 DOWN = (Phase.FREEZE, Phase.FINAL_SYNC, Phase.CHECK, Phase.SWITCH, Phase.START, Phase.VERIFY)
@@ -43,7 +44,13 @@ def spans(records: Sequence[Record]) -> tuple[Span, ...]:
     copied = at.get((Event.HANDED_OVER, "")) or (float(gave_up[-1]) if gave_up else None)
     found = [
         _between(Phase.PRE_COPY, at.get((Event.BEGUN, "")), copied, away=False),
-        _between(Phase.HAND_OVER, at.get((Event.HANDED_OVER, "")), at.get((Event.INTENT, Phase.FREEZE)), away=False),
+        _between(Phase.HOLD, at.get((Event.HANDED_OVER, "")), at.get((Event.GOING, "")), away=False),
+        _between(
+            Phase.HAND_OVER,
+            at.get((Event.GOING, "")) or at.get((Event.HANDED_OVER, "")),
+            at.get((Event.INTENT, Phase.FREEZE)),
+            away=False,
+        ),
         *(_between(step, at.get((Event.INTENT, step)), _end(at, step) or turned) for step in DOWN),
         _noticed(_between(HEALTH, proven, verified or turned, away=False)),
         _between(Phase.ROLLBACK, at.get((Event.ROLLBACK, "")), back or over),
@@ -107,6 +114,8 @@ def old_root(records: Sequence[Record]) -> str:
 def last_phase(records: Sequence[Record]) -> str:
     begun = [record["step"] for record in records if record["event"] == Event.INTENT]
     handed_over = any(record["event"] in (Event.HANDED_OVER, Event.TOOK_OVER) for record in records)
+    if not begun and hold.is_open(records):
+        return Phase.HOLD if handed_over else Phase.PRE_COPY
     return begun[-1] if begun else Phase.HAND_OVER if handed_over else Phase.PRE_COPY
 
 

@@ -1,5 +1,5 @@
-"""A limit for what the copy writes while the engine runs: the programs that copy are stopped for a while and go on, and
-the next waits for its turn.
+"""A limit for what the copy writes while the engine runs, and a pause: the programs that copy are stopped for a while
+and go on, and the next waits for its turn.
 
 What was written is what the kernel counted for the programs that run, and for those that have ended.
 """
@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,29 +34,50 @@ def bytes_a_second(limit: str) -> float:
     return float(match[1]) * (1 << FACTORS[match[2].lower()])
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast it may be just now: `rate` bytes a second on average, or as fast as it goes; nothing while `paused`."""
+
+    rate: float | None = None
+    paused: bool = False
+
+    @classmethod
+    def of(cls, limit: str) -> "Pace":
+        return cls(bytes_a_second(limit) if limit else None)
+
+
 @dataclass
 class Throttle:
-    """Stops and continues the programs that copy, for `rate` bytes a second on average."""
+    """Stops and continues the programs that copy, as it is `asked` to: that may change at any time."""
 
-    rate: float
+    asked: Callable[[], Pace]
     children: Children
+    _pace: Pace = field(default_factory=Pace)
     _began: float = field(default_factory=time.monotonic)
     _before: int = field(default_factory=lambda: ended())
+    _stopped: bool = False
     _end: threading.Event = field(default_factory=threading.Event)
 
     def is_used_up(self) -> bool:
-        """Whether more was written than is allowed by now."""
-        done = ended() - self._before + sum(map(written, self._running()))
-        return done > self.rate * (time.monotonic() - self._began + BURST)
+        """Whether more was written than is allowed by now, or nothing is."""
+        if (pace := self.asked()) != self._pace:
+            self._pace, self._began, self._before = pace, time.monotonic(), self._written()
+        if pace.paused or pace.rate is None:
+            return pace.paused
+        return self._written() - self._before > pace.rate * (time.monotonic() - self._began + BURST)
 
     def watch(self) -> None:
         """Until `end`."""
         while not self._end.wait(EVERY):
-            self.signal_all(signal.SIGSTOP if self.is_used_up() else signal.SIGCONT)
+            stops = self.is_used_up()
+            if stops or self._stopped:
+                self.signal_all(signal.SIGSTOP if stops else signal.SIGCONT)
+            self._stopped = stops
 
     def await_turn(self) -> None:
-        """Until another program may begin: a short one would end between two looks at it."""
-        while not self._end.is_set() and self.is_used_up():
+        """Until another program may begin: a short one would end between two looks at it. Nobody waits for a copy that
+        is ended."""
+        while not (self._end.is_set() or self.children.are_ended) and self.is_used_up():
             time.sleep(EVERY)
 
     def end(self) -> None:
@@ -65,6 +86,9 @@ class Throttle:
     def signal_all(self, number: signal.Signals) -> None:
         for pid in self._running():
             self.children.signal(pid, number)
+
+    def _written(self) -> int:
+        return ended() + sum(map(written, self._running()))
 
     def _running(self) -> list[int]:
         return [pid for program in PROGRAMS for pid in self.children.named(program)]
@@ -84,12 +108,9 @@ def written(pid: int) -> int:
 
 
 @contextmanager
-def throttled(limit: str, children: Children) -> Iterator[Throttle | None]:
-    """Hold those of the children that copy to a limit in the block; none if it is empty."""
-    if not limit:
-        yield None
-        return
-    throttle = Throttle(bytes_a_second(limit), children)
+def throttled(asked: Callable[[], Pace], children: Children) -> Iterator[Throttle]:
+    """Hold those of the children that copy to a pace in the block."""
+    throttle = Throttle(asked, children)
     thread = threading.Thread(target=throttle.watch, daemon=True)
     try:
         thread.start()

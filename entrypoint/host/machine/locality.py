@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from entrypoint.console.errors import RelocatorError
 from entrypoint.host.host import Host
 
-LOCALTIME = "/etc/localtime"
+LOCALTIME, ZONES = "/etc/localtime", "/usr/share/zoneinfo"
 
 
 def name(host: Host) -> str:
@@ -24,6 +24,19 @@ def zone(host: Host) -> tzinfo:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError):
         return UTC
+
+
+def named(host: Host, name: str) -> tzinfo:
+    """A zone by its name, as the host knows it, or by its offset; without one, the host's own. Raises ValueError."""
+    if not name:
+        return zone(host)
+    if name == "Z" or name[0] in "+-":
+        return datetime.fromisoformat(f"2000-01-01T00:00{name}").tzinfo or UTC
+    try:
+        with host.path(host.resolve(f"{ZONES}/{name}")).open("rb") as file:
+            return ZoneInfo.from_file(file, key=name)
+    except OSError as error:
+        raise ValueError(f"This host knows no zone {name}.") from error
 
 
 def moment(at: float | None, where: tzinfo = UTC) -> str:

@@ -15,6 +15,7 @@ from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Record
 from entrypoint.move.context import Move
+from entrypoint.move.worker import hold
 
 
 def _of_last(journal: Journal) -> list[Record]:
@@ -31,8 +32,10 @@ def is_handed_over(journal: Journal) -> bool:
 def is_engine_going(journal: Journal) -> bool:
     """Whether a worker is about to stop the engine, or has stopped it and not yet started it again."""
     started = (Event.INTENT, Phase.START)
-    return is_handed_over(journal) and all(
-        (record["event"], record.get("step")) != started for record in _of_last(journal)
+    return (
+        is_handed_over(journal)
+        and not hold.is_waiting(_of_last(journal))
+        and all((record["event"], record.get("step")) != started for record in _of_last(journal))
     )
 
 

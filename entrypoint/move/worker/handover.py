@@ -69,7 +69,7 @@ Properties = dict[str, tuple[str, Any]]
 
 def hand_over(host: Host, systemd: ServiceManager, run: Run, plan: Plan) -> None:
     """Start the keeper and the worker, and return when the worker says that it is there."""
-    memory.move_into()
+    memory.move_into(always=plan.holds)
     dismiss(systemd)
     systemd.reset_failed([UNIT, KEEPER])
     first = inside(host, run, Process.own(), "entrypoint.move.worker.keeper")

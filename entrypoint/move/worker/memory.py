@@ -25,13 +25,14 @@ TOP = PurePosixPath("/")
 COPYING = 600.0  # seconds
 
 
-def move_into() -> None:
-    """Go on in memory, with everything that is mounted here; nothing is done where that is not needed.
+def move_into(*, always: bool = False) -> None:
+    """Go on in memory, with everything that is mounted here; nothing is done where that is not needed, unless `always`:
+    what stays for days must not need the image, which somebody may remove.
 
     Raises ContainerError if there is not enough of it; then all is as it was.
     """
     table = mounts_of(os.getpid())
-    if own_container() is None or not is_needed(table):
+    if own_container() is None or not (is_needed(table) or (always and root_of(table).source != OURS)):
         return
     try:
         for command in commands(table):

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import structlog
 
-from entrypoint.console.errors import ExitCode, NeedsStop, RelocatorError, SystemdError
+from entrypoint.console.errors import Aborted, ExitCode, NeedsStop, RelocatorError, SystemdError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.engine.docker import Engine, socket_of, until
 from entrypoint.engine.inventory import ALIVE
@@ -33,11 +33,18 @@ from entrypoint.move.roots import renewal
 from entrypoint.move.roots.discard import discard, may_go_on
 from entrypoint.move.steps import Step, end_records
 from entrypoint.move.switch import paired_switch
-from entrypoint.move.worker import departure
+from entrypoint.move.worker import departure, hold
 from entrypoint.move.worker.arrival import STARTED_ON, arrive, conclude, finish, stays, told, was_started
 from entrypoint.plan.plan import Direction
 
-KEEPS = "keeps_copy"  # in the record of a way back
+KEEPS, ENDS = "keeps_copy", "ends"  # in the record of a way back: whether it is one from nothing
+
+UNTIL_SWITCH = (Phase.FREEZE, Phase.FINAL_SYNC, Phase.CHECK, Phase.SWITCH)  # before these the operator may end it
+CODES = {
+    Outcome.BROKEN: ExitCode.BROKEN,
+    Outcome.ROLLED_BACK: ExitCode.ROLLED_BACK,
+    Outcome.INTERRUPTED: ExitCode.INTERRUPTED,
+}
 
 
 def work(move: Move, journal: Journal, front: Process, steps: Sequence[Step]) -> ExitCode:
@@ -47,9 +54,10 @@ def work(move: Move, journal: Journal, front: Process, steps: Sequence[Step]) ->
         begun = unfinished(records, steps)
         try:
             move.run.append(Event.TOOK_OVER, pid=os.getpid())
+            move = hold.hold(move, journal, front, again=took_over(records))
             wait_for_departure(move, front)
             held.enter_context(journal.locked(wait=True))
-            if took_over(records):
+            if took_over(records) and not hold.is_untouched(records):
                 return recover(move, records, steps)
             renewal.renew(move)
             return forward(move, steps, begun)
@@ -127,6 +135,8 @@ def has_left(move: Move, front: Process) -> bool:
 def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
     """Do steps, and commit; `begun` grows by each before it acts."""
     for step in steps:
+        if step.name in UNTIL_SWITCH:
+            hold.heard(move.run)
         move.host.trace(f"{step.name}.intent")
         move.run.append(Event.INTENT, step=step.name)
         if step not in begun:
@@ -152,7 +162,7 @@ def roll_back(move: Move, begun: Sequence[Step], failure: BaseException | None) 
         why, keeps = cause(move, begun, failure), keeps_copy(move, failure)
         if stays(move, begun):
             return finish(move, why)
-        return _roll_back(move, begun, why, keeps)
+        return _roll_back(move, begun, why, {KEEPS: keeps, ENDS: ends(move, begun, failure)})
 
 
 def cause(move: Move, begun: Sequence[Step], failure: BaseException | None) -> dict[str, str]:
@@ -166,7 +176,16 @@ def keeps_copy(move: Move, failure: BaseException | None) -> bool:
     """Whether the same command can go on with the copy, if no engine was started on it; the same for who takes over."""
     if failure is None:
         return bool(turn(move).get(KEEPS, True))
+    if isinstance(failure, Aborted) and not failure.keeps:
+        return False
     return may_go_on(move.host, move.plan, failure)
+
+
+def ends(move: Move, begun: Sequence[Step], failure: BaseException | None) -> bool:
+    """Whether nothing was changed, and that is how somebody wants it to end."""
+    if failure is None:
+        return bool(turn(move).get(ENDS, False))
+    return not begun and (isinstance(failure, Aborted) or (isinstance(failure, KeyboardInterrupt) and move.plan.holds))
 
 
 def turn(move: Move) -> Record:
@@ -174,10 +193,10 @@ def turn(move: Move) -> Record:
     return next((record for record in move.run.records() if record["event"] == Event.ROLLBACK), {})
 
 
-def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bool) -> ExitCode:
+def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], ways: dict[str, bool]) -> ExitCode:
     log.error("failed", **why)
     with suppress(RelocatorError):
-        move.run.append(Event.ROLLBACK, **why, **{KEEPS: keeps})
+        move.run.append(Event.ROLLBACK, **why, **ways)
     move.host.trace("rollback.recorded")
     problems: list[str] = []
     with phase(Phase.ROLLBACK):
@@ -185,12 +204,12 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bo
             problems += undo(move, step)
     if problems and is_host_stopping(move):
         return ExitCode.INTERRUPTED
-    outcome = Outcome.BROKEN if problems else Outcome.ROLLED_BACK
+    outcome = Outcome.BROKEN if problems else Outcome.INTERRUPTED if ways[ENDS] else Outcome.ROLLED_BACK
     if move.plan.direction is not Direction.FORTH:
         left = ""  # it is a root that was whole before, and stays
     elif was_started(move, begun):
         left = STARTED_ON
-    elif keeps:
+    elif ways[KEEPS]:
         left = KEPT
     else:
         left = "" if problems else discard_copy(move)
@@ -198,7 +217,7 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], keeps: bo
     move.host.trace("rollback.outcome")
     conclude(move, outcome, **facts)
     log.error(str(outcome), **facts)
-    return ExitCode.BROKEN if problems else ExitCode.ROLLED_BACK
+    return CODES[outcome]
 
 
 def is_host_stopping(move: Move) -> bool:

@@ -23,6 +23,8 @@ WITHIN = (
     "verify.proven",
     "commit.recorded",
 )
+# Passed only by a run that is held, and by who lets it go: tests/system/moving/test_hold.py
+HOLD = ("hold.held", "hold.going", "go.looked")
 # Passed only where containerd's root moves along: tests/system/stores/test_containerd.py
 CONTAINERD = ("switch.paired",)
 FRONT = ("pre-copy.begun", "pre-copy.layers", "pre-copy.passed")
@@ -41,7 +43,7 @@ DISCARD = ("discard.distrusted", "discard.emptied")
 CLEANUP = ("cleanup.begun", "cleanup.emptied")
 # Before anything is written down or changed: tests/system/input/test_refusals.py
 LOOKED = ("plan.made",)
-ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *CONTAINERD, *IDLE, *BACK, *DISCARD, *CLEANUP)
+ALL = (*LOOKED, *FRONT, *AROUND, *WITHIN, *HOLD, *CONTAINERD, *IDLE, *BACK, *DISCARD, *CLEANUP)
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,14 @@ def told(words: Sequence[str]) -> tuple[str, ...]:
     asked = cli.parse(words)
     assert asked is not None
     row = [asked.verb, *(requested(asked.request) if asked.request else ())]
-    row += ["wait"] * asked.wait + ["json"] * asked.as_json + ["yes"] * asked.agreed
-    return (*row, *([] if asked.page is None else [asked.page]), *([asked.run] if asked.run else []))
+    row += ["keep"] * asked.keeps + ["wait"] * asked.wait + ["json"] * asked.as_json + ["yes"] * asked.agreed
+    return (*row, *([] if asked.page is None else [asked.page]), *filter(None, (asked.run, asked.rate)))
 
 
 def requested(request: Request) -> Iterator[str]:
     yield from (str(one) for one in (request.target, request.containerd, request.only, request.bwlimit) if one)
-    yield from ["checksum"] * request.checksum
+    yield from ["checksum"] * request.checksum + ["hold"] * request.holds
+    yield from filter(None, (request.at, request.longest))
     yield from sorted(request.accepted)
 
 
@@ -59,6 +60,13 @@ def requested(request: Request) -> Iterator[str]:
         ("check --containerd-root=/other /new", ("check", "/new", "/other")),
         ("/new --ignore engine-old --ignore=swarm", ("run", "/new", "engine-old", "swarm")),
         ("check /new --same-disk --ignore target-space", ("check", "/new", "same-file-system", "target-space")),
+        ("/new --hold", ("run", "/new", "hold")),
+        ("plan /new --hold --at=03:00", ("plan", "/new", "hold", "03:00")),
+        ("/new --at 2027-01-31T03:00Z --max-downtime 1m30s", ("run", "/new", "2027-01-31T03:00Z", "1m30s")),
+        ("go", ("go",)),
+        ("abort --keep", ("abort", "keep")),
+        ("limit 50m", ("limit", "50m")),
+        ("limit none", ("limit",)),
         ("-- /new", ("run", "/new")),
         ("plan /new", ("plan", "/new")),
         ("plan /new --json", ("plan", "/new", "json")),
@@ -130,6 +138,7 @@ def test_what_is_wrong_in_the_environment_is_wrong(
         "/new --containerd-root=/other",
         "/new --only=containerd",
         "/new --same-disk --ignore engine-old --ignore target-space",
+        "/new --hold --at='03:00 Europe/Berlin' --max-downtime=30s",
     ],
 )
 def test_what_a_plan_says_to_type_does_what_was_planned(words: str) -> None:
@@ -195,6 +204,14 @@ WRONG: dict[str, str] = {
     "plan /new --bwlimit=50": "'50' is no limit.",
     "plan /new --dry-run": "No such option: --dry-run",
     "/new --bwlimit=1m --bwlimit=2m": "--bwlimit was given more than once.",
+    "/new --hold --adopt": "Either --adopt or --hold: nothing is copied to a root that is adopted.",
+    "/new --at=03:00 --at=04:00": "--at was given more than once.",
+    "/new --at=soon": "'soon' is no time.",
+    "/new --max-downtime=30": "'30' is no length of time.",
+    "check /new --hold": "No such option: --hold",
+    "limit": "Missing argument: RATE",
+    "limit fast": "'fast' is no limit.",
+    "go /new": "Got an unexpected extra argument: /new",
     "plans /new": "There is no `plans`.",
     "version": "There is no `version`.",
     "STATUS": "There is no `STATUS`.",
@@ -218,6 +235,7 @@ def test_what_is_wrong_is_said_in_one_sentence(words: str, message: str) -> None
     [
         *(("stauts", "status"), ("roll-back", "rollback"), ("version", "--version"), ("clean", "cleanup")),
         *(("relocate", "run"), ("move", "run"), ("MOVE", "run"), ("undo", "rollback"), ("revert", "rollback")),
+        *(("switch", "go"), ("cancel", "abort"), ("unpause", "resume"), ("throttle", "limit")),
     ],
 )
 def test_a_misspelt_verb_is_not_taken_for_a_target(word: str, meant: str) -> None:

@@ -80,7 +80,7 @@ def _copies() -> None:
 def test_a_target_that_cannot_be_written_is_an_error_of_the_copy(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, number: int, word: str
 ) -> None:
-    def pre_copy(host: Host, plan: Plan, root: RootMove) -> None:
+    def pre_copy(host: Host, run: Run, plan: Plan, root: RootMove) -> None:
         raise OSError(number, os.strerror(number), "/target")
 
     monkeypatch.setattr(run, "pre_copy", pre_copy)

@@ -18,6 +18,7 @@ CODES: dict[type[RelocatorError], int] = {
     errors.ContainerError: 2,
     errors.PreflightError: 3,
     errors.Interrupted: 130,
+    errors.Aborted: 130,
     errors.Left: 10,
     errors.MoveError: 4,
     errors.HostCommandError: 4,

@@ -211,7 +211,7 @@ def test_a_step_that_cannot_be_recorded_is_not_gone_on_from(
 def test_a_signal_ends_the_programs_of_every_copy(tmp_path: Path) -> None:
     """Whoever is interrupted must know of all that run."""
     host, plan = make_host(tmp_path), make_plan()
-    assert copier_of(host, plan, plan.first).programs.signals is host.signals
+    assert copier_of(host, Run(tmp_path / "run"), plan, plan.first).programs.signals is host.signals
 
 
 # --- systemd --------------------------------------------------------------------------------------------------------

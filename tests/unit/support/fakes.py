@@ -366,6 +366,10 @@ class FakeCopier(Copier):
         self.calls.record("again")
         return copied.begin_again()
 
+    def onward(self, copied: Copied) -> Copied:
+        self.calls.record("onward")
+        return copied.begin_again()
+
     def final_sync(self, copied: Copied) -> None:
         self.calls.record("final_sync", tuple(sorted(copied.layers)))
         copytree(self.source, self.target, copy_function=copy2, dirs_exist_ok=True, symlinks=True)
@@ -380,7 +384,7 @@ class FakeMove(Move):
 
     def copier(self, root: RootMove) -> FakeCopier:
         source, target = self.host.path(root.source), self.host.path(root.target)
-        return FakeCopier(source, target, root.links, self.plan.bwlimit, calls=self.calls, trace=self.host.trace)
+        return FakeCopier(source, target, root.links, calls=self.calls, trace=self.host.trace)
 
 
 def make_host(root: Path) -> Host:

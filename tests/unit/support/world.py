@@ -28,9 +28,10 @@ from entrypoint.move.context import Context, Patience
 from entrypoint.move.since import served
 from entrypoint.move.steps import Step, steps_of
 from entrypoint.move.switch import paired_switch
-from entrypoint.move.worker import handover, worker
+from entrypoint.move.worker import handover, hold, worker
 from entrypoint.plan.plan import Direction, Plan
 from entrypoint.plan.root_move import RootMove, RootService
+from entrypoint.preflight.request import Request
 from entrypoint.preflight.roots import RootKind
 from entrypoint.settings.file_edit import FileEdit
 from entrypoint.settings.formats import config_toml, daemon_json
@@ -63,7 +64,7 @@ CONTENT = b'{\n\t"debug": true\n}\n'
 JOURNAL = "var/lib/relocator"
 # What is waited for does not come in a test, or is there at once.
 SHORT = Patience(departure=0.3, ephemeral=0.3, mounts=0.3, socket=0.3, database=0.3, settling=0.3, between=0.01,
-                 recovering=0.3, sick=0.3, pauses=(0.01, 0.01))  # fmt: skip
+                 recovering=0.3, sick=0.3, pauses=(0.01, 0.01), listening=0.01, passes=0.01)  # fmt: skip
 RULES = "/etc/selinux/targeted/contexts/files/file_contexts.subs"
 OTHER_RULE, RULE = b"/srv/www /var/www\n", f"{TARGET} /var/lib/docker\n".encode()
 
@@ -261,6 +262,17 @@ def save_for_a_worker(world: World, patch: pytest.MonkeyPatch) -> World:
     facts: dict[str, Any] = {"plan": to_json(world.move.plan), "copied": to_json(world.move.copied)}
     world.move.run.save_plan({**facts, "ours": [], "front": asdict(GONE)})
     patch.setattr(recovery, "our_containers", frozenset)
+    return world
+
+
+def make_held_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The same, where the operator is to say when."""
+    world = make_world(root, monkeypatch)
+    plan = replace(world.move.plan, holds=True)
+    world = save_for_a_worker(replace(world, move=replace(world.move, plan=plan)), monkeypatch)
+    world.move.run.append(Event.BEGUN, source=DEFAULT_ROOT, target=TARGET, hold=True)
+    terms = hold.Terms(Request(PurePosixPath(TARGET), holds=True), {}, (2.0, 12.0))
+    world.move.run.save_plan({**world.move.run.plan(), "hold": to_json(terms)})
     return world
 
 

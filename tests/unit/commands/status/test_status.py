@@ -107,6 +107,18 @@ def lost(run: Run) -> None:
     ended(run, Outcome.ROLLED_BACK, failed_in=Phase.FINAL_SYNC, reason="It is another directory.", left=LOST)
 
 
+def held(run: Run) -> None:
+    run.append(Event.BEGUN, source="/old", target="/new", hold=True)
+    handed_over(run)
+    run.append(Event.TOOK_OVER, pid=1)
+    run.append(Event.HELD)
+
+
+def going(run: Run) -> None:
+    held(run)
+    run.append(Event.GOING)
+
+
 def cut_off(run: Run) -> None:
     run.append(Event.TOOK_OVER, pid=1)
     step(run, Event.INTENT, Phase.FREEZE, Phase.FINAL_SYNC)
@@ -115,6 +127,9 @@ def cut_off(run: Run) -> None:
 Case = tuple[Callable[[Run], None], UnitState, State, int, tuple[str, ...]]
 CASES: tuple[Case, ...] = (
     (pre_copying, UnitState.ACTIVE, State.WORKING, 10, ("at work: /old → /new", "pre-copy", "is up", "status --wait")),
+    (held, UnitState.ACTIVE, State.HELD, 10, ("is held: /old → /new", "The engine runs", "relocator go", "abort")),
+    (held, UnitState.FAILED, State.CUT_OFF, 5, ("hold",)),
+    (going, UnitState.ACTIVE, State.WORKING, 10, ("hand-over", "journalctl -fu relocator.service")),
     (cut_off, UnitState.ACTIVATING, State.WORKING, 10, ("final sync", "journalctl -fu relocator.service")),
     (committed, UnitState.DEACTIVATING, State.WORKING, 10, ("is at work",)),
     (committed, UnitState.INACTIVE, State.COMMITTED, 0, ("from /old to /new", "The old root is still in /old")),

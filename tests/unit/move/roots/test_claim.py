@@ -11,6 +11,7 @@ from entrypoint.commands import run
 from entrypoint.console.errors import CopyError, PreflightError
 from entrypoint.copy.copier import identity
 from entrypoint.host.host import Host
+from entrypoint.journal.record import Run
 from entrypoint.journal.unfinished import NAME, Unfinished
 from entrypoint.move.roots import claim
 from entrypoint.plan.plan import Plan
@@ -133,5 +134,5 @@ def test_a_record_that_somebody_else_has_written_makes_nothing_ours(host: Host, 
 def test_the_copy_begins_with_taking_its_place(host: Host, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     (host.path(TARGET) / "theirs").mkdir(parents=True)
     with pytest.raises(CopyError, match="by somebody else"):
-        run.pre_copy(host, plan, plan.first)
+        run.pre_copy(host, Run(host.path("/run/it")), plan, plan.first)
     assert [place.name for place in host.path(TARGET).iterdir()] == ["theirs"]

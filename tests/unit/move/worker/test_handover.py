@@ -167,7 +167,7 @@ def test_the_image_is_put_into_memory_before_anything_is_started_in_it(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = Calls()
-    monkeypatch.setattr("entrypoint.move.worker.memory.move_into", lambda: calls.record("move_into"))
+    monkeypatch.setattr("entrypoint.move.worker.memory.move_into", lambda **_: calls.record("move_into"))
     handover.hand_over(host, FakeSystemd(host, calls), run, make_plan())
     assert [made[0] for made in calls.made] == ["move_into", "reset_failed", "start_transient", "start_transient"]
 
