@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from entrypoint.console.names import named
-from entrypoint.console.wording import printable
+from entrypoint.console.wording import harmless, printable
 
 IMAGE = "RELOCATOR_IMAGE"
 CALLED = "RELOCATOR_CALLED"  # what is typed in the place of `relocator`
@@ -45,7 +45,7 @@ def has_terminal() -> bool:
 def told(text: str) -> str:
     """A text as it is told."""
     text = NAMED.sub(lambda found: found[0] if STARTED.search(text, 0, found.start()) else prefix(), named(text))
-    return BYTES.sub(r"'\2'", SEEN.sub(_on_host, text))
+    return harmless(BYTES.sub(r"'\2'", SEEN.sub(_on_host, text)))
 
 
 def _on_host(found: "re.Match[str]") -> str:

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+# What a terminal acts on, what turns the direction of a text, and halves of characters, which cannot be written.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SENTENCES: Mapping[str, str] = {
     "phase.started": "• {phase} …",
     "phase.finished": "✓ {phase}  ({seconds:.1f} s)",
@@ -131,6 +133,12 @@ def wrapped(line: str, indent: int) -> str:
     if not indent or columns < 2 * indent:
         return line
     return textwrap.fill(line, columns, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False)
+
+
+def harmless(text: str) -> str:
+    """A text of several lines without power over a terminal: what others have named may be in it. It can be written,
+    too, whatever bytes a name has that are no text."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def printable(text: str) -> str:

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from entrypoint.console.events import log
 from entrypoint.copy.cp import Programs
-from entrypoint.copy.looking.changes import EVERY, Look, Marks, Places
+from entrypoint.copy.looking.changes import EVERY, Look, Places
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut
+from entrypoint.copy.looking.marks import Marks
 from entrypoint.copy.transfer import Transfer
 from entrypoint.host.confined.beneath import join
 from entrypoint.host.confined.entries import TO_LOOK, TO_READ

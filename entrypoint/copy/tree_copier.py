@@ -32,6 +32,9 @@ from entrypoint.host.confined.entries import (
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 END = b"\0"
 DEEPEST = 100  # names below each other; each holds two descriptors and a call of a function
+# So many are copied of a directory and those in each other in it: who adds some to the last would keep us for ever. The
+# next look refuses what is as deep.
+MOST = 25_000
 NEW_NAMESPACE = 0x20000  # CLONE_NEWNS
 
 
@@ -59,13 +62,16 @@ class TreeCopier:
         self.said: list[str] = []
         self._blocks = Blocks()
         self._firsts: dict[int, Node] = {}
-        self._deep: list[Node] = []
+        self._deep: list[tuple[Node, int]] = []
+        self._level = 0
 
     def tree(self, name: bytes) -> None:
         """A directory with all that it holds, but for what another file system holds."""
-        self._deep = [(None, name)]
+        self._deep = [((None, name), 0)]
         while self._deep:
-            where = self._deep.pop()
+            where, self._level = self._deep.pop()
+            if self._level > MOST:
+                continue
             try:
                 self._begin(where, whole(where))
             except OSError as error:
@@ -157,7 +163,7 @@ class TreeCopier:
                 self._inside(inner, copy, where, depth + 1)
                 dress_folder(inner, copy)
             else:
-                self._deep.append(where)
+                self._deep.append((where, self._level + depth + 1))
         finally:
             _close(inner, copy)
 

@@ -16,12 +16,13 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from entrypoint.console.errors import CopyError
+from entrypoint.copy.looking.marks import Marks
 from entrypoint.host.children import Children, polite_command
-from entrypoint.host.confined.beneath import CHANGED, LONGEST, join
+from entrypoint.host.confined.beneath import CHANGED, join
 from entrypoint.host.confined.confinement import place
 from entrypoint.host.confined.tree import Tree
 from entrypoint.host.disks.filesystem import atomic_write, read_ours
@@ -47,6 +48,7 @@ class Change(NamedTuple):
 
 
 FIND = ("env", "LC_ALL=C", "find")  # names are bytes; elsewhere what is no UTF-8 is no character of an expression
+DEEPEST, SHOWN = 20_000, 200  # names below each other; bytes of a name that are shown
 FORMAT = "%y %i %n %b %C@ %P\\0"
 
 
@@ -78,36 +80,6 @@ class Places:
 
     def write(self, place: Path) -> None:
         atomic_write(place, self.marks.tobytes(), mode=0o600)
-
-
-class Marks:
-    """The marks of directories that are looked at one after the other.
-
-    What lies deeper than a path can tell is mostly in what was looked at just before, of which so much is known: of
-    ten thousand directories in each other, gigabytes of names would be read each time.
-    """
-
-    def __init__(self) -> None:
-        self._near, self._known = b"", blake2b(digest_size=8)
-
-    def mark(self, inode: int, name: bytes) -> int:
-        of_place = self._of(name).copy()
-        of_place.update(b"\0%d" % inode)
-        return int.from_bytes(of_place.digest(), "little")
-
-    def place(self, name: bytes) -> int:
-        """The same of a place alone, whatever is there."""
-        return int.from_bytes(self._of(name).digest(), "little")
-
-    def _of(self, name: bytes) -> blake2b:
-        if len(name) <= LONGEST:
-            return blake2b(name, digest_size=8)
-        if not name.startswith(self._near):
-            self._near, self._known = b"", blake2b(digest_size=8)
-        found = self._known.copy()
-        found.update(memoryview(name)[len(self._near) :])
-        self._near, self._known = name, found
-        return found
 
 
 @dataclass
@@ -247,7 +219,20 @@ def listed(
     """
     with place(root, where, namespace) as start:
         argv = [*start.prefix, *(polite_command(command) if live else command)]
-        yield from (children or Children()).stream(argv, check=not live, cwd=start.cwd, handles=start.handles)
+        for record in (children or Children()).stream(argv, check=not live, cwd=start.cwd, handles=start.handles):
+            if len(record) > DEEPEST:  # so many names have more bytes
+                require_shallow(join(where, record.split(b" ", 5)[5]))
+            yield record
+
+
+def require_shallow(name: bytes) -> None:
+    """Raises CopyError for a name below too many others: who adds one to the last would keep us walking for ever."""
+    if name.count(b"/") + 1 >= DEEPEST:
+        raise CopyError(
+            f"There are {DEEPEST:,} directories in each other.",
+            details=f"They begin with {name[:SHOWN].decode('utf-8', 'backslashreplace')!r}.",
+            resolution="Nobody has so many on purpose. See who makes them, and remove them: rm -rf",
+        )
 
 
 def is_after(record: bytes, since: float) -> bool:
@@ -270,7 +255,7 @@ def changed_command(
     shown = ["-type", "d"] if directories else ["-type", "d", "-inum", "256"]
     wanted = ["(", *newer, "-o", *shown, ")"] if newer else []
     below = ["-mindepth", "1"] if since is None else []
-    return [*FIND, place, *below, "-xdev", *pruned, *wanted, "-printf", FORMAT]
+    return [*FIND, place, "-maxdepth", str(DEEPEST), *below, "-xdev", *pruned, *wanted, "-printf", FORMAT]
 
 
 def _pruned(excludes: Iterable[str]) -> list[str]:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.console.errors import CopyError
-from entrypoint.copy.looking.changes import Marks
+from entrypoint.copy.looking.changes import DEEPEST, require_shallow
 from entrypoint.copy.looking.equality import facts, have_same_content, in_words, is_carried
 from entrypoint.copy.looking.left_out import LeftOut
+from entrypoint.copy.looking.marks import Marks
 from entrypoint.host.confined.beneath import CHANGED, LONGEST, join, place
 from entrypoint.host.confined.entries import attributes
 from entrypoint.host.confined.tree import Tree
@@ -96,6 +97,8 @@ class Comparison:
         while todo:
             depth, last = todo.pop()
             above[depth:] = [last]
+            if depth >= DEEPEST:
+                require_shallow(b"/".join(above))
             inside: list[bytes] = []
             yield from self.directory(b"/".join(above if where else above[1:]), inside)
             todo += [(depth + 1, name) for name in inside]
@@ -162,7 +165,8 @@ class Comparison:
                     elif stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode) and one.st_dev == self._device:
                         inside.append(last)
                 except OSError as error:  # of what goes, this directory tells by its own time
-                    self._require_vanishing(error)
+                    if not self._is_vanishing(error):
+                        yield Difference(name, f" cannot be looked at: {error.strerror}")
         return common
 
     def _extra(self, where: bytes, ours: int, theirs: int, common: int) -> Iterator[Difference]:
@@ -239,12 +243,12 @@ class Comparison:
         try:
             yield
         except OSError as error:
-            self._require_vanishing(error)
+            if not self._is_vanishing(error):
+                raise CopyError(f"{show(name)} cannot be looked at.", details=error.strerror or str(error)) from error
             self._pass_over(name)
 
-    def _require_vanishing(self, error: OSError) -> None:
-        if not self.live or error.errno not in CHANGED:
-            raise error
+    def _is_vanishing(self, error: OSError) -> bool:
+        return self.live and error.errno in CHANGED
 
 
 def _status(folder: int, name: bytes) -> os.stat_result | None:

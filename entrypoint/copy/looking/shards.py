@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from entrypoint.copy.looking.changes import DIRECTORY, Change, Marks, Places, changed_command, listed
+from entrypoint.copy.looking.changes import DIRECTORY, Change, Places, changed_command, listed
+from entrypoint.copy.looking.marks import Marks
 from entrypoint.engine.drivers import MOVED
 
 # A directory above one of these is cut. As many files are copied in a second or two, as many bytes in about one.

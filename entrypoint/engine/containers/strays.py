@@ -51,7 +51,7 @@ def strays(ids: Collection[str], place: Path = processes.PROCESSES) -> tuple[Str
 def _strays(ids: frozenset[str], place: Path) -> Iterator[Stray]:
     for one in place.glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):  # it has ended meanwhile
-            inside = ids.intersection(ID.findall((one / "cgroup").read_text()))
+            inside = ids.intersection(ID.findall((one / "cgroup").read_text(errors="replace")))
             seen = processes.look(int(one.name), place)
             if inside and seen.state not in processes.ENDED:
                 yield Stray(int(one.name), seen.parent, min(inside))
@@ -84,7 +84,8 @@ def _signal(found: Iterable[Stray], number: signal.Signals, ids: Collection[str]
 def _is_inside(pid: int, ids: Collection[str]) -> bool:
     """Whether the process of a number is in one of the containers now; it may be another's by then."""
     with suppress(OSError):
-        return not frozenset(ids).isdisjoint(ID.findall((processes.PROCESSES / str(pid) / "cgroup").read_text()))
+        groups = (processes.PROCESSES / str(pid) / "cgroup").read_text(errors="replace")
+        return not frozenset(ids).isdisjoint(ID.findall(groups))
     return False
 
 

@@ -98,7 +98,7 @@ def is_deaf(pid: int, name: str, processes: Path = PROCESSES) -> bool:
 
 
 def _is_deaf(pid: int, name: str, processes: Path) -> bool:
-    found = dict(STATUS.findall((processes / str(pid) / "status").read_text()))
+    found = dict(STATUS.findall((processes / str(pid) / "status").read_text(errors="replace")))
     bit = 1 << (number(name) - 1)
     ignored, *heard = (int(found[one], 16) & bit for one in ("SigIgn", "SigCgt", "SigBlk"))
     if ignored or any(heard):
@@ -108,7 +108,7 @@ def _is_deaf(pid: int, name: str, processes: Path) -> bool:
 
 
 def _command(pid: int, processes: Path) -> str:
-    return (processes / str(pid) / "comm").read_text().strip()
+    return (processes / str(pid) / "comm").read_text(errors="replace").strip()
 
 
 def _started(pid: int, processes: Path) -> int:

@@ -25,6 +25,7 @@ TO_LOOK = os.O_PATH | os.O_CLOEXEC | NO_LINKS
 TO_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | NO_LINKS
 FCHMODAT2, ITSELF = 452, 0x100  # the same number on every architecture; AT_SYMLINK_NOFOLLOW
 TRIES = 5
+ROOM = 64 << 20  # bytes
 LABEL = "security.selinux"
 XFS_ACL = "trusted.SGI_ACL_"  # XFS's second name of each ACL
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -35,6 +36,13 @@ class Turned(OSError):
 
     def __init__(self, name: bytes) -> None:
         super().__init__(errno.ESTALE, "it became something else", name)
+
+
+class Unfit(OSError):
+    """What an entry has is more than the file system keeps of such."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(errno.E2BIG, f"it has {what} than fit on the target's file system")
 
 
 def copy_entry(source: int, target: int, name: bytes, status: os.stat_result, blocks: Blocks) -> None:
@@ -224,7 +232,18 @@ def carry_attributes(wanted: dict[str, bytes], theirs: int | bytes) -> None:
         os.removexattr(theirs, name, **options)
     for name, value in wanted.items():
         if there.get(name) != value:
-            os.setxattr(theirs, name, value, **options)
+            try:
+                os.setxattr(theirs, name, value, **options)
+            except OSError as error:
+                if error.errno == errno.ENOSPC and isinstance(theirs, int) and _has_room(theirs):
+                    raise Unfit("more or larger extended attributes") from error
+                raise
+
+
+def _has_room(handle: int) -> bool:
+    """Whether a file system is not full by far; ext4 says that it is when a file's attributes fill its one block."""
+    found = os.fstatvfs(handle)
+    return found.f_bavail * found.f_frsize > ROOM and (found.f_favail > 0 or not found.f_files)
 
 
 def attributes(where: int | bytes) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TypeAlias
 
+from entrypoint.console.wording import printable
 from entrypoint.host.host import HOST_PID
 
 PROC = Path("/proc")
@@ -71,7 +72,7 @@ def _holders(inodes: Collection[str]) -> Iterator[tuple[str, tuple[str, int]]]:
         with suppress(OSError):
             for inode in _sockets(place.joinpath("fd").iterdir()):
                 if inode in inodes:
-                    yield inode, ((place / "comm").read_text().strip(), int(place.name))
+                    yield inode, (printable((place / "comm").read_text(errors="replace").strip()), int(place.name))
 
 
 def _sockets(handles: Iterable[Path]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.console.errors import CopyError
+from entrypoint.console.errors import CopyError, FullError
 from entrypoint.copy.cp import Programs
 from entrypoint.copy.looking import shards
 from entrypoint.journal.unfinished import Unfinished
@@ -55,6 +55,37 @@ def test_a_file_that_the_target_cannot_hold_is_told_and_the_rest_is_kept(
     is_same = (roots.target / VOLUME / "first").stat().st_ino == before.st_ino
     assert is_same is (racy == 0)  # else it is as new as what may have been copied while it was written
     assert not (roots.target / HUGE).exists()
+
+
+def test_attributes_that_the_target_cannot_hold_are_no_full_disk(roots: Roots) -> None:
+    """xfs keeps 64 KiB of each; ext4 has one block for all of a file, and says that the disk is full."""
+    large = write(roots.source / VOLUME / "large")
+    os.setxattr(large, "user.large", bytes(20_000))
+    with pytest.raises(CopyError) as caught:
+        attempt(roots)
+    assert not isinstance(caught.value, FullError)
+    assert f"'{VOLUME}/large': it has more or larger extended attributes than fit" in caught.value.details
+    record = Unfinished.read(roots.target)
+    assert record is not None
+    assert record.shards
+    os.removexattr(large, "user.large")
+    attempt(roots)
+
+
+@pytest.mark.parametrize("racy", [30.0, 0.0], ids=["found-by-a-pass", "found-by-the-comparison"])
+def test_what_cannot_be_looked_at_is_told_by_its_path(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch, racy: float
+) -> None:
+    """Names of attributes that nobody can list, for there are more than 64 KiB of them (listxattr(2), E2BIG)."""
+    monkeypatch.setattr("entrypoint.copy.copied.RACY", racy)
+    many = write(roots.source / VOLUME / "many")
+    for number in range(300):
+        os.setxattr(many, f"user.{number:0240}", b"")
+    wait_for_the_clock(roots.source / "probe", 0.1)
+    with pytest.raises(CopyError) as caught:
+        attempt(roots)
+    assert f"{VOLUME}/many" in caught.value.text()
+    assert "Argument list too long" in caught.value.details
 
 
 def test_what_was_finished_before_a_failure_is_kept(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:

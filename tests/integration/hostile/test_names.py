@@ -123,6 +123,24 @@ def test_a_deep_tree_of_long_names_is_copied_given_up_and_removed(folder: Path, 
     assert done.removed > 2 * depth
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "between-the-last-pass-and-the-freeze"])
+def test_a_tree_without_a_bottom_is_refused_by_its_path(folder: Path, is_late: bool) -> None:
+    """Who adds a directory to the last one as fast as we go down would keep us for ever."""
+    names = [b"bottomless", *[b"d"] * 500]
+    if not is_late:
+        make_chain(folder / "source" / VOLUME, names)
+    with copier(folder / "source", folder / "target", "--large", "--deepest=500", deadline=LONG) as run:
+        told = run.answer()
+        if is_late:
+            assert told.get("step") == "pre-copy", told.get("failed")
+            make_chain(folder / "source" / VOLUME, names)
+            run.go_on()
+            told = run.answer()
+    assert "500 directories in each other" in told["failed"]
+    assert f"{VOLUME}/bottomless/d/d" in told["failed"]
+    assert told["kept"]
+
+
 def test_a_deep_tree_of_long_names_does_not_take_memory_for_each_of_its_paths(folder: Path) -> None:
     """They are 125 MB of directories, and as many of their files; all of it comes in the last pass."""
     with copier(folder / "source", folder / "target", "--large", deadline=LONG) as run:

@@ -4,7 +4,7 @@ It stops after the pre-copy, so that an attacker can be ended there as the freez
 is told to by a line. Each answer is one line of JSON. What an earlier run has left in the target is gone on with;
 `--discard` removes it. With `--swap=NAME` a name of the source is exchanged for the one beside it as soon as it was
 decided how to cut the tree, which an attacker only meets by chance. Nothing waits for a disk, and directories are cut
-early, if the tree is not `--large`.
+early, if the tree is not `--large`. With `--deepest=COUNT` fewer directories in each other are too many.
 """
 
 import io
@@ -20,7 +20,7 @@ from entrypoint.console.errors import RelocatorError
 from entrypoint.copy import bulk, copied, cp, transfer
 from entrypoint.copy import copier as copying
 from entrypoint.copy.copier import Copier
-from entrypoint.copy.looking import changes, shards
+from entrypoint.copy.looking import changes, comparison, shards
 from entrypoint.journal.unfinished import NAME, Unfinished
 from entrypoint.move.roots.discard import remove_copy
 
@@ -89,6 +89,9 @@ def main() -> None:
     for word in sys.argv:
         if word.startswith("--swap="):
             swap_after_cut(source / word.removeprefix("--swap="))
+        if word.startswith("--deepest="):
+            for module in (changes, comparison):
+                put(module, "DEEPEST", int(word.removeprefix("--deepest=")))
     try:
         if "--discard" in sys.argv:
             remove_copy(target)

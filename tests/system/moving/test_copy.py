@@ -10,6 +10,7 @@ from tests.hosts import Disk, Host, boot
 from tests.hosts.content import populate
 from tests.system.support.moving import (
     DISK,
+    OUTCOME,
     SOURCE,
     TARGET,
     UNIT,
@@ -40,7 +41,7 @@ def start_paused(host: Host, target: str = TARGET, *options: str) -> Iterator[No
     try:
         handed_over = relocator(host, *options, target)
         assert handed_over.returncode == 10, handed_over.stdout + handed_over.stderr
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + OUTCOME
         while not host.path(WAITING).exists():
             assert time.monotonic() < deadline, host.journal(UNIT)
             time.sleep(0.05)

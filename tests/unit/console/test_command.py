@@ -72,6 +72,12 @@ def test_a_name_of_the_image_is_quoted_and_no_control_is_passed_on(monkeypatch: 
     assert command.told("relocator status").isprintable()
 
 
+def test_what_others_have_named_has_no_power_over_a_terminal_and_can_be_written() -> None:
+    told = command.told("held by \x1b]0;evil\x07\n\tand \u202egpj.exe\udcff ä\x9b")
+    assert told == "held by \\x1b]0;evil\\x07\n\tand \\u202egpj.exe\\udcff ä\\x9b"
+    told.encode()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.copy.looking.changes import FORMAT, Change, Marks, Places, changed_command
+from entrypoint.copy.looking.changes import DEEPEST, FORMAT, Change, Places, changed_command
 from entrypoint.copy.looking.left_out import NEVER_COPIED
+from entrypoint.copy.looking.marks import Marks
 
 
 def found(root: Path, words: list[str]) -> list[bytes]:
@@ -18,7 +19,8 @@ def found(root: Path, words: list[str]) -> list[bytes]:
 def test_what_is_excluded_is_asked_by_its_last_name_first_and_of_nothing_deeper() -> None:
     excludes = ["/overlay2/a/diff", "/tmp", "/overlay2/b/diff", "/overlay2/*/merged"]
     assert changed_command(12.5, excludes) == [
-        "env", "LC_ALL=C", "find", ".", "-xdev", "-regextype", "posix-extended", "-not", "-path", "./*/*/*/*", "(",
+        "env", "LC_ALL=C", "find", ".", "-maxdepth", str(DEEPEST), "-xdev",
+        "-regextype", "posix-extended", "-not", "-path", "./*/*/*/*", "(",
         "-name", "diff", "-regex", "\\.(/overlay2/a/diff|/overlay2/b/diff)", "-prune", "-o",
         "-name", "tmp", "-regex", "\\.(/tmp)", "-prune", "-o",
         "-name", "merged", "-regex", "\\.(/overlay2/[^/]*/merged)", "-prune", ")", "-o",

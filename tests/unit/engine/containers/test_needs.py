@@ -121,10 +121,13 @@ def test_the_root_of_all_is_a_directory_though_it_is_seen_through_a_link(
     assert told(tmp_path / "root", bind("/")) == []
 
 
-def test_who_listens_is_read_from_the_kernels_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("comm", "name"), [(b"nginx\n", "nginx"), (b"\xff\x1b[2J\n", "\ufffd\\x1b[2J")])
+def test_who_listens_is_read_from_the_kernels_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comm: bytes, name: str
+) -> None:
     (tmp_path / "1/net").mkdir(parents=True)
     (tmp_path / "9/fd").mkdir(parents=True)
-    (tmp_path / "9/comm").write_text("nginx\n")
+    (tmp_path / "9/comm").write_bytes(comm)
     (tmp_path / "9/fd/3").symlink_to("socket:[77]")
     row = "  0: {} 00000000:0000 {} 00000000:00000000 00:00000000 00000000 0 0 {} 1\n"
     rows = (("0100007F:0050", "0A", 77), ("00000000:0050", "01", 77), ("00000000:0051", "0A", 77),
@@ -133,8 +136,8 @@ def test_who_listens_is_read_from_the_kernels_tables(tmp_path: Path, monkeypatch
     (tmp_path / "1/net/udp6").write_text("header\n" + row.format("0" * 24 + "01000000:0050", "07", 77))
     monkeypatch.setattr(listeners, "PROC", tmp_path)
     assert listeners.listeners({80}) == (
-        Listener("tcp", ip_address("127.0.0.1"), 80, "nginx", 9),
-        Listener("udp", ip_address("::1"), 80, "nginx", 9),
+        Listener("tcp", ip_address("127.0.0.1"), 80, name, 9),
+        Listener("udp", ip_address("::1"), 80, name, 9),
     )
 
 

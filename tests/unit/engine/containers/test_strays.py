@@ -34,6 +34,13 @@ def test_control_groups_of_either_kind_and_below_any_parent(tmp_path: Path) -> N
     assert {one.pid for one in strays.heads(found)} == {10, 12}
 
 
+def test_a_control_group_whose_name_is_no_text_hides_nobody(tmp_path: Path) -> None:
+    """Who may make control groups of his own in a container gives them any name."""
+    process(tmp_path, 10, "")
+    (tmp_path / "10/cgroup").write_bytes(b"0::/system.slice/docker-%s.scope/\xff\n" % LOST.encode())
+    assert strays.strays({LOST}, tmp_path) == (Stray(10, 1, LOST),)
+
+
 def test_the_containers_of_a_root(tmp_path: Path) -> None:
     (tmp_path / "containers" / LOST).mkdir(parents=True)
     assert strays.containers_in(tmp_path) == {LOST}
