@@ -43,6 +43,7 @@ class Phase(StrEnum):
     START = "start"
     VERIFY = "verify"
     ROLLBACK = "rollback"
+    UNDO = "undo"  # of a way back that failed
 
 
 WIDE = 90  # columns, from which there is room for a bar

@@ -175,10 +175,13 @@ def _new(status: Status) -> str:
     return status.target + (f" and {status.containerd[1]}" if status.containerd else "")
 
 
+def _which(status: Status) -> str:
+    return f"The {'way back' if status.direction is Direction.BACK else 'move'} (run {status.run})"
+
+
 def _rolled_back(status: Status) -> tuple[str, ...]:
-    what = "The way back" if status.direction is Direction.BACK else "The move"
     return (
-        f"{what} (run {status.run}) failed in the phase `{status.phase}`, and was undone.",
+        f"{_which(status)} failed in the phase `{status.phase}`, and was undone.",
         f"Why: {status.reason}",
         f"{_who(status)} on {_old(status)}, as before.",
         *_amiss(status),
@@ -203,7 +206,7 @@ def again(status: Status) -> str:
 
 def _broken(status: Status) -> tuple[str, ...]:
     return (
-        f"Run {status.run} failed in the phase `{status.phase}`, and could not be rolled back completely.",
+        f"{_which(status)} failed in the phase `{status.phase}`, and could not be undone completely.",
         f"Why: {status.reason}",
         "What could not be undone:",
         *(f"  {problem}" for problem in status.problems),

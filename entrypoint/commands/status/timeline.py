@@ -7,6 +7,7 @@ from typing import Any
 from entrypoint.console.events import Phase
 from entrypoint.journal.record import Event, Record
 from entrypoint.move.worker import hold
+from entrypoint.plan.plan import Direction
 
 # From the first to the last of these the engine is not there for others.
 DOWN = (Phase.FREEZE, Phase.FINAL_SYNC, Phase.CHECK, Phase.SWITCH, Phase.START, Phase.VERIFY)
@@ -34,9 +35,9 @@ def spans(records: Sequence[Record]) -> tuple[Span, ...]:
     """The phases that have ended, in order. A phase that was repeated by a second worker counts as one.
 
     One that failed lasted until the run turned back. Once the engine is proven it is there, and health checks may be
-    waited for; when it is back on the old root, a copy may have to be removed.
+    waited for; when it is back on the old root, a copy may have to be removed. A way back has made none.
     """
-    at = _moments(records)
+    at, direction = _moments(records), _direction(records)
     turned = at.get((Event.ROLLBACK, "")) or at.get((Event.OUTCOME, ""))
     proven, verified = at.get((Event.PROVEN, Phase.VERIFY)), at.get((Event.DONE, Phase.VERIFY))
     back, over = at.get((Event.UNDONE, Phase.FREEZE)), at.get((Event.OUTCOME, ""))
@@ -53,10 +54,17 @@ def spans(records: Sequence[Record]) -> tuple[Span, ...]:
         ),
         *(_between(step, at.get((Event.INTENT, step)), _end(at, step) or turned) for step in DOWN),
         _noticed(_between(HEALTH, proven, verified or turned, away=False)),
-        _between(Phase.ROLLBACK, at.get((Event.ROLLBACK, "")), back or over),
-        _noticed(_between(REMOVAL, back, over, away=False)),
+        _between(
+            Phase.UNDO if direction is Direction.BACK else Phase.ROLLBACK, at.get((Event.ROLLBACK, "")), back or over
+        ),
+        _noticed(_between(REMOVAL, back, over, away=False)) if direction is Direction.FORTH else None,
     ]
     return tuple(span for span in found if span is not None)
+
+
+def _direction(records: Sequence[Record]) -> Direction:
+    begun = next((record for record in records if record["event"] == Event.BEGUN), {})
+    return Direction(begun.get("direction", Direction.FORTH))
 
 
 def _end(at: dict[tuple[str, str], float], step: Phase) -> float | None:

@@ -169,6 +169,7 @@ class Systemd:
             triggered_by=tuple(base["TriggeredBy"]),
             starting=(base["InactiveExitTimestamp"] / 1e6, base["ActiveEnterTimestamp"] / 1e6),
             left=base["ActiveExitTimestamp"] / 1e6,
+            ran=own.get("ExecMainStartTimestamp", 0) / 1e6,
             has_job=base["Job"][0] != 0,
         )
 

@@ -28,8 +28,8 @@ class Unit:
 
     `command` are the words of its only `ExecStart=`, before variables are put in (empty if it has several), `commands`
     those of each, `before` those of each `ExecStartPre=`; it starts in a `folder`. `starting` is when its last start
-    began and was done, in seconds, and `left` when it was up last before that. It `has_job` while systemd is to start
-    or stop it.
+    began and was done, in seconds, `left` when it was up last before that, and `ran` when its program was last run: a
+    start that an `ExecStartPre=` refuses does not come to that. It `has_job` while systemd is to start or stop it.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Unit:
     triggered_by: tuple[str, ...] = ()
     starting: tuple[float, float] = (0.0, 0.0)
     left: float = 0.0
+    ran: float = 0.0
     has_job: bool = False
     commands: tuple[tuple[str, ...], ...] = ()
     folder: str = ""

@@ -8,7 +8,7 @@ go back is the operator's choice.
 from collections.abc import Sequence
 from contextlib import suppress
 
-from entrypoint.console.errors import ExitCode, RelocatorError
+from entrypoint.console.errors import ExitCode, RelocatorError, SystemdError
 from entrypoint.console.events import Phase, log
 from entrypoint.engine.swarm import took_part
 from entrypoint.host.machine.persistence import persistently
@@ -27,6 +27,7 @@ from entrypoint.move.switch import guard
 CUT_OFF = "The relocator that did the work was cut off."
 STOPPED_BY_SIGNAL = "It was stopped by a signal."
 STARTED_ON = "the engine was started on it; what was written then is only there"
+NOT_RUN = "the engine was to start on it, and its program did not come to run there"
 
 
 def arrive(move: Move, why: dict[str, str]) -> ExitCode:
@@ -93,6 +94,17 @@ def was_started(move: Move, begun: Sequence[Step]) -> bool:
         return True
     records = move.run.records()
     return any((record["event"], record.get("step")) == (Event.INTENT, Phase.START) for record in records)
+
+
+def has_run(move: Move) -> bool:
+    """Whether anything that works on the roots was run since it was to start on the targets; its unit may have refused
+    before. Asked before the way back, which starts it again. True where that cannot be known."""
+    records = move.run.records()
+    told = (float(one["at"]) for one in records if (one["event"], one.get("step")) == (Event.INTENT, Phase.START))
+    since, units = next(told, 0.0), (move.plan.service, *(service.name for service in move.plan.services))
+    with suppress(SystemdError):
+        return any(move.systemd.unit(name).ran >= since for name in units)
+    return True
 
 
 def conclude(move: Move, outcome: Outcome, **facts: object) -> None:

@@ -34,7 +34,17 @@ from entrypoint.move.roots.discard import discard, may_go_on
 from entrypoint.move.steps import Step, end_records
 from entrypoint.move.switch import paired_switch
 from entrypoint.move.worker import departure, hold
-from entrypoint.move.worker.arrival import STARTED_ON, arrive, conclude, finish, stays, told, was_started
+from entrypoint.move.worker.arrival import (
+    NOT_RUN,
+    STARTED_ON,
+    arrive,
+    conclude,
+    finish,
+    has_run,
+    stays,
+    told,
+    was_started,
+)
 from entrypoint.plan.plan import Direction
 
 KEEPS, ENDS = "keeps_copy", "ends"  # in the record of a way back: whether it is one from nothing
@@ -199,7 +209,8 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], ways: dic
         move.run.append(Event.ROLLBACK, **why, **ways)
     move.host.trace("rollback.recorded")
     problems: list[str] = []
-    with phase(Phase.ROLLBACK):
+    begun_on = (STARTED_ON if has_run(move) else NOT_RUN) if was_started(move, begun) else ""
+    with phase(Phase.UNDO if move.plan.direction is Direction.BACK else Phase.ROLLBACK):
         for step in reversed(begun):
             problems += undo(move, step)
     if problems and is_host_stopping(move):
@@ -207,8 +218,8 @@ def _roll_back(move: Move, begun: Sequence[Step], why: dict[str, str], ways: dic
     outcome = Outcome.BROKEN if problems else Outcome.INTERRUPTED if ways[ENDS] else Outcome.ROLLED_BACK
     if move.plan.direction is not Direction.FORTH:
         left = ""  # it is a root that was whole before, and stays
-    elif was_started(move, begun):
-        left = STARTED_ON
+    elif begun_on:
+        left = begun_on
     elif ways[KEEPS]:
         left = KEPT
     else:

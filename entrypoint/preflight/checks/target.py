@@ -87,8 +87,8 @@ def left(facts: HostFacts, root: RootFacts) -> Iterator[Finding]:
     path, how = root.target.path, facts.left.get(root.kind)
     if how is Left.FAILED:
         yield error("failed-copy", "The target holds the copy of a move that failed",
-                    f"The engine was started on {path}, and went back to {root.source.path}, where it has "
-                    "written since. What was written meanwhile is only in the copy.",
+                    f"It had come to the start of the engine on {path}, and went back to {root.source.path}, where the "
+                    "engine has written since. What was written meanwhile is only in the copy.",
                     f"Look whether something there is missed; then {FINISH}, or empty it.")  # fmt: skip
     elif how:
         ways = {

@@ -37,7 +37,7 @@ from tests.system.support.moving import (
     relocator,
 )
 from tests.system.support.points import AROUND, CONTAINERD, FRONT, WAYS_BACK, WITHIN, Back, ends_new, failure
-from tests.system.support.surviving import STARTED_ON, assert_up_by_itself, await_engine, settled, stand_again
+from tests.system.support.surviving import NOT_RUN, STARTED_ON, assert_up_by_itself, await_engine, settled, stand_again
 from tests.system.support.two_roots import (
     CONFIG,
     STORE,
@@ -362,7 +362,7 @@ def assert_the_same_command_completes(host: Host, was: Before, targets: tuple[st
     told = settled(host)
     there = roots(host) == targets
     assert (told["state"] == "committed") is there, told
-    if told["left"] == STARTED_ON:
+    if told["left"] in (STARTED_ON, NOT_RUN):
         host.run(["rm", "-rf", *targets])
     again = relocator(host, targets[0], "--same-disk")
     assert again.returncode == (0 if there else 10), again.stdout + again.stderr + diagnosis(host)

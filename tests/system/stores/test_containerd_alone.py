@@ -34,7 +34,7 @@ from tests.system.support.moving import (
     relocator,
 )
 from tests.system.support.points import AROUND, FRONT, WAYS_BACK, WITHIN, Back, ends_new, failure
-from tests.system.support.surviving import STARTED_ON, assert_up_by_itself, await_engine, settled, stand_again
+from tests.system.support.surviving import NOT_RUN, STARTED_ON, assert_up_by_itself, await_engine, settled, stand_again
 from tests.system.support.two_roots import (
     CONFIG,
     DAEMON_JSON,
@@ -276,7 +276,7 @@ def assert_the_same_command_completes(host: Host, was: Before, target: str) -> N
     told = settled(host)
     there = roots(host)[1] == target
     assert (told["state"] == "committed") is there, told
-    if told["left"] == STARTED_ON:
+    if told["left"] in (STARTED_ON, NOT_RUN):
         host.run(["rm", "-rf", target])
     again = relocator(host, ONLY, target, "--same-disk")
     assert again.returncode == (0 if there else 10), again.stdout + again.stderr + diagnosis(host)

@@ -130,6 +130,19 @@ def test_an_undo_that_fails_too_is_told_and_stops_no_other(
         assert world.daemon.up is not (was_stopped and call[0] == "start"), call
 
 
+def test_a_copy_is_only_called_started_on_if_the_engines_program_ran(world: World) -> None:
+    """A unit may refuse before: its `ExecStartPre=`, or a condition."""
+    world.calls.failures |= TRIED_AGAIN[6]
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert (world.outcome["failed_in"], world.outcome["left"]) == ("start", arrival.NOT_RUN)
+
+
+def test_a_copy_that_an_engine_ran_on_is_called_so(world: World) -> None:
+    world.unproven()
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert world.outcome["left"] == arrival.STARTED_ON
+
+
 def test_an_interrupt_is_rolled_back_and_told(world: World) -> None:
     world.work(failing_in("switch", KeyboardInterrupt(), after=True))
     assert world.outcome["reason"] == arrival.STOPPED_BY_SIGNAL

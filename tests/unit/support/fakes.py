@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -274,6 +275,7 @@ class FakeSystemd:
         self.comes_back = False
         self.stopping = False
         self.stillborn: set[str] = set()  # transient units whose process ends at once
+        self.ran: dict[str, float] = {}  # when the program of a unit was last run
 
     def close(self) -> None:
         pass
@@ -285,7 +287,8 @@ class FakeSystemd:
         pid = MAIN_PID if name in self.properties and name not in self.stillborn else 0
         load_state = "loaded" if known else "not-found"
         has_job = name in self.queued
-        return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job)
+        return Unit(name, load_state, state, "success", pid, "", (), dependents=along, has_job=has_job,
+                    ran=self.ran.get(name, 0.0))  # fmt: skip
 
     def unit_of(self, pid: int) -> str | None:
         return next((name for name in self.states if self.unit(name).main_pid == pid), None)
@@ -320,6 +323,7 @@ class FakeSystemd:
             raise SystemdError(f'StartUnit of {min(unwilling)} ended with "failed".')
         for name in started:
             self.guard(name)
+        self.ran |= dict.fromkeys(started, time.time())
         if self.daemon and self.daemon.containerd and (CONTAINERD in started or SERVICE in started):
             self.daemon.containerd.start()  # the engine's unit wants it
         self.states |= dict.fromkeys(started, UnitState.ACTIVE)

@@ -177,6 +177,20 @@ def test_a_run_is_told_by_its_records_and_the_worker(
     assert found.to_json() | {"version": 1, "state": state, "exit_code": code, "run": "000001"} == found.to_json()
 
 
+@pytest.mark.parametrize(("write", "words"), [
+    (rolled_back, "The way back (run 000001) failed in the phase `switch`, and was undone."),
+    (broken, "The way back (run 000001) failed in the phase `start`, and could not be undone completely."),
+])  # fmt: skip
+def test_a_failed_way_back_is_not_called_a_move(journal: Journal, write: Callable[[Run], None], words: str) -> None:
+    journal.prepare()
+    run = journal.begin()
+    run.append(Event.BEGUN, source="/new", target="/old", direction=Direction.BACK)
+    write(run)
+    told = text.text(status.of_run(run, busy=False))
+    assert words in told
+    assert "rolled back" not in told
+
+
 def test_a_host_without_a_run_has_no_status(journal: Journal, systemd: FakeSystemd) -> None:
     found = status.read(journal, systemd)
     assert found == Status(State.NONE)

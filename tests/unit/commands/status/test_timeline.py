@@ -44,6 +44,17 @@ def test_the_way_back_is_a_phase_without_an_engine() -> None:
     assert spans(records) == (Span("freeze", 1, 1, True), Span("rollback", 2, 3, True))
 
 
+def test_a_way_back_that_failed_is_undone_and_has_no_copy_to_remove() -> None:
+    records = [
+        record(1, Event.BEGUN) | {"direction": "back"},
+        record(1, Event.INTENT, Phase.FREEZE),
+        record(2, Event.ROLLBACK),
+        record(5, Event.UNDONE, Phase.FREEZE),
+        record(9, Event.OUTCOME),
+    ]
+    assert spans(records) == (Span("freeze", 1, 1, True), Span("undo", 2, 3, True))
+
+
 def sick() -> list[Record]:
     """A move that was proven after 6 s, and taken back two minutes later for a health check, in 9 s."""
     records = [one for one in committed() if one["event"] != Event.OUTCOME]
