@@ -69,7 +69,8 @@ def take_back(context: Context, *, agreed: bool) -> ExitCode:
     moved = plan.root(RootKind.DATA_ROOT)
     validation.require_valid(context.host, facts, moved.switch if moved else None, plan.data_root(is_target=True))
     with phase(Phase.PLAN):
-        tell(plan, facts.inventory.containers)
+        if not agreed:
+            tell(plan, facts.inventory.containers)
     say_loss(context.host, run, facts.inventory)
     if not agreed:
         log.info("rollback.asked", agree="relocator rollback --yes")
@@ -105,7 +106,8 @@ def look(context: Context, run: Run, made: Plan) -> HostFacts:
         beside = PurePosixPath(images.source) if images and data_root else None
         request = Request(PurePosixPath(made.first.source), beside, only)
         facts = gather(context.host, context.services, request, handover.UNIT, our_containers())
-        findings = preflight.check_return(facts, left_by(context.host, run, made), (EPHEMERAL,))
+        left = replace(left_by(context.host, run, made), undone=undone_since(context.journal, run))
+        findings = preflight.check_return(facts, left, (EPHEMERAL,))
         for finding in findings:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "way back")
@@ -135,6 +137,18 @@ def left_by(host: Host, run: Run, made: Plan) -> WayBack:
         lost=whole.told(lost) if lost else "",
         held=from_json(Inventory, stored) if stored else None,
     )
+
+
+def undone_since(journal: Journal, run: Run) -> tuple[str, ...]:
+    """The runs after a move that were to take it back, came to a start of the engine on its old root, and failed."""
+    return tuple(one.number for one in journal.runs() if one.number > run.number and is_undone_return(one))
+
+
+def is_undone_return(run: Run) -> bool:
+    records = run.records()
+    is_back = any((one["event"], one.get("direction")) == (Event.BEGUN, Direction.BACK) for one in records)
+    has_begun = any((one["event"], one.get("step")) == (Event.INTENT, Phase.START) for one in records)
+    return is_back and has_begun and not run.has_arrived
 
 
 def set_in(root: RootMove | None) -> SetIn | None:

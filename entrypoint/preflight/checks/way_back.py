@@ -35,7 +35,7 @@ class WayBack:
     about, nothing is left to ask once it was `removed`. `gone` is the first of the old roots that is not there, or
     another one; `lacking` is what they lack, and `changed` what was changed since in each. `shared` is containerd's
     root, if both data roots use it, and `lost` what is not there any more. `held` is what the engine held, if the data
-    root stayed.
+    root stayed. `undone` are the runs that were to go back since, and had come to a start of the engine there.
     """
 
     run: str
@@ -53,6 +53,7 @@ class WayBack:
     shared: str = ""
     lost: str = ""
     held: Inventory | None = None
+    undone: tuple[str, ...] = ()
 
 
 def where(facts: HostFacts, left: WayBack) -> Iterator[Finding]:
@@ -87,8 +88,15 @@ def as_left(_facts: HostFacts, left: WayBack) -> Iterator[Finding]:
         yield warning(
             "old-root-changed",
             "Something in the old root was changed since the engine left it",
-            f"In {root}: {', '.join(changed[:5])}. Whether it is still whole cannot be told.",
+            f"In {root}: {', '.join(changed[:5])}. {_by_us(left)}Whether it is still whole cannot be told.",
         )
+
+
+def _by_us(left: WayBack) -> str:
+    """Who has changed something there, if it was we: an engine writes some files at each start."""
+    if not left.undone:
+        return ""
+    return f"The engine was started there by a way back that failed and was undone: run {', '.join(left.undone)}. "
 
 
 def store(facts: HostFacts, left: WayBack) -> Iterator[Finding]:

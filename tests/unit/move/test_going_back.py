@@ -298,6 +298,26 @@ def test_what_was_changed_in_the_old_root_since_is_told(moved: World) -> None:
     assert intact.changed_since(moved.path(DEFAULT_ROOT), left + 1000) == ()
 
 
+@pytest.mark.parametrize(("direction", "step", "outcome", "told"), [
+    ("back", "start", "rolled-back", True), ("back", "start", "rollback-failed", True),
+    ("back", "switch", "rolled-back", False), ("forth", "start", "rolled-back", False),
+    ("back", "start", "committed", False),
+])  # fmt: skip
+def test_it_is_said_if_it_was_a_way_back_of_ours_that_has_changed_the_old_root(
+    moved: World, direction: str, step: str, outcome: str, told: bool
+) -> None:
+    later = moved.journal.begin()
+    later.begun(direction=direction)
+    later.append(Event.INTENT, step=step)
+    later.append(Event.OUTCOME, outcome=outcome)
+    undone = rollback.undone_since(moved.journal, moved.move.run)
+    assert undone == ((later.number,) if told else ())
+    left = replace(rollback.left_by(moved.host, moved.move.run, moved.move.plan), gone="", lacking=(),
+                   changed={"/old": ("engine-id",)}, undone=undone)  # fmt: skip
+    (found,) = way_back.as_left(GOOD, left)
+    assert (f"a way back that failed and was undone: run {later.number}." in found.detail) is told
+
+
 def test_a_run_that_another_has_finished_has_a_start_all_the_same(moved: World) -> None:
     run = moved.journal.begin()
     run.begun()
