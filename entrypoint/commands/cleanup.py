@@ -102,7 +102,7 @@ def prove(context: Context, one: Remains) -> Size:
             log.warning("finding", **asdict(finding))
     preflight.require(findings, "removal")
     held = facts.inventory
-    log.info("cleanup.proven", root=str(facts.data_root), containers=len(held.containers), images=len(held.images),
+    log.info("cleanup.proven", root=str(facts.data_root), containers=len(held.containers), images=held.image_count,
              volumes=len(held.volumes))  # fmt: skip
     size = measure(context.host.path(one.path))
     log.info("cleanup.found", root=one.path, size=wording.size(size.allocated), entries=size.entries)

@@ -22,7 +22,7 @@ from entrypoint.console import names
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
 from entrypoint.engine.info import EngineInfo
-from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, names_in
+from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, beneath, names_in, tags
 from entrypoint.engine.products import PODMAN, recognise, refused
 from entrypoint.engine.swarm import SCOPE, replicas
 from entrypoint.host.disks.stored import to_json
@@ -193,13 +193,14 @@ class Engine:
 
     def inventory(self) -> Inventory:
         """Everything the engine holds."""
-        info, containers = self.info(), self.containers()
+        info, containers, images = self.info(), self.containers(), self._client.api.images(all=True)
         found = Inventory(
             engine_id=info.engine_id,
             driver=info.driver,
             store=info.store,
             containers=containers,
-            images={one["Id"]: " ".join(_tags(one)) for one in self._client.api.images(all=True)},
+            images={one["Id"]: " ".join(tags(one)) for one in images},
+            beneath=tuple(beneath(images)),
             volumes={one["Name"]: one["Driver"] for one in self._client.api.volumes()["Volumes"] or ()},
             networks=dict(_network(one) for one in self._client.api.networks() if one["Scope"] != SCOPE),
             plugins={one.id: f"{one.name} {'enabled' if one.enabled else 'disabled'}" for one in self._plugins()},
@@ -252,11 +253,6 @@ def _bound(mounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 def _written(mounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     return (str(mount["Source"]) for mount in mounts if mount.get("Type") == "bind" and mount.get("RW"))
-
-
-def _tags(image: dict[str, Any]) -> list[str]:
-    names = (image.get("RepoTags") or []) + (image.get("RepoDigests") or [])
-    return sorted(name for name in names if not name.startswith("<none>"))
 
 
 def _network(network: dict[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ bridge network (made anew at each start).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -105,6 +105,7 @@ class Inventory:
     """Everything an engine holds, by name; the strings of a mapping are its comparable facts.
 
     `node` is its id in a swarm; `services` the tasks of each service that ran here, where they can run nowhere else.
+    `beneath` are images without a name that others are built on, which `docker images` does not list.
     """
 
     engine_id: str
@@ -117,6 +118,7 @@ class Inventory:
     plugins: dict[str, str]
     node: str = ""
     services: dict[str, int] = field(default_factory=dict)
+    beneath: tuple[str, ...] = ()
 
     def container(self, container_id: str) -> Container | None:
         return next((container for container in self.containers if container.id == container_id), None)
@@ -125,9 +127,26 @@ class Inventory:
         """The same, but for some containers."""
         return replace(self, containers=tuple(one for one in self.containers if one.id not in ids))
 
+    @property
+    def image_count(self) -> int:
+        """As a user counts them."""
+        return sum(one not in self.beneath for one in self.images)
+
     def with_images(self, images: dict[str, str]) -> "Inventory":
         """The same, with other images."""
         return replace(self, images=images)
+
+
+def tags(image: Mapping[str, Any]) -> list[str]:
+    """The names of an image that the engine lists, with their digests."""
+    names = (image.get("RepoTags") or []) + (image.get("RepoDigests") or [])
+    return sorted(name for name in names if not name.startswith("<none>"))
+
+
+def beneath(images: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of the images that the engine lists, those without a name that others are built on."""
+    parents = {one.get("ParentId") for one in images}
+    yield from (one["Id"] for one in images if one["Id"] in parents and not tags(one))
 
 
 def names_in(stored: Mapping[str, Any]) -> dict[str, str]:
@@ -139,9 +158,12 @@ def names_in(stored: Mapping[str, Any]) -> dict[str, str]:
 
 
 def counts(stored: Mapping[str, Any]) -> dict[str, int]:
-    """How much of each kind a stored inventory has, without the containers that no restart brings back."""
+    """How much of each kind a stored inventory has, without the containers that no restart brings back, and the images
+    that only others are built on."""
     lasting = [one for one in stored.get("containers", ()) if not (one["auto_remove"] or one.get("service"))]
-    return {kind: len(lasting if kind == "containers" else stored[kind]) for kind in KINDS if kind in stored}
+    images = [one for one in stored.get("images", ()) if one not in stored.get("beneath", ())]
+    listed = {"containers": lasting, "images": images}
+    return {kind: len(listed.get(kind, stored[kind])) for kind in KINDS if kind in stored}
 
 
 class Difference(NamedTuple):

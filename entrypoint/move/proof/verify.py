@@ -105,7 +105,7 @@ def of_holdings(move: Move, engine: Engine, before: Inventory, done: Acts, *, is
     if lost and not (is_target and served.has_served(move)):
         details = "\n".join(one.text for one in lost[:20])
         raise VerificationError("The engine does not hold what it held before.", details=details)
-    log.info("engine.proven", containers=len(after.containers), images=len(after.images),
+    log.info("engine.proven", containers=len(after.containers), images=after.image_count,
              volumes=len(after.volumes), networks=len(after.networks))  # fmt: skip
     return [Amiss(Kind.OTHER if one.kind == ENGINE else Kind.HELD, one.text, one.key) for one in lost]
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from entrypoint.engine.inventory import Container, Inventory, Status, counts, differences, ephemeral_volumes
+from entrypoint.engine.inventory import (
+    Container,
+    Inventory,
+    Status,
+    beneath,
+    counts,
+    differences,
+    ephemeral_volumes,
+    tags,
+)
 from entrypoint.engine.swarm import replicas
 from entrypoint.host.disks.stored import from_json, to_json
 
@@ -44,6 +53,21 @@ def test_what_no_restart_brings_back_is_not_counted_as_verified() -> None:
     one, once = container("web"), container("once", auto_remove=True)
     assert counts(to_json(inventory(one, once)))["containers"] == 1
     assert counts({}) == {}
+
+
+def test_images_are_counted_as_a_user_counts_them() -> None:
+    """Not those that a build has left beneath others; one without a name that nothing is built on is listed, too."""
+    listed: list[dict[str, Any]] = [
+        {"Id": "app", "ParentId": "step", "RepoTags": ["app:1"]},
+        {"Id": "step", "ParentId": "base", "RepoTags": ["<none>:<none>"]},
+        {"Id": "base", "ParentId": "", "RepoTags": ["base:1"]},
+        {"Id": "dangling", "ParentId": "base", "RepoTags": None},
+    ]
+    below = tuple(beneath(listed))
+    assert below == ("step",)
+    held = replace(inventory(), images={one["Id"]: " ".join(tags(one)) for one in listed}, beneath=below)
+    assert (held.image_count, counts(to_json(held))["images"]) == (3, 3)
+    assert from_json(Inventory, {key: one for key, one in to_json(held).items() if key != "beneath"}).image_count == 4
 
 
 def test_a_container_is_read_with_its_volumes_and_not_its_other_mounts() -> None:
