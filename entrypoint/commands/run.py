@@ -58,7 +58,7 @@ def relocate(context: Context, request: Request) -> ExitCode:
         log.info("already_there", target=str(survey.facts.first.source.path))
         return ExitCode.AMISS if tell_amiss(context.journal) else ExitCode.DONE
     preflight.require(survey.findings)
-    plan = make_plan(survey, request)
+    plan = make_plan(survey, request, whole=False)
     if plan.holds and plan.direction is Direction.ADOPT:
         raise PreflightError("Nothing is copied to a root that is adopted, and there is nothing to hold.",
                              resolution="Run the same command without --hold.")  # fmt: skip

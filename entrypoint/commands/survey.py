@@ -118,15 +118,19 @@ def _tried(host: Host, facts: HostFacts, root: RootFacts) -> RootFacts:
     return replace(root, target=replace(root.target, lacks=lacks))
 
 
-def make_plan(survey: Survey, request: Request) -> Plan:
-    """The plan, shown whole: `plan` ends here, `run` executes the same."""
+def make_plan(survey: Survey, request: Request, *, whole: bool = True) -> Plan:
+    """The plan, shown whole, or what one needs to know of it: `plan` ends here, `run` executes the same."""
     with phase(Phase.PLAN):
         plan = planning.make(survey.facts, request)
         if survey.adopted:
             plan = planning.adopting(plan, survey.adopted.holdings.engine_id)
         for what, value in outlook.rows(plan, survey.facts).items():
-            log.info("plan.row", what=what, value=value)
-        tell(plan, survey.facts.inventory.containers)
+            if whole or what in outlook.NEEDED:
+                log.info("plan.row", what=what, value=value)
+        if whole:
+            tell(plan, survey.facts.inventory.containers)
+        else:
+            log.info("plan.row", what="all of it", value=f"relocator plan {plan.first.target}")
     return plan
 
 

@@ -22,8 +22,8 @@ SENTENCES: Mapping[str, str] = {
     "plan.container": "  {name}: {fate}",
     "check.passed": "The move to {target} is possible. Nothing was changed.",
     "already_there": "The engine already keeps its data in {target}. Nothing to do.",
-    "layers.copied": "  {layers} immutable layers {how} ({size})",
-    "shards.copied": "  {shards} shards of everything else copied ({size})",
+    "layers.copied": "  {layers} image layers {how} ({size})",
+    "shards.copied": "  everything else copied, in {shards} parts ({size})",
     "progress": "  {percent} %  {size} of {of}, {files} files, {rate}  {left}",
     "doing": "  {what} …",
     "rest.compared": "  {entries} other entries compared, {again} copied once more",
@@ -90,7 +90,7 @@ SENTENCES: Mapping[str, str] = {
     "retry": "  waiting for {waiting_for} ({why})",
 }
 OPTIONAL = {"remedy": "\n      {remedy}", "files": ", {files} files"}
-COUNTED = re.compile(r"\{(\w+)\} (?:immutable )?(?:layers|shards|files|minutes|containers|images|volumes)\b")
+COUNTED = re.compile(r"\{(\w+)\} (?:image )?(?:layers|parts|files|minutes|containers|images|volumes)\b")
 WRAPPED = {"plan.row": 22, "plan.step": 5, "plan.container": 4}  # the column of what is told
 HIDDEN = frozenset({"event", "level", "timestamp", "run", "phase"})
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")

@@ -22,6 +22,7 @@ PACKED=@PACKED@ # the number of the first byte of the image's files, or nothing
 VARIABLES="@VARIABLES@" # each is an option of the program
 CALLED="docker run --rm --privileged --pid=host $IMAGE"
 interrupted=
+silent=
 
 metadata() {
     printf '%s\n' '{"SchemaVersion":"0.1.0","Vendor":"relocator","Version":"@VERSION@",' \
@@ -113,6 +114,8 @@ UNPACKED='
 
 # unpacked ARGUMENTS: the image's program, in memory, with those of its variables that are set
 unpacked() {
+    [ -n "$silent" ] || printf '%s\n' 'Unpacking relocator into memory …' >&2
+    silent=yes # when it is the second time
     set -- @PROGRAM@ "$@"
     for variable in $VARIABLES; do
         eval "value=\${$variable-}"

@@ -80,8 +80,8 @@ def test_one_of_a_thing_is_named_as_one() -> None:
     def told(shards: int) -> str:
         return wording.sentence({"event": "shards.copied", "shards": shards, "size": "1 files"})
 
-    assert told(1) == "  1 shard of everything else copied (1 files)"
-    assert told(2) == "  2 shards of everything else copied (1 files)"
+    assert told(1) == "  everything else copied, in 1 part (1 files)"
+    assert told(2) == "  everything else copied, in 2 parts (1 files)"
 
 
 def test_what_refuses_is_told_once_in_the_last_word() -> None:
