@@ -146,6 +146,10 @@ class Engine:
         found: dict[str, Any] = answer.json()
         return found
 
+    def networks(self) -> dict[str, str]:
+        """Its networks by number, with the interface of the host that each is said to be on, if one is."""
+        return {one["Id"]: (one.get("Options") or {}).get("parent", "") for one in self._client.api.networks()}
+
     def sized_volumes(self) -> tuple[str, ...]:
         """The volumes, by name, that were made with a limit of size."""
         volumes = self._client.api.volumes()["Volumes"] or ()

@@ -9,6 +9,7 @@ a source of `-v`           makes an empty directory in its place, on which a fil
 the device of a volume     refuses to mount it
 another's namespace        refuses: `--network container:NAME` of one that is gone
 a runtime                  refuses
+a network                  refuses (networks.py)
 a port of the host         refuses, if somebody else listens there by now
 
 What lies on a server that does not answer is not waited for (reach.py), and said to be unknown.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from entrypoint.console.errors import HostCommandError
+from entrypoint.engine.containers import networks
 from entrypoint.engine.docker import Engine
 from entrypoint.engine.inventory import Inventory
 from entrypoint.host.disks.reach import Reach
@@ -54,13 +56,15 @@ class Obstacle:
 @dataclass(frozen=True)
 class Surroundings:
     """What the engine and the host have: containers by id or name, runtimes with their programs, devices of volumes by
-    their names, and who listens on ports."""
+    their names, who listens on ports, networks by number with the interface that each is on, and the host's own."""
 
     containers: frozenset[str]
     runtimes: Mapping[str, str]
     devices: Mapping[str, str]
     listeners: Sequence[Listener] = ()
     reach: Reach = field(default_factory=Reach)
+    networks: Mapping[str, str] = field(default_factory=dict)
+    interfaces: frozenset[str] = frozenset()
 
 
 def look(
@@ -72,7 +76,7 @@ def look(
     names = {word for one in held.containers for word in (one.id, one.name)}
     devices = {name.removeprefix(VOLUME): paths[0] for name, paths in engine.binds().items() if name.startswith(VOLUME)}
     around = Surroundings(frozenset(names), engine.runtimes(), devices, listeners(frozenset(_numbers(described))),
-                          reach)  # fmt: skip
+                          reach, engine.networks(), networks.interfaces())  # fmt: skip
     return obstacles(host, described, around)
 
 
@@ -96,6 +100,7 @@ def _of(host: Host, one: Mapping[str, Any], around: Surroundings) -> Iterator[tu
     yield from _volumes(host, one.get("Mounts") or (), around)
     yield from _spaces(asked, around.containers)
     yield from _runtime(host, str(asked.get("Runtime") or ""), around)
+    yield from networks.gone(one, around.networks, around.interfaces)
     if asked.get("NetworkMode") != "host":  # it discards them, and listens itself
         yield from _ports(asked.get("PortBindings") or {}, around.listeners)
 
