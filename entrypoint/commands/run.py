@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from entrypoint.commands.control import obeying
-from entrypoint.commands.survey import look, make_plan
+from entrypoint.commands.survey import look, make_plan, tell_there
 from entrypoint.console.errors import ExitCode, Interrupted, PreflightError, RelocatorError, UsageError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.copy import content, cp
@@ -55,8 +55,8 @@ def relocate(context: Context, request: Request) -> ExitCode:
         return ExitCode.HANDED_OVER
     survey = look(context, request)
     if preflight.is_already_there(survey.facts):
-        log.info("already_there", target=str(survey.facts.first.source.path))
-        return ExitCode.AMISS if tell_amiss(context.journal) else ExitCode.DONE
+        code = tell_there(context, survey.facts)
+        return ExitCode.AMISS if tell_amiss(context.journal) else code
     preflight.require(survey.findings)
     plan = make_plan(survey, request, whole=False)
     if plan.holds and plan.direction is Direction.ADOPT:

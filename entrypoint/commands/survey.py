@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from entrypoint.console.errors import EngineError, PreflightError, RelocatorError
+from entrypoint.commands.status import present
+from entrypoint.console.errors import EngineError, ExitCode, PreflightError, RelocatorError
 from entrypoint.console.events import Phase, log, phase
 from entrypoint.console.findings import Finding
 from entrypoint.engine.docker import Engine, socket_of
@@ -82,6 +83,16 @@ def look(context: Context, request: Request) -> Survey:
             validation.require_valid(context.host, facts, edit, str(facts.data_root_to_be))
             validation.require_valid_containerd(context.host, facts)
     return Survey(facts, findings, found if adopts else None)
+
+
+def tell_there(context: Context, facts: HostFacts) -> ExitCode:
+    """Say that the engine is on the target already, and whether it is another one there than the last move has left."""
+    log.info("already_there", target=str(facts.first.source.path))
+    found = present.another(context.journal.runs(), str(facts.data_root), facts.engine.engine_id)
+    if found is None:
+        return ExitCode.DONE
+    log.warning("amiss", what=f"{found.what} {found.remedy}")
+    return found.code
 
 
 def with_left(host: Host, journal: Journal, facts: HostFacts) -> HostFacts:

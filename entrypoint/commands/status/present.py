@@ -4,6 +4,8 @@ Others move it too: a tool that keeps files as they were sets the data root back
 another root in the place of the one that was proven. What was true when the run ended is then told as the past.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from entrypoint.console.errors import EngineError, ExitCode, JournalError
@@ -76,13 +78,27 @@ def _of_engine(host: Host, plan: Plan, number: str, is_target: bool) -> Present 
             f"To see what speaks against a move there: relocator check {root}",
             ExitCode.AMISS,
         )
-    if owner and info.engine_id != owner:
-        return Present(
-            f"The engine on {root} is another one now: its id was {owner}, and is {info.engine_id}.",
-            f"Find out why before anything else: something else may have been mounted on {root} (findmnt), or what was "
-            "there removed.",
-            ExitCode.AMISS,
-        )
+    return _of_id(root, owner, info.engine_id)
+
+
+def _of_id(root: str, owner: str, now: str) -> Present | None:
+    if not owner or owner == now:
+        return None
+    return Present(
+        f"The engine on {root} is another one now: its id was {owner}, and is {now}.",
+        f"Find out why before anything else: something else may have been mounted on {root} (findmnt), or what was "
+        "there removed.",
+        ExitCode.AMISS,
+    )
+
+
+def another(runs: Sequence[Run], root: str, now: str) -> Present | None:
+    """Whether an engine that is on a root already, by the id it has `now`, is another than the last run has left
+    there."""
+    arrived = [run for run in runs if run.has_arrived]
+    with suppress(JournalError):
+        if arrived and (plan := plan_of(arrived[-1])).data_root(is_target=True) == root:
+            return _of_id(root, plan.target_engine_id, now)
     return None
 
 

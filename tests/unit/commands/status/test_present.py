@@ -2,22 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
+from entrypoint.commands import survey
 from entrypoint.commands.status import present, status, text
 from entrypoint.commands.status.present import Present
 from entrypoint.commands.status.state import State
 from entrypoint.commands.status.status import Status
 from entrypoint.console.errors import ExitCode
+from entrypoint.console.events import log
 from entrypoint.copy.copied import Copied
 from entrypoint.engine.docker import Engine
 from entrypoint.host.services.units import UnitState
 from entrypoint.journal.record import Outcome
 from entrypoint.move.recovery import save
 from tests.unit.support.fakes import DEFAULT_ROOT, SERVICE, FakeEngine
+from tests.unit.support.good_facts import GOOD, working_on
 from tests.unit.support.world import TARGET, World, make_world
 
 
@@ -109,3 +112,28 @@ def test_nothing_is_asked_while_a_run_is_at_work_or_has_no_end_that_is_known(mov
         assert status.with_present(moved.context, told).present is None
     moved.move.run.append("outcome", outcome=Outcome.BROKEN)  # type: ignore[arg-type]
     assert look(moved) is None
+
+
+def test_an_engine_that_is_on_the_target_already_may_be_another(moved: World) -> None:
+    """Only the last move's own word counts, and only of the root where that has left it."""
+    runs = moved.journal.runs()
+    assert present.another(runs, TARGET, "ID") is None
+    assert present.another(runs, "/srv/by-others", "OTHER") is None
+    assert present.another((), TARGET, "OTHER") is None
+    found = present.another(runs, TARGET, "OTHER")
+    assert found is not None
+    assert found.what == f"The engine on {TARGET} is another one now: its id was ID, and is OTHER."
+    assert found.code is ExitCode.AMISS
+
+
+def test_that_it_is_there_already_is_said_with_what_is_otherwise_now(
+    moved: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda _event, what: said.append(what))
+    for engine_id, code in (("ID", ExitCode.DONE), ("OTHER", ExitCode.AMISS)):
+        facts = working_on(GOOD, PurePosixPath(TARGET))
+        assert (
+            survey.tell_there(moved.context, replace(facts, engine=replace(facts.engine, engine_id=engine_id))) is code
+        )
+    assert [one.partition(":")[0] for one in said] == [f"The engine on {TARGET} is another one now"]
