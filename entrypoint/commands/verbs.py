@@ -1,5 +1,6 @@
 """The verbs, on the real host: each reads what was asked, calls what is below, and returns an exit code."""
 
+import io
 import json
 import os
 import shutil
@@ -52,36 +53,34 @@ def abort(context: Context, asked: Asked) -> ExitCode:
 
 def plan(context: Context, asked: Asked) -> ExitCode:
     if asked.as_json:
-        events.configure(sys.stderr, human=sys.stderr.isatty())
+        speak_beside_a_document(is_one=True)
     request = requested(asked)
     run.going_at(context.host, request)  # one that has passed is refused here, too
-    seen = look(context, request)
+    seen, code = survey.look(context, request), ExitCode.DONE
     document = outlook.head("already-there", seen.findings)
-    if not preflight.is_already_there(seen.facts):
+    if preflight.is_already_there(seen.facts):
+        code = survey.tell_there(context, seen.facts)
+    else:
         if asked.as_json and preflight.refuses(seen.findings):
             print_json(outlook.head("refused", seen.findings))
+            if events.is_one_terminal():
+                return ExitCode.REFUSED  # said in the document, behind which nothing may stand
         preflight.require(seen.findings)
         made = survey.make_plan(seen, request)
         document = outlook.to_json(made, seen.facts, seen.findings)
         log.info("plan.ended", words=cli.typed(request))
     if asked.as_json:
         print_json(document)
-    return ExitCode.DONE
+    return code
 
 
 def check(context: Context, asked: Asked) -> ExitCode:
-    seen = look(context, requested(asked))
-    if not preflight.is_already_there(seen.facts):
-        preflight.require(seen.findings)
-        log.info("check.passed", target=str(seen.facts.first.target.resolved))
-    return ExitCode.DONE
-
-
-def look(context: Context, request: Request) -> survey.Survey:
-    seen = survey.look(context, request)
+    seen = survey.look(context, requested(asked))
     if preflight.is_already_there(seen.facts):
-        log.info("already_there", target=str(seen.facts.first.source.path))
-    return seen
+        return survey.tell_there(context, seen.facts)
+    preflight.require(seen.findings)
+    log.info("check.passed", target=str(seen.facts.first.target.resolved))
+    return ExitCode.DONE
 
 
 def requested(asked: Asked) -> Request:
@@ -95,7 +94,7 @@ def traced(context: Context) -> Context:
 
 
 def status(context: Context, asked: Asked) -> ExitCode:
-    events.configure(sys.stderr, human=sys.stderr.isatty())
+    speak_beside_a_document(is_one=asked.as_json or asked.page == STANDARD_OUTPUT)
     host, book, services = context.host, context.journal, context.services
     place = None if asked.page in (None, STANDARD_OUTPUT) else page.place_of(host, str(asked.page))
     if asked.wait:
@@ -104,7 +103,8 @@ def status(context: Context, asked: Asked) -> ExitCode:
     found = statuses.wait(book, services) if asked.wait else statuses.read(book, services)
     found = statuses.told_by(host, statuses.with_present(context, found), book)
     if asked.page == STANDARD_OUTPUT:
-        events.say(page.page(found), sys.stdout, end="")
+        with events.as_written(sys.stdout):
+            events.say(page.page(found), sys.stdout, end="")
         return found.exit_code
     if place:
         page.save(place, found)
@@ -174,7 +174,8 @@ def clean_up(context: Context, asked: Asked) -> ExitCode:
 
 
 def print_script(_context: Context, _asked: Asked) -> ExitCode:
-    print(script.text(), end="")
+    with events.as_written(sys.stdout):
+        print(script.text(), end="", flush=True)
     return ExitCode.DONE
 
 
@@ -216,8 +217,17 @@ def told(code: ExitCode) -> ExitCode:
     return code
 
 
+def speak_beside_a_document(*, is_one: bool) -> None:
+    """What is said beside an answer goes to standard error; not if the answer is a document, and both end in one."""
+    if is_one and events.is_one_terminal():
+        events.configure(io.StringIO())
+    else:
+        events.configure(sys.stderr, human=sys.stderr.isatty())
+
+
 def print_json(document: Mapping[str, object]) -> None:
-    events.say(json.dumps(command.told_all(discreet(document))), sys.stdout)
+    with events.as_written(sys.stdout):
+        events.say(json.dumps(command.told_all(discreet(document))), sys.stdout)
 
 
 VERBS: Mapping[str, Callable[[Context, Asked], ExitCode]] = {

@@ -6,6 +6,7 @@ The sentences are in `wording.py`; the code only states facts. Where events go i
 import os
 import shutil
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,6 +55,31 @@ def say(text: str, stream: IO[str], end: str = "\n") -> None:
     """Write at once; one who does not listen any more, or a full disk, changes no outcome and no exit code."""
     with suppress(OSError, ValueError):
         print(told(text), file=stream, end=end, flush=True)
+
+
+@contextmanager
+def as_written(stream: IO[str]) -> Iterator[None]:
+    """While a document is written: a terminal passes it on as it is. That of `docker run -t` may end in a pipe, whose
+    reader wants no carriage returns."""
+    try:
+        before = termios.tcgetattr(stream.fileno())
+    except (termios.error, OSError, ValueError):  # it is none
+        yield
+        return
+    raw = [*before[:1], before[1] & ~termios.OPOST, *before[2:]]
+    termios.tcsetattr(stream.fileno(), termios.TCSADRAIN, raw)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(stream.fileno(), termios.TCSADRAIN, before)
+
+
+def is_one_terminal() -> bool:
+    """Whether output and errors end on the same terminal, so that nobody can tell them apart."""
+    with suppress(OSError, ValueError):
+        one, other = sys.stdout.fileno(), sys.stderr.fileno()
+        return os.isatty(one) and os.isatty(other) and os.fstat(one).st_rdev == os.fstat(other).st_rdev
+    return False
 
 
 def fitted(line: str) -> str:
