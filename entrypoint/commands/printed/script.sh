@@ -84,6 +84,26 @@ answers() {
     docker version --format '{{.Server.Version}}' >/dev/null 2>&1 </dev/null
 }
 
+# unit: the engine's service, by its own name, whatever that is
+unit() {
+    if [ "$(systemctl show --property=LoadState docker.service 2>/dev/null)" = LoadState=loaded ]; then
+        name=$(systemctl show --property=Id docker.service)
+        printf '%s' "${name#Id=}"
+        return
+    fi
+    for file in /etc/systemd/system/*.service /run/systemd/system/*.service /usr/local/lib/systemd/system/*.service \
+        /usr/lib/systemd/system/*.service /lib/systemd/system/*.service; do
+        [ -f "$file" ] || continue
+        case $(cat "$file") in
+            *ExecStart=*dockerd*)
+                printf '%s' "${file##*/}"
+                return
+                ;;
+        esac
+    done
+    printf docker.service
+}
+
 # require_engine: one that is not up is told in our words
 require_engine() {
     case $(docker --version 2>/dev/null) in
@@ -94,8 +114,9 @@ require_engine() {
         *'permission denied'*) fail 2 "This user may not ask the Docker engine. Nothing was done." \
             "Run this as root, or as somebody of the group docker." ;;
     esac
-    fail 3 "The Docker engine does not answer; docker.service is $(systemctl is-active docker.service). Nothing was done." \
-        "Start it, and run this again: systemctl start docker    (if it does not start: journalctl -u docker.service -n 50)"
+    engine=$(unit)
+    fail 3 "The Docker engine does not answer; $engine is $(systemctl is-active "$engine"). Nothing was done." \
+        "Start it, and run this again: systemctl start ${engine%.service}    (if it does not start: journalctl -u $engine -n 50)"
 }
 
 # UNPACKED runs in a mount and a network namespace of its own, with the bundle as descriptor 3: the image's files in a
@@ -250,8 +271,9 @@ without_engine() {
         0 | 4 | 6) if answers; then exit "$1"; fi ;;
         *) exit "$1" ;;
     esac
-    fail 5 "The engine does not answer now; docker.service is $(systemctl is-active docker.service)." \
-        "If it is to run: systemctl start docker    (why it does not: journalctl -u docker.service -n 50)"
+    engine=$(unit)
+    fail 5 "The engine does not answer now; $engine is $(systemctl is-active "$engine")." \
+        "If it is to run: systemctl start ${engine%.service}    (why it does not: journalctl -u $engine -n 50)"
 }
 
 # asked ARGUMENTS: `status`, also while the engine is away
@@ -302,7 +324,7 @@ by_hand() {
     if answers; then
         say "The engine runs; on which root: docker info --format '{{.DockerRootDir}}'"
     else
-        say "The engine does not run. Why it does not start: journalctl -u docker.service -n 50"
+        say "The engine does not run. Why it does not start: journalctl -u $(unit) -n 50"
     fi
     if [ -r "$1" ]; then
         say "Remove the cause. Then this puts the old configuration back, and starts the engine on the old data root:"

@@ -67,7 +67,8 @@ class Desk:
         return self.start([*self.shell, name, *arguments], codes, variables)
 
     def text(self) -> str:
-        return script.text().replace("/var/lib/relocator/runs", f"{self.place}/runs")
+        text = script.text().replace("/var/lib/relocator/runs", f"{self.place}/runs")
+        return text.replace("/etc/systemd/system/", f"{self.place}/units/")
 
     def start(
         self, argv: Sequence[str], codes: str, variables: dict[str, str] | None = None, given: str | None = None
@@ -391,6 +392,15 @@ def test_a_status_is_of_now_and_no_engine_answers(desk: Desk, outcome: str) -> N
     code, said = desk.run("status", codes="0")
     assert (code, outcome in said, "docker.service is inactive" in said) == (5, True, True)
     assert "systemctl start docker" in said
+
+
+def test_the_engines_unit_is_told_by_its_own_name(desk: Desk) -> None:
+    (desk.place / "units").mkdir()
+    desk.put("units/boot.service", "[Service]\nExecStart=/usr/bin/true\n")
+    desk.put("units/engine.service", "[Service]\nExecStart=/usr/bin/dockerd -H fd://\n")
+    desk.put("down", "no daemon\n")
+    code, said = desk.run("check", codes="0")
+    assert (code, "engine.service is inactive" in said, "systemctl start engine " in said) == (3, True, True), said
 
 
 def test_docker_takes_it_for_a_plugin(desk: Desk) -> None:
