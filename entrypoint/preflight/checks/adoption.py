@@ -85,15 +85,19 @@ def since(facts: HostFacts, found: Adoptable) -> str:
 def compared(facts: HostFacts, found: Adoptable) -> str:
     """What a root without a record is, in numbers."""
     held, kin = found.holdings, found.kin
-    size = f"{len(held.containers)} containers and {len(held.volumes)} volumes"
+    size = f"{wording.counted(len(held.containers), 'container')} and {wording.counted(len(held.volumes), 'volume')}"
     if kin is None:
         return f"It has {size}."
     related = (
         "It has nothing in common with the root in use"
         if kin.kinship is Kinship.UNRELATED
-        else (f"It has the same origin as the root in use, and {kin.own} files were changed there since it was made")
+        else f"It has the same origin as the root in use, and {_changed(kin.own)} there since it was made"
     )
     return f"It has {size}. {related}. {since(facts, found) if kin.kinship is not Kinship.UNRELATED else ''}".rstrip()
+
+
+def _changed(files: int) -> str:
+    return f"{wording.counted(files, 'file')} {'was' if files == 1 else 'were'} changed"
 
 
 def whole_along(facts: HostFacts, found: Adoptable, along: Along) -> Iterator[Finding]:

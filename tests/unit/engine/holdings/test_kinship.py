@@ -100,6 +100,6 @@ def test_the_copy_of_a_failed_move_is_named_and_never_adopted() -> None:
 def test_what_can_be_insisted_on_is_told_in_numbers(kin: Kinship) -> None:
     found = replace(OLDER, kin=Kin(kin, 7, WRITTEN, 0.0), holdings=Holdings("X", {"a": "a"}, frozenset("b"), ()))
     (told,) = [one for one in preflight.check_adoption(GOOD, found) if one.id == "root-unknown"]
-    assert "1 containers and 1 volumes" in told.detail
+    assert "1 container and 1 volume" in told.detail
     assert ("7 files were changed there" in told.detail) is (kin is not Kinship.UNRELATED)
     assert ("volume data (2 files" in told.detail) is (kin is not Kinship.UNRELATED)
