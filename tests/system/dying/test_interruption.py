@@ -1,5 +1,6 @@
 """Before the hand-over: interrupted, nothing has changed; a second one at the same time is refused."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -12,10 +13,12 @@ from tests.system.support.moving import (
     DISK,
     EQUIPPED,
     IMAGE,
+    OUTCOME,
     TARGET,
-    await_pre_copy,
+    arm,
     before,
     configuration,
+    disarm,
     fill,
     outcome,
     relocator,
@@ -25,6 +28,7 @@ from tests.system.support.moving import (
 pytestmark = pytest.mark.system
 
 JOURNAL = b"var/lib/relocator"
+CLEAR = "\r\x1b[K"  # of the line that is drawn anew
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +60,13 @@ def test_an_interrupt_before_the_hand_over_changes_nothing(slow: Host, way: str)
     if way == "ctrl-c":
         command = ["docker", "run", "-it", "--rm", *EQUIPPED, IMAGE, "--bwlimit=4m", TARGET]
         with slow.terminal(command) as terminal:
-            await_pre_copy(slow)
+            terminal.expect(" %  ")  # the line that is drawn anew, and that nothing may come to stand on
             terminal.send("\x03")
             code = terminal.wait()
         said = terminal.output
+        seen = [line.rpartition(CLEAR)[2].rstrip() for line in said.split("\n")]
+        assert "Interrupted. Nothing was changed." in seen, said
+        assert "! Interrupted: what was copied is removed again; the engine was not stopped" in seen, said
     else:
         with slow_copy(slow) as process:
             slow.run(["docker", "kill", f"--signal={way}", "slow"])
@@ -75,6 +82,27 @@ def test_an_interrupt_before_the_hand_over_changes_nothing(slow: Host, way: str)
         assert path == DISK.strip("/").encode() or entry == was.entries[path], path
     assert relocator(slow, "status").returncode == 130
     assert inventory(slow) == held
+
+
+def test_a_copy_that_goes_on_begins_where_it_is_and_ends_with_all_of_it(slow: Host) -> None:
+    """Twice it fails when all is copied, so that the engine is never stopped; in between something comes."""
+    late = slow.path("/var/lib/docker/volumes/late/_data")
+    arm(slow, "pre-copy.passed fail")
+    first = relocator(slow, TARGET)
+    disarm(slow, "pre-copy.passed")
+    assert first.returncode == 4, first.stdout + first.stderr
+    slow.docker("volume", "create", "late")
+    fill(late / "random", 24)
+    arm(slow, "pre-copy.passed fail")
+    with slow.terminal(["docker", "run", "-it", "--rm", *EQUIPPED, IMAGE, "--bwlimit=8m", TARGET]) as terminal:
+        code = terminal.wait(OUTCOME)
+    disarm(slow, "pre-copy.passed")
+    shown = [int(found) for found in re.findall(r"(\d+) %  ", terminal.output)]
+    assert code == 4, terminal.output
+    assert len(shown) > 2, terminal.output
+    assert (shown[0] > 80, shown == sorted(shown), shown[-1]) == (True, True, 100), shown
+    slow.docker("volume", "rm", "late")
+    slow.run(["rm", "-rf", TARGET])
 
 
 def test_a_second_one_at_the_same_time_is_refused(slow: Host) -> None:

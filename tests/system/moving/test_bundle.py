@@ -117,7 +117,7 @@ def test_it_moves_and_goes_back_and_the_engine_has_room_again(full: Host) -> Non
     was = before(full)
     assert bundle(full, "check", TARGET)[0] == 0
     code, text = bundle(full, TARGET)
-    assert code == 0, text
+    assert (code, text.count("Unpacking relocator into memory")) == (0, 1), text
     assert f"sh {BUNDLE} " in re.sub(r"\s+", " ", bundle(full, "status")[1])  # how to go on, as it is typed here
     full.run(["docker", "run", "--rm", "busybox", "true"])
     told = full.run(["sh", BUNDLE, "status", "--json"]).stdout

@@ -128,6 +128,13 @@ def test_what_is_told_to_type_can_be_typed(spoken: Host, given: tuple[str, ...],
 def test_an_engine_of_another_host_is_left_alone(spoken: Host) -> None:
     host = spoken
     host.docker("context", "create", "there", "--docker", "host=ssh://192.0.2.1")
+    # The end of a tunnel, or an engine that listens on a port: by its address it is this host's.
+    host.run("systemd-run --unit=near systemd-socket-activate -l 127.0.0.1:2375"
+             " /usr/lib/systemd/systemd-socket-proxyd /run/docker.sock")  # fmt: skip
+    for address in ("tcp://127.0.0.1:2375", "tcp://localhost:2375"):
+        told = host.run(f"DOCKER_HOST={address} sh {SCRIPT} check {DISK}/other --same-disk", check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+    host.run(["systemctl", "stop", "near.service"])
     for command in (
         "docker --context there relocate",
         f"DOCKER_CONTEXT=there sh {SCRIPT}",
@@ -144,20 +151,41 @@ def test_an_engine_of_another_host_is_left_alone(spoken: Host) -> None:
     assert (tunnel.returncode, "another host" in tunnel.stderr) == (2, True)
 
 
+def quick_start() -> list[str]:
+    """The lines of the README, without those that agree to something."""
+    typed = re.findall(r"^.*relocate(?: .*)?$", README.read_text().partition("## Move it")[2], re.MULTILINE)
+    return [line for line in typed if re.match("docker run|sh relocate", line) and not line.endswith("--yes")]
+
+
 def test_a_script_that_finds_no_room_is_not_run(spoken: Host) -> None:
+    """What is written then is an empty file, of which a shell says that all is well."""
     host = spoken
     host.run("mkdir -p /full; mount -t tmpfs -o size=64k tmpfs /full; cat /dev/zero >/full/zeros || true")
-    told = host.run("docker run --rm relocator script >/full/relocate && sh /full/relocate /new", check=False)
+    told = [host.run(f"cd /full; {line}", check=False) for line in quick_start()]
     host.run("umount /full")
-    assert told.returncode != 0
-    assert "no space left" in told.stderr
+    assert "no space left" in told[0].stderr
+    assert [one.returncode for one in told[1:] if one.returncode == 0] == [], told
+
+
+def test_a_document_is_whole_where_a_terminal_is_asked_for_and_its_output_piped(spoken: Host) -> None:
+    """With `-it` all of it goes by one terminal: no carriage return is in it, and nothing beside it."""
+    host = spoken
+    run = f"docker run -it --rm --privileged --pid=host {IMAGE}"
+    asked = (f"plan {DISK}/new --json --same-disk", "plan /proc/new --json", "status --json", "script")
+    lines = [f"{run} {words} | cat >/root/piped-{number}" for number, words in enumerate(asked)]
+    with host.terminal(["sh", "-c", f"{'; '.join(lines)}; echo 'all  done'"]) as terminal:
+        terminal.expect("all  done", OUTCOME)
+    plan, refused, status, script = (host.path(f"/root/piped-{number}").read_bytes() for number in range(len(asked)))
+    outcomes = [json.loads(one).get("outcome", "") for one in (plan, refused, status)]
+    assert outcomes[:2] == ["planned", "refused"]
+    assert script.rstrip() == host.path(SCRIPT).read_bytes().rstrip()
+    assert not any(b"\r" in one for one in (plan, refused, status))
 
 
 def test_the_quick_start_can_be_pasted_and_piped(spoken: Host) -> None:
     """On a terminal, all of it at once: each line is run, and what is piped gets what a pipe gets."""
     host = spoken
-    typed = re.findall(r"^.*relocate(?: .*)?$", README.read_text().partition("## Move it")[2], re.MULTILINE)
-    block = [line for line in typed if re.match("docker run|sh relocate", line) and not line.endswith("--yes")]
+    block = quick_start()
     assert [line.split()[2] for line in block[1:]] == ["check", "/mnt/data/docker", "rollback", "cleanup"]
     lines = [f'{line}; echo "code=$?"' for line in block]
     lines = [line.replace("/mnt/data/docker", root_of(host)) for line in lines]  # it is there already
@@ -281,5 +309,20 @@ def test_an_engine_that_does_not_run_is_told_in_our_words(spoken: Host) -> None:
         told = host.run(["sh", SCRIPT, "status"], check=False)  # what was, and what is
         assert (told.returncode, '"outcome": "committed"' in told.stdout) == (5, True), told.stdout + told.stderr
         assert "docker.service is inactive" in told.stderr
+
+        # The same engine as a unit of another name.
+        units = "/usr/lib/systemd/system"
+        host.run(f"cd {units} && sed s/docker.socket/engine.socket/ docker.service >/etc/systemd/system/engine.service")
+        host.run(f"mv {units}/docker.service {units}/docker.kept; mv /etc/init.d/docker /root; systemctl daemon-reload")
+        try:
+            for words, code in ((("check", f"{DISK}/new"), 3), (("status",), 5)):
+                told = host.run(["sh", SCRIPT, *words], check=False)
+                assert told.returncode == code, told.stdout + told.stderr
+                assert "engine.service is inactive" in told.stderr
+                assert "systemctl start engine " in told.stderr
+        finally:
+            host.run(f"mv {units}/docker.kept {units}/docker.service; rm /etc/systemd/system/engine.service;"
+                     " mv /root/docker /etc/init.d;"
+                     " systemctl daemon-reload")  # fmt: skip
     finally:
         host.run(["systemctl", "start", "docker.socket", "docker.service"])

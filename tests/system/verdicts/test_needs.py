@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts import Disk, Host, boot
+from tests.hosts.content import DAEMON_JSON
 from tests.system.moving.test_usual_recipes import configure, start, stop
 from tests.system.support.moving import DISK, SOURCE, TARGET, UNIT, move, outcome, relocator
 from tests.system.support.shop import moving
@@ -32,19 +33,29 @@ TAKEN = {
     "sharing": (("--network", "container:base"), "docker rm --force base", "whose network namespace it shares, is"),
     "taken": (("-p", "127.0.0.1:8089:80"), "pkill -f '[d]ocker-proxy.* 8089 '; systemd-run --unit=foreign "
               "systemd-socket-activate -l 127.0.0.1:8089 /bin/cat", "its port 8089/tcp is held by"),
+    "run": (("--runtime", "other"), "rm /usr/local/bin/other", "its runtime other is gone (/usr/local/bin/other)"),
+    "lan": (("--network", "lan"), "ip link delete eth9", "the interface eth9, on which its network lan is, is gone"),
     "served": (("-p", "127.0.0.1:8088:80"), "", ""),
-    "well": (("-v", "/srv:/srv", "--device", "/dev/null"), "", ""),
+    "well": (("-v", "/srv:/srv", "--device", "/dev/null", "--network", "well"), "", ""),
 }  # fmt: skip
+SETTINGS = {"runtimes": {"other": {"path": "/usr/local/bin/other"}}}
+AGENTS = "com.hashicorp.nomad.alloc_id=1"
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    with Disk("4G") as disk, boot(name="needs", disks={DISK: disk}) as host:
+    files = {DAEMON_JSON: json.dumps(SETTINGS)}
+    with Disk("4G") as disk, boot(name="needs", disks={DISK: disk}, files=files) as host:
+        host.run("ip link add eth9 type veth peer name eth10; ip link set eth9 up")
+        host.run("cp $(command -v runc) /usr/local/bin/other")
+        host.docker("network", "create", "--driver=macvlan", "--opt=parent=eth9", "lan")
+        host.docker("network", "create", "well")
         host.write("/etc/systemd/system/app.service", OWNING)
         host.run("systemctl daemon-reload; systemctl start app.service")
         host.run("mknod /dev/ttyX c 1 3; mkdir /srv/strict /srv/bound; touch /srv/loose /srv/turned")
         host.docker("volume", "create", "--opt=type=none", "--opt=o=bind", "--opt=device=/srv/bound", "bound")
         host.docker("run", "-d", "--name", "base", "--stop-signal=KILL", *SLEEP)
+        host.docker("run", "-d", "--name", "task", "--label", AGENTS, "--stop-signal=KILL", *SLEEP)
         for name, (options, _taking, _said) in TAKEN.items():
             host.docker("run", "-d", "--name", name, "--stop-signal=KILL", *options, *SLEEP)
         for _options, taking, _said in TAKEN.values():
@@ -57,8 +68,9 @@ def findings(told: "subprocess.CompletedProcess[str]", id: str) -> list[str]:
     return [f"{line['title']} {line['detail']} {line['remedy']}" for line in lines if line.get("id") == id]
 
 
-def test_what_is_gone_by_now_and_who_owns_what_is_told_before(host: Host) -> None:
-    told = relocator(host, "check", TARGET)
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_what_is_gone_by_now_and_who_owns_what_is_told_before(host: Host, verb: str) -> None:
+    told = relocator(host, verb, TARGET)
     assert told.returncode == 0, told.stdout + told.stderr
     found = findings(told, "cannot-restart")
     for name, (_options, _taking, said) in TAKEN.items():
@@ -66,7 +78,7 @@ def test_what_is_gone_by_now_and_who_owns_what_is_told_before(host: Host) -> Non
             f"{name}: {found}"
         )
     (owned,) = findings(told, "owned-elsewhere")
-    assert "app to app.service" in owned
+    assert "app to app.service, task to Nomad." in owned
     assert "may give up while it is away: app.service" in owned
 
 
@@ -100,13 +112,25 @@ def test_the_status_is_of_now(host: Host) -> None:
     done = move(host)
     said = f"{done}\n{host.journal(UNIT)}"
     assert (done["state"], done["exit_code"], done["present"]) == ("committed", 0, None), said
-    stop(host)
     configure(host, **{"data-root": SOURCE})  # as a tool does that keeps files as they were
+    there = relocator(host, TARGET)
+    assert (there.returncode, "[configured-root-differs]" in there.stderr) == (3, True), there.stdout + there.stderr
+    assert "already_there" not in there.stdout
+    stop(host)
     start(host)
     told = relocator(host, "status")
     assert told.returncode == 6, told.stdout + told.stderr
     assert f"The engine runs on {SOURCE} now. Run 000001 had left it on {TARGET}" in told.stdout
     assert json.loads(relocator(host, "status", "--json").stdout)["present"]["remedy"]
+    assert "already_there" not in relocator(host, "check", TARGET).stdout
+    configure(host, **{"data-root": TARGET})
+    stop(host)
+    host.run(["rm", f"{TARGET}/engine-id"])
+    start(host)
+    for words in ((TARGET,), ("check", TARGET), ("status",)):
+        told = relocator(host, *words)
+        assert told.returncode == 6, told.stdout + told.stderr
+        assert f"The engine on {TARGET} is another one now" in told.stdout
 
 
 def test_what_one_with_rm_has_written_is_not_given_up(host: Host) -> None:
@@ -122,3 +146,24 @@ def test_what_one_with_rm_has_written_is_not_given_up(host: Host) -> None:
     assert "volumes/broken" in "\n".join(told["amiss"])
     assert host.docker("info", "--format", "{{.DockerRootDir}}") == target
     assert host.path(f"{target}/volumes/written/_data/one").read_text() == "1\n"
+
+
+def test_a_network_that_the_engine_has_lost_is_told_before(host: Host) -> None:
+    """As where somebody has put back older files of its networks, while a container ran on with live-restore."""
+    root = host.docker("info", "--format", "{{.DockerRootDir}}")
+    configure(host, **{"live-restore": True})
+    host.run("systemctl reload docker; until docker info | grep -q 'Live Restore Enabled: true'; do sleep 0.1; done")
+    host.run(f"cp -a {root}/network/files /root/older")
+    host.docker("network", "create", "away")
+    host.docker("run", "-d", "--name", "cut", "--network=away", "--stop-signal=KILL", *SLEEP)
+    stop(host)
+    host.run(f"rm -r {root}/network/files; mv /root/older {root}/network/files")
+    start(host)
+    host.wait_docker()
+    told = relocator(host, "check", f"{DISK}/more", "--same-disk")
+    found = "".join(findings(told, "cannot-restart"))
+    assert "The container cut runs" in found, told.stdout + told.stderr
+    assert "Its network away is gone" in found
+    host.docker("stop", "--time=0", "cut")
+    refused = host.run(["docker", "start", "cut"], check=False)
+    assert (refused.returncode, "not found" in refused.stderr) == (1, True), refused.stderr

@@ -7,8 +7,9 @@ import pytest
 
 from tests.hosts import Disk, Host, boot
 from tests.system.dying.test_rollback import ON_NEW_ROOT, broken_unit
-from tests.system.moving.test_usual_recipes import start, stop
+from tests.system.moving.test_usual_recipes import configure, start, stop
 from tests.system.support.moving import DISK, SOURCE, TARGET, UNIT, assert_nothing_left, move, relocator
+from tests.system.verdicts.test_needs import findings
 
 pytestmark = pytest.mark.system
 
@@ -74,3 +75,39 @@ def test_it_is_finished_and_what_is_only_there_is_removed(host: Host) -> None:
     assert host.docker("exec", "db", "cat", "/data/written") == "since"
     assert not extra.exists()
     assert_nothing_left(host)
+
+
+def compared(host: Host, name: str) -> tuple[int, str]:
+    """What is said of a root without a record, where its use is insisted on."""
+    told = relocator(host, "check", f"{DISK}/{name}", "--adopt", "--same-disk")
+    return told.returncode, "\n".join(findings(told, "root-unknown")) + told.stderr
+
+
+def test_how_a_root_without_a_record_stands_to_the_one_in_use_is_told_in_numbers(host: Host) -> None:
+    """Copied by hand, and worked on since in one of them, in both, or in none; and one of another engine."""
+    root = host.docker("info", "--format", "{{.DockerRootDir}}")
+    stop(host)
+    for name in ("newer", "divided", "older"):
+        host.run(f"cp -a {root} {DISK}/{name}; rm -f {DISK}/{name}/.relocator-root")
+    configure(host, **{"data-root": f"{DISK}/strange"})
+    start(host)
+    host.docker("volume", "create", "theirs")
+    stop(host)
+    configure(host, **{"data-root": root})
+    start(host)
+    for name in ("divided", "newer"):
+        host.path(f"{DISK}/{name}/volumes/data/_data/theirs").write_text("x")
+
+    code, said = compared(host, "newer")
+    assert (code, "1 file was changed there since it was made." in said) == (0, True), said
+    assert "was written to" not in said
+    host.docker("start", "db")
+    write(host, "again")
+    code, said = compared(host, "divided")
+    assert (code, "1 file was changed there since it was made." in said) == (0, True), said
+    assert f"was written to {root}: volume data (1 file, 6 B)" in said
+    host.docker("create", "--name", "made", "busybox")
+    code, said = compared(host, "older")
+    assert (code, "[root-older]" in said, "It has no container made." in said) == (3, True, True), said
+    code, said = compared(host, "strange")
+    assert (code, "It has 0 containers and 1 volume. It has nothing in common with" in said) == (0, True), said

@@ -219,13 +219,27 @@ COMPOSED = (
     "ExecStart={run} --detach --name {name} --network stack busybox sleep 100000\n"
     "ExecStop={remove} {name}\nExecStop=/usr/bin/docker network rm stack\n"
 )
-OWNED = {"loose": MADE_ANEW, "bound": BOUND + MADE_ANEW, "composed": BOUND + COMPOSED,
+PROJECT = "/srv/stack"
+COMPOSE = f"""\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+WorkingDirectory={PROJECT}
+ExecStart=/usr/bin/docker compose up --detach
+ExecStop=/usr/bin/docker compose down --timeout 1
+"""
+WEB = (
+    "services:\n  web:\n    image: busybox\n    command: sleep 100000\n    stop_signal: KILL\n    pull_policy: never\n"
+)
+OWNED = {"stack-web-1": BOUND + COMPOSE, "loose": MADE_ANEW, "bound": BOUND + MADE_ANEW, "composed": BOUND + COMPOSED,
          "apart": "[Unit]\nAfter=docker.service\n" + COMPOSED.replace("stack", "own")}  # fmt: skip
 UP = f"for one in {' '.join(OWNED)}; do until docker inspect $one >/dev/null 2>&1; do sleep 0.1; done; done"
 
 
 @contextmanager
 def owned(host: Host) -> Iterator[None]:
+    host.run(["mkdir", "-p", PROJECT])
+    host.write(f"{PROJECT}/compose.yaml", WEB)
     for name, text in OWNED.items():
         host.write(
             f"/etc/systemd/system/{name}.service", text.format(name=name, run=f"/usr/bin/docker {START}", remove=REMOVE)
@@ -246,10 +260,25 @@ def test_what_units_of_the_host_make_anew_is_the_same(shop: Shop) -> None:
         shop.assert_arrived(outcome(host), target)
         host.run(UP)
         shop.assert_runs(*OWNED)
+        assert not {"loose", "bound", "composed", "stack-web-1"} & {*started_by_us(host)}
+
+
+def started_by_us(host: Host) -> list[str]:
+    last = sorted(host.path("/var/lib/relocator/runs").iterdir())[-1]
+    events = [json.loads(line) for line in (last / "log.jsonl").read_text().splitlines()]
+    return [one["container"] for one in events if one["event"] == "container.started"]
 
 
 def test_all_others_run_when_the_way_back_is_taken_too(shop: Shop) -> None:
-    """Before a container has run there: the engine refuses the new root, and one container is gone for good."""
+    """Before a container has run there: the engine refuses the new root, and one container is gone for good. What units
+    of the host make anew on the old root is there as it was."""
+    with owned(shop.host):
+        be_taken_back(shop)
+        shop.host.run(UP)
+        shop.assert_runs(*OWNED)
+
+
+def be_taken_back(shop: Shop) -> None:
     host, target, root = shop.host, shop.next_target(), shop.root
     host.run(["mkdir", "-p", "/srv/gone"])
     host.docker(*RUN, "--name", "lost", "--mount", "type=bind,source=/srv/gone,target=/x",
@@ -261,7 +290,9 @@ def test_all_others_run_when_the_way_back_is_taken_too(shop: Shop) -> None:
     host.run("rm /run/systemd/system/docker.service.d/90-break.conf; systemctl daemon-reload")
     told = outcome(host)
     assert (told["state"], told["exit_code"]) == ("rolled-back", 4), f"{told}\n{host.journal(UNIT)}"
-    assert "/srv/gone" in "\n".join(told["amiss"]), told
+    (amiss,) = told["amiss"]
+    assert "/srv/gone" in amiss, told
+    assert not {"loose", "bound", "composed", "stack-web-1"} & {*started_by_us(host)}
     shop.assert_runs("db", "app")
     shop.assert_nothing_lost()
     assert shop.root == root
