@@ -180,12 +180,14 @@ def print_script(_context: Context, _asked: Asked) -> ExitCode:
 
 
 def print_completion(_context: Context, _asked: Asked) -> ExitCode:
-    events.say(completion.bash(), sys.stdout, end="")
+    with events.as_written(sys.stdout):
+        events.say(completion.bash(), sys.stdout, end="")
     return ExitCode.DONE
 
 
 def print_manual(_context: Context, _asked: Asked) -> ExitCode:
-    events.say(manual.page(), sys.stdout, end="")
+    with events.as_written(sys.stdout):
+        events.say(manual.page(), sys.stdout, end="")
     return ExitCode.DONE
 
 
