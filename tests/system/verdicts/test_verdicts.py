@@ -208,12 +208,12 @@ def test_a_run_that_a_power_cut_left_past_the_switch_is_finished_by_whoever_asks
     shop.assert_arrived(told, target)
 
 
-# Three that people write: a container made anew at each start, not bound to the engine and bound to it, and one that is
-# brought up and taken down as by `docker compose`.
+# What people write: a container made anew at each start, not bound to the engine and bound to it, and one that is
+# brought up and taken down, by `docker compose` and by hand. (`sleep` hears no TERM, which `docker run` passes on to it.)
 REMOVE = "/usr/bin/docker rm --force"
 BOUND = "[Unit]\nRequires=docker.service\nAfter=docker.service\n"
 MADE_ANEW = "[Service]\nExecStartPre=-{remove} {name}\nExecStart={run} --name {name} busybox sleep 100000\n" \
-    "Restart=always\nRestartSec=2\n"  # fmt: skip
+    "Restart=always\nRestartSec=2\nTimeoutStopSec=2\n"  # fmt: skip
 COMPOSED = (
     "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/docker network create stack\n"
     "ExecStart={run} --detach --name {name} --network stack busybox sleep 100000\n"
