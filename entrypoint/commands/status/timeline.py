@@ -35,7 +35,7 @@ def spans(records: Sequence[Record]) -> tuple[Span, ...]:
     """The phases that have ended, in order. A phase that was repeated by a second worker counts as one.
 
     One that failed lasted until the run turned back. Once the engine is proven it is there, and health checks may be
-    waited for; when it is back on the old root, a copy may have to be removed. A way back has made none.
+    waited for; when it is back on the old root, a copy may have to be removed. A way back, and an adoption, make none.
     """
     at, direction = _moments(records), _direction(records)
     turned = at.get((Event.ROLLBACK, "")) or at.get((Event.OUTCOME, ""))
@@ -43,14 +43,13 @@ def spans(records: Sequence[Record]) -> tuple[Span, ...]:
     back, over = at.get((Event.UNDONE, Phase.FREEZE)), at.get((Event.OUTCOME, ""))
     gave_up = [record["at"] for record in records if record.get("failed_in") == Phase.PRE_COPY]
     copied = at.get((Event.HANDED_OVER, "")) or (float(gave_up[-1]) if gave_up else None)
+    begun = at.get((Event.BEGUN, ""))
+    handing_over = at.get((Event.HANDED_OVER, "")) if direction is Direction.FORTH else begun
     found = [
-        _between(Phase.PRE_COPY, at.get((Event.BEGUN, "")), copied, away=False),
+        _between(Phase.PRE_COPY, begun, copied, away=False) if direction is Direction.FORTH else None,
         _between(Phase.HOLD, at.get((Event.HANDED_OVER, "")), at.get((Event.GOING, "")), away=False),
         _between(
-            Phase.HAND_OVER,
-            at.get((Event.GOING, "")) or at.get((Event.HANDED_OVER, "")),
-            at.get((Event.INTENT, Phase.FREEZE)),
-            away=False,
+            Phase.HAND_OVER, at.get((Event.GOING, "")) or handing_over, at.get((Event.INTENT, Phase.FREEZE)), away=False
         ),
         *(_between(step, at.get((Event.INTENT, step)), _end(at, step) or turned) for step in DOWN),
         _noticed(_between(HEALTH, proven, verified or turned, away=False)),

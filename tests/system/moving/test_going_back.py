@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import pytest
 
@@ -75,6 +76,9 @@ def test_going_back_is_said_first_and_agreed_to(moved: Moved) -> None:
     assert "volume since" in told.stdout
     assert '"place": "volume since", "files": 1, "size": "6 B"' in told.stdout
     assert "docker run --rm --privileged --pid=host relocator rollback --yes" in told.stdout
+    said = [json.loads(line)["event"].partition(".")[0] for line in told.stdout.splitlines()]
+    order = [event for event, _same in groupby(said) if event in ("plan", "loss", "rollback")]
+    assert order == ["plan", "loss", "rollback"]  # the loss stands right before what agrees to it
     assert_unchanged(host, was, held, None)
     host.docker("volume", "rm", "since")
 
@@ -87,6 +91,10 @@ def test_a_way_back_that_fails_ends_where_it_began(moved: Moved) -> None:
         assert relocator(host, "rollback", "--yes").returncode == 10
         told = outcome(host)
     assert (told["state"], told["phase"], told["left"]) == ("rolled-back", "start", ""), told
+    phases = [one["phase"] for one in told["timeline"]]
+    assert [one for one in phases if one in ("pre-copy", "undo", "rollback", "remove the copy")] == ["undo"]
+    shown = relocator(host, "status").stdout
+    assert f"The way back (run {told['run']}) failed in the phase `start`, and was undone." in shown
     moved.require_on_target()
     assert read(host, "/etc/docker/daemon.json") == config
     assert_nothing_left(host)

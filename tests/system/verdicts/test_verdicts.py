@@ -209,7 +209,7 @@ def test_a_run_that_a_power_cut_left_past_the_switch_is_finished_by_whoever_asks
 
 
 # What people write: a container made anew at each start, not bound to the engine and bound to it, and one that is
-# brought up and taken down, by `docker compose` and by hand. (`sleep` hears no TERM, which `docker run` passes on to it.)
+# brought up and taken down, by `docker compose` and by hand. `sleep` hears no TERM, which `docker run` passes on.
 REMOVE = "/usr/bin/docker rm --force"
 BOUND = "[Unit]\nRequires=docker.service\nAfter=docker.service\n"
 MADE_ANEW = "[Service]\nExecStartPre=-{remove} {name}\nExecStart={run} --name {name} busybox sleep 100000\n" \

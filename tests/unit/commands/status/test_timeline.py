@@ -46,13 +46,15 @@ def test_the_way_back_is_a_phase_without_an_engine() -> None:
 
 def test_a_way_back_that_failed_is_undone_and_has_no_copy_to_remove() -> None:
     records = [
-        record(1, Event.BEGUN) | {"direction": "back"},
+        record(0, Event.BEGUN) | {"direction": "back"},
+        record(0.5, Event.HANDED_OVER),
         record(1, Event.INTENT, Phase.FREEZE),
         record(2, Event.ROLLBACK),
         record(5, Event.UNDONE, Phase.FREEZE),
         record(9, Event.OUTCOME),
     ]
-    assert spans(records) == (Span("freeze", 1, 1, True), Span("undo", 2, 3, True))
+    expected = (Span("hand-over", 0, 1, False), Span("freeze", 1, 1, True), Span("undo", 2, 3, True))
+    assert spans(records) == expected
 
 
 def sick() -> list[Record]:
