@@ -31,7 +31,7 @@ from entrypoint.journal.unfinished import KEPT
 from entrypoint.move import safety_net
 from entrypoint.move.context import Context, Move
 from entrypoint.move.freeze import release
-from entrypoint.move.location import is_switched, runs_on
+from entrypoint.move.location import data_roots, is_switched, runs_on
 from entrypoint.move.proof import restart, verify
 from entrypoint.move.roots.old_roots import plan_of
 from entrypoint.move.since import acts
@@ -240,7 +240,7 @@ def accept(move: Move) -> ExitCode:
             now = engine.inventory()
         for difference in differences(before, now.without(move.ours)):
             log.warning("since", difference=difference)
-        note_misplaced(move, before)
+        note_misplaced(move, before.without(acts.stopped_since(*data_roots(move))))
     hold.remove(move.host, move.plan.every_unit)  # what the safety net has left of it: an empty directory
     return arrive(move, {})
 

@@ -81,6 +81,12 @@ def lacking(root: Path, inventory: Inventory) -> Iterator[tuple[str, str]]:
             yield "network", name.split()[0]
 
 
+def stopped_by_hand(root: Path) -> frozenset[str]:
+    """The containers, by id, that somebody has stopped and nobody started since: the engine keeps that."""
+    kept = (root / "containers").glob("*/config.v2.json")
+    return frozenset(place.parent.name for place in kept if _json(place).get("HasBeenManuallyStopped") is True)
+
+
 def _bytes(place: Path) -> bytes:
     try:
         return place.read_bytes()

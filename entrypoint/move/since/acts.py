@@ -1,7 +1,8 @@
 """What others have done to an engine since it was started: what they have removed or changed is not lost.
 
 The engine tells its events, as long as it remembers them all. Where it does not, its files are asked: everything was
-there when it was started, so what is neither in its answer nor on its disk was removed since.
+there when it was started, so what is neither in its answer nor on its disk was removed since. Whom somebody has stopped
+they tell, too.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from entrypoint.console.events import Phase
 from entrypoint.engine.docker import KEPT_EVENTS, Engine
-from entrypoint.engine.holdings.holdings import lacking
+from entrypoint.engine.holdings.holdings import lacking, stopped_by_hand
 from entrypoint.engine.inventory import ENGINE, OURS, TITLE, Difference, Inventory
 from entrypoint.journal.record import Event, Record
 from entrypoint.move.context import Move
@@ -46,6 +47,10 @@ class Acts:
                 done |= {(kind, name) for name in names}
         return cls(frozenset(done), frozenset(stopped), is_first and len(events) < KEPT_EVENTS)
 
+    def and_by_files(self, source: Path, target: Path) -> "Acts":
+        """With what the engine may have forgotten and its files know: whom others have stopped on the target."""
+        return self if self.is_all else replace(self, stopped=self.stopped | stopped_since(source, target))
+
     def explain(self, found: Difference, before: Inventory, root: Path) -> bool:
         """Whether others have made a difference."""
         if found.kind == ENGINE:
@@ -58,6 +63,11 @@ class Acts:
         """A tag that goes to another image is told of that one."""
         tags = before.images.get(found.key, "").split()
         return any(("image", name) in self.done for name in tags)
+
+
+def stopped_since(source: Path, target: Path) -> frozenset[str]:
+    """The containers that were stopped by hand on the target; what stood so when the source was left is no news."""
+    return stopped_by_hand(target) - stopped_by_hand(source)
 
 
 def is_first_engine(move: Move) -> bool:

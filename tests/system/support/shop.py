@@ -4,6 +4,7 @@ Writers count what they have flushed where no move reaches it. Each acknowledged
 engine is on at the end.
 """
 
+import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -76,9 +77,15 @@ class Shop:
             found = self.host.docker("inspect", "--format", "{{.State.Status}}", name)
             assert found == "running", f"{name} is {found}\n{diagnosis(self.host)}"
 
-    def assert_arrived(self, told: dict[str, Any], target: str) -> None:
+    def recorded(self) -> str:
+        """How the last run ended: who asks for the status has tried again what did not stand then."""
+        last = sorted(self.host.path("/var/lib/relocator/runs").iterdir())[-1]
+        records = [json.loads(line) for line in (last / "journal.jsonl").read_text().splitlines()]
+        return next(str(one["outcome"]) for one in reversed(records) if one["event"] == "outcome")
+
+    def assert_arrived(self, told: dict[str, Any], target: str, ended: str = "committed") -> None:
         said = f"{told}\n{self.host.journal(UNIT)}"
-        assert (told["state"], told["exit_code"]) == ("committed", 0), said
+        assert (told["state"], told["exit_code"], self.recorded()) == ("committed", 0, ended), said
         self.assert_nothing_lost()
         assert self.root == target
         assert_nothing_left(self.host)

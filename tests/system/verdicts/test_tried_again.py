@@ -214,14 +214,16 @@ def test_what_others_have_done_is_known_by_files_where_the_engine_has_forgotten_
     host.docker("commit", "victim", "spare:1")
     host.docker("volume", "create", "spare")
     host.docker("network", "create", "spare")
+    host.docker(*RUN, "--name", "quiet", "--restart", "unless-stopped", *SLEEP)
     with moving(host, target, "verify.intended"):
-        host.run("docker tag busybox another:2; docker rm victim; docker create --name made busybox;"
+        host.run("docker stop quiet; docker tag busybox another:2; docker rm victim; docker create --name made busybox;"
                  " docker rmi spare:1; docker volume rm spare; docker network rm spare;"
                  " systemctl restart docker.service")  # fmt: skip
         assert "victim" not in host.docker("events", "--since", "0", "--until", "0s")
     shop.assert_arrived(outcome(host), target)
     assert "victim" not in host.docker("ps", "--all", "--format", "{{.Names}}").split()
-    host.docker("rm", "made")
+    assert failure(host, "quiet") == "exited"
+    host.docker("rm", "made", "quiet")
 
 
 def test_who_only_asks_stops_no_engine_where_it_must_go_back(shop: Shop) -> None:
@@ -257,10 +259,10 @@ def test_a_run_past_the_switch_is_finished_a_week_later(shop: Shop) -> None:
     """People have gone on since: nothing is proven by what was there then, and nothing started behind their back."""
     host, target = shop.host, shop.next_target()
     host.docker("create", "--name", "victim", "busybox")
+    host.docker(*RUN, "--name", "given-up", *SLEEP)
     cut_off(shop, target)
     a_week_ago(host)
-    host.docker("rm", "victim")
-    host.docker("start", "db")
+    host.run("docker rm victim; docker start db given-up; docker stop given-up")
     pid = engine_pid(host)
     told = outcome(host)
     assert (told["state"], told["exit_code"]) == ("moved", 6), f"{told}\n{host.journal(UNIT)}"
@@ -270,8 +272,10 @@ def test_a_run_past_the_switch_is_finished_a_week_later(shop: Shop) -> None:
     assert failure(host, "app").startswith("exited")
     told = outcome(host)  # who asks again is told of it, and it is started
     assert engine_pid(host) == pid
-    shop.assert_arrived(told, target)
+    shop.assert_arrived(told, target, ended="moved")
     shop.assert_runs("db", "app")
+    assert failure(host, "given-up") == "exited"
+    host.docker("rm", "given-up")
 
 
 def a_week_ago(host: Host) -> None:

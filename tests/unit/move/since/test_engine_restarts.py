@@ -1,5 +1,6 @@
 """An engine that crashes, or is restarted, while containers are put as they stood: what it stops is nobody's act."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_what_an_engine_stops_before_it_can_be_asked_is_not_stopped_by_others(
         done = Acts.of(engine, is_first=False, ready=AWAY[1])
     assert done.stopped == stopped
     assert (("container", "no") in done.done) is bool(stopped)
+
+
+@pytest.mark.parametrize(("forgets", "stopped"), [(True, {"since", "told"}), (False, {"told"})])
+def test_whom_others_have_stopped_is_read_from_the_files_where_the_engine_forgets(
+    tmp_path: Path, forgets: bool, stopped: set[str]
+) -> None:
+    """Of each the flag on the root that was left, and on the new one."""
+    flags = {"since": (False, True), "before": (True, True), "started-again": (True, False), "never": (False, False)}
+    roots = (tmp_path / "source", tmp_path / "target")
+    for name, both in flags.items():
+        for root, flag in zip(roots, both, strict=True):
+            place = root / f"containers/{name}/config.v2.json"
+            place.parent.mkdir(parents=True)
+            place.write_text(json.dumps({"HasBeenManuallyStopped": flag}))
+    done = Acts(stopped=frozenset({"told"}), is_all=not forgets)
+    assert done.and_by_files(*roots).stopped == stopped
 
 
 @pytest.mark.parametrize(
