@@ -7,7 +7,7 @@ own files, and itself, come after them.
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -89,11 +89,12 @@ def cut(root: Path, excludes: tuple[str, ...], covered: Iterable[str] = (), name
 
 def weigh(
     root: Path, excludes: tuple[str, ...], namespace: int | None
-) -> tuple[dict[bytes, Weight], dict[int, set[bytes]], Places]:
+) -> tuple[dict[bytes, Weight], dict[int, frozenset[bytes]], Places]:
     """What is directly in each directory, in which directories the names of files of several names are, and which
-    directory is at which place."""
+    directory is at which place. There may be millions of such files, most in the same few directories."""
     own: dict[bytes, Weight] = {b"": Weight()}
-    links: dict[int, set[bytes]] = {}
+    links: dict[int, frozenset[bytes]] = {}
+    known: dict[frozenset[bytes], frozenset[bytes]] = {}
     of_places = Marks()
     marks = array("Q", [of_places.mark(os.stat(root).st_ino, b"")])
     for record in listed(root, changed_command(None, excludes), live=True, namespace=namespace):
@@ -103,7 +104,8 @@ def weigh(
         place = ancestor(change.name if change.kind == DIRECTORY else parent(change.name))
         own.setdefault(place, Weight()).add(Weight(change.size, 1))
         if change.links > 1 and change.kind != DIRECTORY:
-            links.setdefault(change.inode, set()).add(place)
+            places = links.get(change.inode, frozenset()) | {place}
+            links[change.inode] = known.setdefault(places, places)
     return own, links, Places.of(marks)
 
 
@@ -141,7 +143,7 @@ def can_be_cut(place: bytes) -> bool:
     return place.count(b"/") < DEEPEST - 1
 
 
-def shared(links: dict[int, set[bytes]], tops: dict[bytes, Weight]) -> Iterator[frozenset[bytes]]:
+def shared(links: Mapping[int, frozenset[bytes]], tops: dict[bytes, Weight]) -> Iterator[frozenset[bytes]]:
     """The directories that share a file, as long as they are more than one."""
     for places in links.values():
         if len(places) > 1:

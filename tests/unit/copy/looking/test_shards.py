@@ -66,6 +66,18 @@ def test_a_file_that_a_shard_shares_with_a_directory_that_is_cut_is_told(tmp_pat
     assert cut(tmp_path, ()).scattered == {inode}
 
 
+def test_files_of_several_names_in_the_same_directories_share_what_is_kept_of_them(tmp_path: Path) -> None:
+    """A volume of backups has millions of them."""
+    (tmp_path / "volumes/b").mkdir(parents=True)
+    fill(tmp_path / "volumes/a", 20)
+    for place in (tmp_path / "volumes/a").iterdir():
+        os.link(place, tmp_path / "volumes/b" / place.name)
+    _, links, _ = shards.weigh(tmp_path, (), None)
+    assert len(links) == 20
+    assert {*links.values()} == {frozenset({b"volumes/a", b"volumes/b"})}
+    assert len({*map(id, links.values())}) == 1
+
+
 def test_what_is_left_out_is_in_no_shard(tmp_path: Path) -> None:
     for place in ("tmp", "overlay2/l/x", "overlay2/layer/diff", "overlay2/box/diff", "overlay2/box/merged"):
         fill(tmp_path / place, 3)
