@@ -72,7 +72,7 @@ def _working(status: Status) -> tuple[str, ...]:
         _pace(status),
         *(
             ("The engine is up. To wait for the outcome: relocator status --wait",)
-            if status.phase == Phase.PRE_COPY  # the unit is made at the hand-over
+            if status.phase in (Phase.PRE_COPY, Phase.HOLD)  # the unit is made at the hand-over
             else (
                 "The engine is away for some seconds of it. To wait on this host for the outcome:",
                 f"    {handover.outcome_line()}",
@@ -88,11 +88,11 @@ def _held(status: Status) -> tuple[str, ...]:
     left = f"{wording.size(found.size)} in {wording.counted(found.files, 'file')}"
     return (
         f"Run {status.run} is held: {status.source} → {status.target}. The engine runs, and the copy is ready.",
-        f"Held since {_moment(found.since)}.",
+        f"Held since {_told_at(found.since)}.",
         _pace(status) or "The copy is kept up to date.",
-        f"What is left: about what the last pass has found, {_moment(found.looked)}: {left}." if found.looked else "",
+        f"What is left: about what the last pass has found, {_told_at(found.looked)}: {left}." if found.looked else "",
         f"The downtime would be {wording.span(least)} to {wording.span(most)} now." if found.downtime else "",
-        f"It goes by itself {_moment(found.at)}." if found.at else "",
+        f"It goes by itself {_told_at(found.at)}." if found.at else "",
         f"It was to go, and did not: {found.against}" if found.against else "",
         "To switch: relocator go",
         "To give it up: relocator abort",
@@ -103,10 +103,6 @@ def _pace(status: Status) -> str:
     if status.paused:
         return "The copy is paused. To let it go on: relocator resume"
     return f"The copy is limited to {status.limit} a second." if status.limit else ""
-
-
-def _moment(written: str) -> str:
-    return written.replace("T", " ")
 
 
 def _committed(status: Status) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ A pass takes what it takes, and then nothing is done for nine times as long: the
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from entrypoint.console import wording
 from entrypoint.console.errors import Aborted, JournalError, PreflightError, RelocatorError
 from entrypoint.console.events import log, quietly
+from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier
 from entrypoint.engine.docker import Engine, socket_of, until
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.machine.processes import Process
@@ -141,7 +143,7 @@ def hold(move: Move, journal: Journal, front: Process, *, again: bool) -> Move:
         return move
     await_word(move, front)
     if again:  # nobody has listened to the clock meanwhile
-        move.renew([copier.again(copied) for copier, copied in move.copies()])
+        move.renew(passed(move, lambda copier, copied: copier.again(copied)))
     if is_open(records):
         keep(move, Context(move.host, move.systemd, journal, move.patience))
     going = replace(move, plan=plan_of(move.run))  # who said go has looked at the host as it is now
@@ -217,10 +219,19 @@ def bring_up_to_date(move: Move, number: int) -> Held:
     """One pass over each root."""
     began = time.monotonic()
     with quietly():
-        found = [copier.onward(copied) for copier, copied in move.copies()]
+        found = passed(move, lambda copier, copied: copier.onward(copied))
     move.renew(found)
     size, files = sum(one.sent for one in found), sum(one.files for one in found)
     return Held(time.time(), number, size, files, round(time.monotonic() - began, 3))
+
+
+def passed(move: Move, act: Callable[[Copier, Copied], Copied]) -> list[Copied]:
+    """Each root's copy after a pass, if its disk is there still: in days it may be unmounted. Raises CopyError."""
+    found = []
+    for copier, copied in move.copies():
+        copier.require_target(copied)
+        found.append(act(copier, copied))
+    return found
 
 
 def tell(move: Move, stands: Held) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -171,6 +172,41 @@ def test_an_interrupt_is_told_on_a_line_of_its_own_with_what_was_changed(desk: D
     code, said = desk.run(*words, codes="1")
     assert (code, said.splitlines()[-1]) == (130, "Interrupted. Nothing was changed.")
     assert "removed" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "given"),
+    [
+        (("/new", "--hold"), {}, True),
+        (("/new", "--at=03:00"), {}, True),
+        (("--max-downtime", "9s", "/new"), {}, True),
+        (("/new",), {"RELOCATOR_HOLD": "1"}, True),
+        (("/new", "--bwlimit=5m"), {}, False),
+        (("status",), {}, False),
+    ],
+)
+def test_only_a_run_that_waits_for_a_key_is_given_the_keyboard(
+    desk: Desk, words: tuple[str, ...], variables: dict[str, str], given: bool
+) -> None:
+    desk.put("relocate", desk.text())
+    desk.put("codes", "3\n")
+    outer, inner = pty.openpty()
+    environment = {"PATH": f"{desk.place}/bin:{os.environ['PATH']}", **variables}
+    try:
+        done = subprocess.run([*desk.shell, "relocate", *words], stdin=inner, stdout=inner, stderr=inner,
+                              env=environment, timeout=60, check=False, cwd=desk.place)  # fmt: skip
+    finally:
+        os.close(inner)
+        os.close(outer)
+    assert done.returncode == 3
+    (asked,) = desk.asked("run")
+    assert ("--tty" in asked.split(), "--interactive" in asked.split()) == (True, given)
+
+
+def test_in_a_pipe_no_key_is_waited_for(desk: Desk) -> None:
+    assert desk.run("/new", "--hold", codes="3")[0] == 3
+    (asked,) = desk.asked("run")
+    assert "--interactive" not in asked
 
 
 def test_an_interrupt_that_comes_too_late_is_no_interrupt_of_the_move(desk: Desk) -> None:
@@ -360,7 +396,7 @@ def test_waiting_while_the_engine_is_away_asks_it_for_nothing(
     assert (desk.place / "to-come").read_text() == ""
 
 
-@pytest.mark.parametrize("verb", ["status", "check", "rollback"])
+@pytest.mark.parametrize("verb", ["status", "check", "rollback", "go", "abort", "pause", "resume", "limit"])
 def test_while_the_engine_is_away_it_says_so(desk: Desk, verb: str) -> None:
     desk.hand_over()
     desk.put("down", "no daemon\n")

@@ -107,10 +107,14 @@ def lost(run: Run) -> None:
     ended(run, Outcome.ROLLED_BACK, failed_in=Phase.FINAL_SYNC, reason="It is another directory.", left=LOST)
 
 
-def held(run: Run) -> None:
+def getting_ready(run: Run) -> None:
     run.append(Event.BEGUN, source="/old", target="/new", hold=True)
     handed_over(run)
     run.append(Event.TOOK_OVER, pid=1)
+
+
+def held(run: Run) -> None:
+    getting_ready(run)
     run.append(Event.HELD)
 
 
@@ -127,6 +131,7 @@ def cut_off(run: Run) -> None:
 Case = tuple[Callable[[Run], None], UnitState, State, int, tuple[str, ...]]
 CASES: tuple[Case, ...] = (
     (pre_copying, UnitState.ACTIVE, State.WORKING, 10, ("at work: /old → /new", "pre-copy", "is up", "status --wait")),
+    (getting_ready, UnitState.ACTIVE, State.WORKING, 10, ("/new, hold.", "The engine is up.", "status --wait")),
     (held, UnitState.ACTIVE, State.HELD, 10, ("is held: /old → /new", "The engine runs", "relocator go", "abort")),
     (held, UnitState.FAILED, State.CUT_OFF, 5, ("hold",)),
     (going, UnitState.ACTIVE, State.WORKING, 10, ("hand-over", "journalctl -fu relocator.service")),

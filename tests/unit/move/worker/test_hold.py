@@ -122,6 +122,22 @@ def test_a_pass_that_fails_ends_it_and_nothing_was_stopped(world: World) -> None
     assert {call[0] for call in world.calls.made} == {"onward"}
 
 
+def test_a_target_that_is_not_there_any_more_is_not_written_to(world: World) -> None:
+    """Its disk was unmounted, and a directory is where it was mounted."""
+
+    def unmount() -> None:
+        world.path(TARGET).rename(world.path("/srv/disk"))
+        world.path(TARGET).mkdir()
+        on_pass(world, 1, saying(world, aborts=True))
+
+    on_pass(world, 1, unmount)
+    assert world.work() is ExitCode.ROLLED_BACK
+    assert "not the directory that was copied to" in world.outcome["reason"]
+    assert [call[0] for call in world.calls.made] == ["onward"]
+    assert not world.path(TARGET).exists()
+    assert world.path("/srv/disk/early").exists()
+
+
 def test_a_clock_that_is_set_while_it_holds_has_all_looked_at_once_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
