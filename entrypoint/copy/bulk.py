@@ -21,9 +21,10 @@ from entrypoint.console.progress import Progress, doing, progress
 from entrypoint.console.wording import size as in_words
 from entrypoint.copy import cp
 from entrypoint.copy.cp import Programs
-from entrypoint.copy.looking.changes import Change, Look, Places
+from entrypoint.copy.looking.changes import Change, Look
 from entrypoint.copy.looking.comparison import Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut
+from entrypoint.copy.looking.marks import Places
 from entrypoint.copy.looking.shards import Shard, Shards
 from entrypoint.copy.transfer import Transfer
 from entrypoint.engine.drivers.layers import Layer, immutable_layers

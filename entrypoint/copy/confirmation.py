@@ -21,10 +21,11 @@ from pathlib import Path
 
 from entrypoint.console.events import log
 from entrypoint.copy.cp import Programs
-from entrypoint.copy.looking.changes import EVERY, Look, Places
+from entrypoint.copy.looking.changes import EVERY, Look, parent
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
+from entrypoint.copy.looking.index import Draft
 from entrypoint.copy.looking.left_out import LeftOut
-from entrypoint.copy.looking.marks import Marks
+from entrypoint.copy.looking.marks import Marks, Places
 from entrypoint.copy.transfer import Transfer
 from entrypoint.host.confined.beneath import join
 from entrypoint.host.confined.entries import TO_LOOK, TO_READ
@@ -47,12 +48,14 @@ class Confirmed:
 
 @dataclass
 class Confirmation:
-    """One comparison of everything outside the look's `excludes`. Raises CopyError for what cannot be copied."""
+    """One comparison of everything outside the look's `excludes`; what is seen is noted in the `draft` of an index, if
+    there is one. Raises CopyError for what cannot be copied."""
 
     source: Path
     target: Path
     look: Look
     programs: Programs
+    draft: Draft | None = None
     _doubts: set[bytes] = field(default_factory=set)
 
     def confirm(self) -> Confirmed:
@@ -66,7 +69,7 @@ class Confirmation:
         transfer = Transfer(self.source, self.target, LeftOut(self.look.excludes), True, self.programs)
         said = transfer.apply_names(map(kept.name, numbers), self.look).partial if numbers else ""
         dressed = {*map(kept.put, transfer.folders)}
-        folders = dressed | {kept.put(_parent(kept.name(number))) for number in {*numbers, *dressed}}
+        folders = dressed | {kept.put(parent(kept.name(number))) for number in {*numbers, *dressed}}
         known = Places.of(_but_for(compared, map(kept.name, folders)))
         again = self._comparison(notes_all=True)
         anew = chain(self._anew(again, kept, folders, known), _unseen(again, compared.unseen))
@@ -81,7 +84,8 @@ class Confirmation:
         )
 
     def _comparison(self, *, notes_all: bool = False) -> Comparison:
-        return Comparison(self.source, self.target, self.look.excludes, live=True, notes_all=notes_all)
+        return Comparison(self.source, self.target, self.look.excludes, live=True, notes_all=notes_all,
+                          draft=self.draft)  # fmt: skip
 
     def _anew(self, again: Comparison, kept: Names, folders: Collection[int], known: Places) -> Iterator[Difference]:
         """Of directories in which something differed, or was copied anew, and of what is in them and is not known: who
@@ -128,10 +132,6 @@ def _but_for(compared: Comparison, folders: Iterable[bytes]) -> Iterator[int]:
     then, what is in the copy now may be that of another directory, which has been there meanwhile."""
     changed = {*map(Marks().place, folders)}
     return (mark for mark, place in zip(compared.seen, compared.places, strict=True) if place not in changed)
-
-
-def _parent(name: bytes) -> bytes:
-    return name.rpartition(b"/")[0]
 
 
 def _unseen(again: Comparison, names: Iterable[bytes]) -> Iterator[Difference]:

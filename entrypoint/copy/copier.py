@@ -24,9 +24,11 @@ from entrypoint.copy.bulk import Bulk
 from entrypoint.copy.confirmation import Confirmation
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.cp import Programs
-from entrypoint.copy.looking.changes import DIRECTORY, Found, Look, Places
+from entrypoint.copy.looking import choice
+from entrypoint.copy.looking.changes import Look
 from entrypoint.copy.looking.comparison import OWN_FILE_SYSTEM, Comparison, Difference, require_none
 from entrypoint.copy.looking.left_out import LeftOut, covered_now, left_out
+from entrypoint.copy.looking.marks import Places
 from entrypoint.copy.looking.shards import cut
 from entrypoint.copy.pace.throttle import Pace, Throttle, throttled
 from entrypoint.copy.pace.warming import warm
@@ -37,7 +39,7 @@ from entrypoint.host.children import Children
 from entrypoint.host.confined.confinement import Roots, confined
 from entrypoint.host.disks.filesystem import flush, mounts
 from entrypoint.host.host import Trace, untraced
-from entrypoint.journal.unfinished import PLACES, Unfinished, this_boot
+from entrypoint.journal.unfinished import INDEX, PLACES, Unfinished, this_boot
 
 # Stop rules of the pre-copy: the next pass would find little, this one found no less than the one before, or enough
 # is enough. What one pass sends is about what the next will find, and the last is done with the engine down.
@@ -164,7 +166,7 @@ class Copier:
 
     def _final_sync(self, copied: Copied) -> None:
         began = time.monotonic()
-        look = self.look(copied, Places.read(self.target / PLACES), live=False)
+        look = self.last_look(copied)
         with limits(self.source, self.target) as kept:
             kept.prepare()
             sent = self.transfer(look)
@@ -184,10 +186,11 @@ class Copier:
             return inside._check(copied, content=content)
 
     def _check(self, copied: Copied, *, content: bool) -> int:
-        look = self.look(copied, Places.read(self.target / PLACES), live=False)
         comparison = Comparison(self.source, self.target, self.excludes(copied.layers), content=content)
-        whole = content or not look.since
-        found = comparison.differences() if whole else _looked_at(look, comparison, copied.linked)
+        whole = content or not copied.racy_since()
+        found = (
+            comparison.differences() if whole else choice.looked_at(self.last_look(copied), comparison, copied.linked)
+        )
         require_none(chain(self._mounted(), found))
         return comparison.entries
 
@@ -236,8 +239,10 @@ class Copier:
         places.write(self.target / PLACES)
         doing("comparing the copy with the source")
         look = self.look(self.noting_mounts(copied), places, live=True)
-        found = Confirmation(self.source, self.target, look, self.programs).confirm()
+        draft = choice.draft_for(self.source, self.programs.namespace)
+        found = Confirmation(self.source, self.target, look, self.programs, draft).confirm()
         found.places.write(self.target / PLACES)
+        choice.keep(draft, self.source, self.target / INDEX, copied.since, found.places)
         return replace(self.noting_mounts(copied), doubtful=found.doubtful, linked=found.linked)
 
     def noting_mounts(self, copied: Copied) -> Copied:
@@ -256,6 +261,12 @@ class Copier:
         return Look(self.source, copied.racy_since(), excludes, places, live, unseen, self.programs.namespace,
                     self._children)  # fmt: skip
 
+    def last_look(self, copied: Copied) -> Look:
+        """The same with the engine down, by whatever takes less time; anew each time."""
+        walk = self.look(copied, Places.read(self.target / PLACES), live=False)
+        unlisted = copied.layers - {*self.trusted_layers(copied.layers)}
+        return choice.chosen(walk, self.target / INDEX, copied.since, unlisted)
+
     def transfer(self, look: Look) -> Sent:
         """Make the target equal to the source where it has changed; the root itself holds our own record."""
         transfer = self._transfer_of(look)
@@ -264,20 +275,6 @@ class Copier:
 
     def _transfer_of(self, look: Look) -> Transfer:
         return Transfer(self.source, self.target, LeftOut(look.excludes), look.live, self.programs)
-
-
-def _looked_at(look: Look, comparison: Comparison, linked: Iterable[int]) -> Iterator[Difference]:
-    """The differences where something can have changed: entries, the names in directories, and those of one file."""
-    yield from comparison.entry(b"")
-    found = Found()
-    for change in chain(look.changes(), look.uncovered()):
-        found.note(change)
-        if change.name:
-            yield from comparison.entry(change.name)
-        if change.kind == DIRECTORY:
-            yield from comparison.directory(change.name)
-    for change in chain(found.others(look), look.names_of(set(linked))):
-        yield from comparison.entry(change.name)
 
 
 def identity(place: Path) -> tuple[int, int]:

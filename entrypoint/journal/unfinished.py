@@ -21,6 +21,7 @@ from entrypoint.host.disks.stored import mark, read_mark
 
 NAME = ".relocator-unfinished"
 PLACES = ".relocator-places"  # which directory of the source was at which place, for the look after this (changes.py)
+INDEX = ".relocator-index"  # which directory of the source holds which inode, for the last looks (index.py)
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 STEP = 1.0  # seconds by which the clock is off when somebody has set it
 VERSION = 2
@@ -105,7 +106,8 @@ class Unfinished:
         if not (target / NAME).exists():
             return
         info = target.stat()
-        (target / PLACES).unlink(missing_ok=True)
+        for name in (PLACES, INDEX):
+            (target / name).unlink(missing_ok=True)
         remove_durably(target / NAME)
         os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 

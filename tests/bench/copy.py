@@ -19,9 +19,8 @@ import entrypoint.__main__
 from entrypoint.console import events as log
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
-from entrypoint.copy.looking.changes import Places
 from entrypoint.host.disks.stored import from_json, to_json
-from entrypoint.journal.unfinished import PLACES, Unfinished
+from entrypoint.journal.unfinished import Unfinished
 
 T = TypeVar("T")
 assert entrypoint.__main__
@@ -46,11 +45,15 @@ def pre(copier: Copier, state: Path) -> dict[str, float]:
 
 def final(copier: Copier, state: Path) -> dict[str, float]:
     copied = from_json(Copied, json.loads(state.read_text()))
-    look = copier.look(copied, Places.read(copier.target / PLACES), live=False)
-    _, looking = timed(lambda: sum(1 for _ in look.changes()))
+    _, looking = timed(lambda: look(copier, copied))
     _, syncing = timed(lambda: copier.final_sync(copied))
     _, checking = timed(lambda: copier.check(copied))
     return {"look": looking, "final_sync": syncing, "check": checking}
+
+
+def look(copier: Copier, copied: Copied) -> int:
+    with copier.confined() as inside:
+        return sum(1 for _ in inside.last_look(copied).changes())
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

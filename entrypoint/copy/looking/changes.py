@@ -12,20 +12,17 @@ The walk is find's: the unchanged are passed over without a line of Python.
 import os
 import stat
 from array import array
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from entrypoint.console.errors import CopyError
-from entrypoint.copy.looking.marks import Marks
+from entrypoint.copy.looking.marks import Marks, Places
 from entrypoint.host.children import Children, polite_command
 from entrypoint.host.confined.beneath import CHANGED, join
 from entrypoint.host.confined.confinement import place
 from entrypoint.host.confined.tree import Tree
-from entrypoint.host.disks.filesystem import atomic_write, read_ours
 
 DIRECTORY = b"d"
 EVERY = 0  # in the place of an inode, which has never this number: whatever has several names
@@ -53,36 +50,6 @@ FORMAT = "%y %i %n %b %C@ %P\\0"
 
 
 @dataclass
-class Places:
-    """Which directory, by its inode number, is at which place: eight bytes each, in order."""
-
-    marks: "array[int]" = field(default_factory=lambda: array("Q"))
-
-    def __contains__(self, mark: int) -> bool:
-        index = bisect_left(self.marks, mark)
-        return index < len(self.marks) and self.marks[index] == mark
-
-    @staticmethod
-    def mark(inode: int, name: bytes) -> int:
-        return Marks().mark(inode, name)
-
-    @classmethod
-    def of(cls, marks: Iterable[int]) -> "Places":
-        return cls(array("Q", sorted(marks)))
-
-    @classmethod
-    def read(cls, place: Path) -> "Places":
-        """What was written; nothing if it is not there or not whole, and then everything counts as changed."""
-        marks = array("Q")
-        with suppress(OSError, ValueError):
-            marks.frombytes(read_ours(place.parent, place.name) or b"")
-        return cls(marks)
-
-    def write(self, place: Path) -> None:
-        atomic_write(place, self.marks.tobytes(), mode=0o600)
-
-
-@dataclass
 class Look:
     """One walk over a tree. `since` is in seconds since 1970; `excludes` are anchored patterns (`*` is one name).
 
@@ -105,11 +72,13 @@ class Look:
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
     _marks: Marks = field(default_factory=Marks)
 
-    def changes(self) -> Iterator[Change]:
-        """Parents come before what is in them."""
+    def changes(self, where: bytes = b"") -> Iterator[Change]:
+        """Parents come before what is in them. `where` is a directory of the tree that has not changed itself."""
         inside: bytes | None = None
-        for record in self._find(changed_command(self.since, self.excludes, directories=self.live)):
+        for record in self._inside(where, self.since):
             change = Change.parse(record)
+            if where:
+                change = change._replace(name=join(where, change.name) if change.name else where)
             if inside is not None and change.name.startswith(inside):
                 if change.kind == DIRECTORY:
                     self._see(change)
@@ -145,16 +114,8 @@ class Look:
                 yield from self.below(name)
 
     def below(self, where: bytes) -> Iterator[Change]:
-        """Everything inside a directory, changed or not.
-
-        What lies deeper than all that is left out is looked at from there: its path may be longer than the kernel
-        takes.
-        """
-        if where.count(b"/") >= max((pattern.count("/") for pattern in self.excludes), default=0):
-            records = self._find(changed_command(None, ()), where)
-        else:
-            records = self._find(changed_command(None, self.excludes, where=where))
-        for record in records:
+        """Everything inside a directory, changed or not."""
+        for record in self._inside(where, None):
             change = Change.parse(record)
             yield change._replace(name=join(where, change.name), whole=change.kind == DIRECTORY)
 
@@ -166,6 +127,17 @@ class Look:
             is_wanted = change.inode in wanted or (EVERY in wanted and change.links > 1)
             if is_wanted and change.kind != DIRECTORY:
                 yield change
+
+    def _inside(self, where: bytes, since: float | None) -> Iterator[bytes]:
+        """What find says of a directory.
+
+        What lies deeper than all that is left out is looked at from there: its path may be longer than the kernel
+        takes.
+        """
+        directories = self.live and since is not None
+        if where and where.count(b"/") >= max((pattern.count("/") for pattern in self.excludes), default=0):
+            return self._find(changed_command(since, (), directories=directories), where)
+        return self._find(changed_command(since, self.excludes, where=where, directories=directories))
 
     def _see(self, change: Change) -> int:
         mark = self._marks.mark(change.inode, change.name)
@@ -181,6 +153,10 @@ class Look:
         except OSError as error:
             if not self.live or error.errno not in CHANGED:
                 raise
+
+
+def parent(name: bytes) -> bytes:
+    return name.rpartition(b"/")[0]
 
 
 @dataclass

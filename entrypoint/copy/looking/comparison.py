@@ -19,6 +19,7 @@ from typing import NamedTuple
 from entrypoint.console.errors import CopyError
 from entrypoint.copy.looking.changes import DEEPEST, require_shallow
 from entrypoint.copy.looking.equality import facts, have_same_content, in_words, is_carried
+from entrypoint.copy.looking.index import Draft
 from entrypoint.copy.looking.left_out import LeftOut
 from entrypoint.copy.looking.marks import Marks
 from entrypoint.host.confined.beneath import CHANGED, LONGEST, join, place
@@ -49,7 +50,8 @@ class Comparison:
 
     While the source is in use, the directories that were looked into and are equal are noted in `seen`, by number and
     place, and at the same index in `places` by place alone; with `notes_all` those that differ, too. In `unseen` are
-    those that could not be looked into: they were gone, at least for a moment, or the target has none there.
+    those that could not be looked into: they were gone, at least for a moment, or the target has none there. What was
+    listed to its end is noted in the `draft` of an index, equal or not.
     """
 
     source: Path
@@ -59,6 +61,7 @@ class Comparison:
     live: bool = False
     linked: bool = False
     notes_all: bool = False
+    draft: Draft | None = None
     entries: int = 0
     seen: "array[int]" = field(default_factory=lambda: array("Q"))
     places: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -133,7 +136,8 @@ class Comparison:
         self, where: bytes, ours: int, theirs: int, inside: list[bytes] | None
     ) -> Generator[Difference, None, int]:
         """What is not equal among the entries that the source has; returns how many the target has of them."""
-        common = 0
+        common, noted = 0, (array("Q"), array("Q"))
+        draft = self.draft if self.draft is not None and self.draft.takes(where) else None
         files = _files(theirs) if self.linked else {}
         leaves_out = self._left_out.is_in(where)
         with os.scandir(ours) as listing:
@@ -146,6 +150,9 @@ class Comparison:
                 name = join(where, last)
                 if leaves_out and name in self._left_out:
                     continue
+                if draft is not None:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    noted[is_folder].append(self._marks.mark(entry.inode(), name) if is_folder else entry.inode())
                 try:
                     one = os.stat(last, dir_fd=ours, follow_symlinks=False)
                     other = _status(theirs, last)
@@ -167,6 +174,8 @@ class Comparison:
                 except OSError as error:  # of what goes, this directory tells by its own time
                     if not self._is_vanishing(error):
                         yield Difference(name, f" cannot be looked at: {error.strerror}")
+        if draft is not None:
+            draft.note(where, os.fstat(ours).st_ino, *noted)
         return common
 
     def _extra(self, where: bytes, ours: int, theirs: int, common: int) -> Iterator[Difference]:

@@ -9,7 +9,7 @@ from entrypoint.engine.drivers import MOVED, WITH_VIEWS
 from entrypoint.host.confined.beneath import LONGEST
 from entrypoint.host.disks.filesystem import Mount, covered_places
 from entrypoint.journal import finished, unfinished
-from entrypoint.journal.unfinished import PLACES
+from entrypoint.journal.unfinished import INDEX, PLACES
 
 # Remade or emptied by dockerd at each start (moby daemon.go, runtime_unix.go, internal/quota/projectquota.go); what is
 # mounted at a driver's views, or in `rootfs`, shows containers their layers and is no data.
@@ -23,6 +23,7 @@ NEVER_COPIED = (
     "/lost+found",
     f"/{unfinished.NAME}",  # the copy's own records, until an engine starts on it
     f"/{PLACES}",
+    f"/{INDEX}",
     f"/{finished.NAME}",  # of the source alone
 )
 

@@ -1,8 +1,15 @@
 """Numbers for places, and for what is there: eight bytes in the stead of a name."""
 
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 
 from entrypoint.host.confined.beneath import LONGEST
+from entrypoint.host.disks.filesystem import atomic_write, read_ours
 
 
 class Marks:
@@ -33,3 +40,33 @@ class Marks:
         found.update(memoryview(name)[len(self._near) :])
         self._near, self._known = name, found
         return found
+
+
+@dataclass
+class Places:
+    """Which directory, by its inode number, is at which place: eight bytes each, in order."""
+
+    marks: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def __contains__(self, mark: int) -> bool:
+        index = bisect_left(self.marks, mark)
+        return index < len(self.marks) and self.marks[index] == mark
+
+    @staticmethod
+    def mark(inode: int, name: bytes) -> int:
+        return Marks().mark(inode, name)
+
+    @classmethod
+    def of(cls, marks: Iterable[int]) -> "Places":
+        return cls(array("Q", sorted(marks)))
+
+    @classmethod
+    def read(cls, place: Path) -> "Places":
+        """What was written; nothing if it is not there or not whole, and then everything counts as changed."""
+        marks = array("Q")
+        with suppress(OSError, ValueError):
+            marks.frombytes(read_ours(place.parent, place.name) or b"")
+        return cls(marks)
+
+    def write(self, place: Path) -> None:
+        atomic_write(place, self.marks.tobytes(), mode=0o600)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from entrypoint.copy.looking.changes import DIRECTORY, Change, Places, changed_command, listed
-from entrypoint.copy.looking.marks import Marks
+from entrypoint.copy.looking.changes import DIRECTORY, Change, changed_command, listed, parent
+from entrypoint.copy.looking.marks import Marks, Places
 from entrypoint.engine.drivers import MOVED
 
 # A directory above one of these is cut. As many files are copied in a second or two, as many bytes in about one.
@@ -112,10 +112,6 @@ def weigh(
 def ancestor(place: bytes) -> bytes:
     """The directory that stands for all that is deeper."""
     return b"/".join(place.split(b"/", DEEPEST)[:DEEPEST])
-
-
-def parent(place: bytes) -> bytes:
-    return place.rpartition(b"/")[0]
 
 
 def totals(own: dict[bytes, Weight]) -> dict[bytes, Weight]:

@@ -2,7 +2,9 @@
 
 import os
 import stat
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +13,7 @@ from entrypoint.host.host import HOST_PID, Host
 
 TOP = PurePosixPath("/")
 OURS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DEVICES = Path("/dev")  # on this file system a device node is one
 FLUSH = 3600.0  # seconds; a slow disk may have gigabytes of dirty pages to write
 
 
@@ -103,6 +106,15 @@ class Space:
         info = os.statvfs(path)
         own = min(info.f_blocks // 50, 4096)
         return cls(max(0, info.f_bfree - own) * info.f_frsize, info.f_ffree if info.f_files else None)
+
+
+@contextmanager
+def device_node(device: int) -> Iterator[Path]:
+    """A node of our own for a block device, for as long as the block: the names that there are may be another's."""
+    with tempfile.TemporaryDirectory(prefix="relocator-", dir=DEVICES) as folder:
+        node = Path(folder, "device")
+        os.mknod(node, stat.S_IFBLK | 0o600, device)
+        yield node
 
 
 def existing_ancestor(host: Host, path: PurePosixPath) -> PurePosixPath:

@@ -9,15 +9,14 @@ import fcntl
 import os
 import stat
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.console.events import log
+from entrypoint.host.disks.filesystem import device_node
 
-DEVICES = Path("/dev")  # quotactl(2) wants a device node, on a file system where one is one
 NOT_COUNTED = (errno.ENOSYS, errno.ESRCH, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENXIO, errno.ENOTBLK)
 
 # struct fsxattr (linux/fs.h): flags, two numbers that stay as they are, the id, and one more.
@@ -82,9 +81,7 @@ def quota_of(place: Path) -> Iterator[Quota | None]:
     with ExitStack() as stack:
         quota = None
         try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="relocator-", dir=DEVICES))
-            asked = Quota(Path(folder, "device"))
-            os.mknod(asked.node, stat.S_IFBLK | 0o600, place.stat().st_dev)
+            asked = Quota(stack.enter_context(device_node(place.stat().st_dev)))
             asked.require()
             quota = asked
         except OSError as error:

@@ -14,8 +14,9 @@ from entrypoint.console.errors import CopyError
 from entrypoint.copy import confirmation
 from entrypoint.copy import copied as copied_module
 from entrypoint.copy.copied import Copied
-from entrypoint.copy.looking.changes import Look, Places
+from entrypoint.copy.looking.changes import Look
 from entrypoint.copy.looking.comparison import Comparison, Difference
+from entrypoint.copy.looking.marks import Places
 from entrypoint.copy.transfer import Transfer
 from entrypoint.host.disks.stored import from_json, to_json
 from tests.integration.copy.test_copier import wait_for_the_clock

@@ -16,7 +16,7 @@ from entrypoint.copy.bulk import Bulk
 from entrypoint.copy.size_limits import own_projects
 from entrypoint.engine.inventory import Status
 from entrypoint.host.children import Result
-from entrypoint.host.disks import project_quota
+from entrypoint.host.disks import filesystem
 from entrypoint.host.disks.project_quota import Quota
 from entrypoint.journal.unfinished import Unfinished
 from tests.hosts import Disk
@@ -280,7 +280,7 @@ def test_the_id_of_a_whole_root_is_nobodys_own(roots: Roots, counted: dict[int, 
 def test_where_projects_are_not_counted_nothing_is_done(
     roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(project_quota, "DEVICES", tmp_path)  # on this machine others may be at work
+    monkeypatch.setattr(filesystem, "DEVICES", tmp_path)  # on this machine others may be at work
     roots.copier.final_sync(roots.pre_copy())
     assert below(roots.target / VOLUME) == {0}
     assert list(tmp_path.iterdir()) == []

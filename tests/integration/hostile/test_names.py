@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 VOLUME = "volumes/attacker/_data"
-RECORDS = {b".relocator-unfinished", b".relocator-places"}
+RECORDS = {b".relocator-unfinished", b".relocator-places", b".relocator-index"}
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 LONG = 600.0  # seconds for what takes ten when the machine does nothing else
 Make = Callable[[Path], None]

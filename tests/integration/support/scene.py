@@ -24,7 +24,7 @@ ATTACKER = Path(__file__).with_name("attacker.py")
 CHECKOUT = Path(__file__).parents[3]
 VOLUME, LAYER, VICTIM = "volumes/attacker/_data", "overlay2/container/diff", "volumes/victim/_data"
 TENANTS = (VOLUME, LAYER)
-RECORDS = {b".relocator-unfinished", b".relocator-places"}
+RECORDS = {b".relocator-unfinished", b".relocator-places", b".relocator-index"}
 OF_CANARY, OF_VICTIM = b"what only the host may know", b"what only the victim may know"
 FILES, FOLDERS = 8, 3
 

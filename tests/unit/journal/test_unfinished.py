@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.journal import unfinished
-from entrypoint.journal.unfinished import NAME, PLACES, Clock, Found, Unfinished
+from entrypoint.journal.unfinished import INDEX, NAME, PLACES, Clock, Found, Unfinished
 
 RECORD = Unfinished("/old", "ID", "this boot", 12.5, ("a", "b"), ("c",))
 
@@ -81,9 +81,10 @@ def test_no_record_is_none(tmp_path: Path) -> None:
 
 def test_an_ended_record_is_gone(tmp_path: Path) -> None:
     RECORD.write(tmp_path)
-    (tmp_path / PLACES).touch()
+    for name in (PLACES, INDEX):
+        (tmp_path / name).touch()
     Unfinished.end(tmp_path)
-    assert not (tmp_path / PLACES).exists()
+    assert not any((tmp_path / name).exists() for name in (NAME, PLACES, INDEX))
     Unfinished.end(tmp_path)  # a worker that starts again ends it once more
 
 

@@ -16,12 +16,12 @@ from entrypoint.console import events
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.copy.cp import Programs
-from entrypoint.copy.looking.changes import Places
 from entrypoint.copy.looking.comparison import Comparison, require_equal
+from entrypoint.copy.looking.marks import Places
 from entrypoint.copy.transfer import Sent
 from entrypoint.engine import drivers
 from entrypoint.engine.drivers import MOVED
-from entrypoint.journal.unfinished import NAME, PLACES, Unfinished
+from entrypoint.journal.unfinished import INDEX, NAME, PLACES, Unfinished
 from tests.hosts.survey import Survey, compare, survey
 
 SECOND = 1_000_000_000
@@ -166,7 +166,7 @@ class Roots:
             programs.end()
 
     def look(self, root: Path) -> Survey:
-        return survey(root, skip=NOT_DATA | {NAME.encode(), PLACES.encode()})
+        return survey(root, skip=NOT_DATA | {NAME.encode(), PLACES.encode(), INDEX.encode()})
 
     def require_equal(self, copied: Copied, *, least: int = 40) -> None:
         """The product's check, of the layers too, and the independent one."""

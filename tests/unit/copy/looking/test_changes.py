@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.copy.looking.changes import DEEPEST, FORMAT, Change, Places, changed_command
+from entrypoint.copy.looking.changes import DEEPEST, FORMAT, Change, changed_command
 from entrypoint.copy.looking.left_out import NEVER_COPIED
-from entrypoint.copy.looking.marks import Marks
+from entrypoint.copy.looking.marks import Marks, Places
 
 
 def found(root: Path, words: list[str]) -> list[bytes]:
