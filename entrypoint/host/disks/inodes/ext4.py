@@ -2,8 +2,8 @@
 
 The kernel changes an inode in the buffer of its table's block as soon as it changes the inode itself (fs/ext4/inode.c,
 ext4_do_update_inode), and the block device shows these buffers, whatever of them is on the disk. Only times that
-`lazytime` keeps back may come no sooner than with a syncfs(2). A tenth of a microsecond an inode, where a walk takes
-three.
+`lazytime` keeps back may come no sooner than with a syncfs(2). An inode takes a tenth of what an entry takes a walk, or
+less.
 
 What is read may be an image that somebody has made: all of it is compared with what it can be, and where it is anything
 else, or has a feature that is not known here, there is no table.

@@ -1,6 +1,7 @@
 """The inodes of an xfs, as the kernel lists them all by one call after the other (ioctl_xfs_bulkstat(2)).
 
-They are those in memory, if they are there, so that nothing has to be written before. Half a microsecond an inode.
+They are those in memory, if they are there, so that nothing has to be written before. One takes a quarter of what an
+entry takes a walk.
 """
 
 import fcntl
