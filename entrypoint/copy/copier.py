@@ -133,8 +133,12 @@ class Copier:
         return self.onward(replace(copied, since=0.0))
 
     def onward(self, copied: Copied) -> Copied:
-        """Copy what has changed since, with the engine up, at its `pace`, compare it, and flush it to disk."""
+        """Copy what has changed since, with the engine up, at its `pace`, compare it, and flush it to disk.
+
+        Raises CopyError where the copy is not there any more: what is below its disk's place is the host's own disk.
+        """
         with self._throttled() as inside:
+            inside.require_target(copied)
             found = inside.passes(copied, Places.read(inside.target / PLACES))
             flush(inside.target)
             return found

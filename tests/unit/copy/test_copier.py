@@ -108,6 +108,17 @@ def test_another_directory_in_the_targets_place_is_not_written_to(copy: tuple[Co
         copier.require_target(copied)
 
 
+def test_no_pass_is_made_over_what_is_where_the_copy_was(copy: tuple[Copier, Copied]) -> None:
+    """Its disk may be unmounted for days, and its place is a directory of the host's own disk."""
+    copier, copied = copy
+    (copier.source / "volumes").mkdir()
+    copier.target.rename(copier.target.parent / "elsewhere")
+    copier.target.mkdir()
+    with pytest.raises(CopyError, match="not the directory"):
+        copier.onward(copied)
+    assert list(copier.target.iterdir()) == []
+
+
 def test_a_layer_that_is_not_looked_at_again_must_still_be_there(copy: tuple[Copier, Copied]) -> None:
     copier, copied = copy
     (copier.target / "overlay2/a1/diff").rmdir()
