@@ -12,6 +12,7 @@
                 enter.sh             how the worker is started, see handover.py
                 said.json            what the operator has said to it meanwhile, see said.py
                 held.json            how a run that is held stands, see holding.py
+                going.sh             what starts again what a run that was held has stopped, see safety_net.py
                 back/                what puts the configuration back without this program, see safety_net.py
                 room                 space that is given back when the run ends or turns back: its last records
                                      must find some on a disk that has become full

@@ -16,6 +16,8 @@ files that the move writes, and starts the engine on the root it had:
 
 Where there is a `stat`, it sees containers that have left nothing but a time, too (served.py).
 
+Of a run that is held the lines start nothing, until it goes (`arm`): then `going.sh` beside that directory does.
+
 It is there from the hand-over until the run has ended well, and after a rollback that failed, for people.
 """
 
@@ -23,7 +25,7 @@ import shlex
 from pathlib import Path, PurePosixPath
 from shutil import rmtree
 
-from entrypoint.console.errors import ContainerError
+from entrypoint.console.errors import ContainerError, JournalError
 from entrypoint.engine.inventory import ALIVE, OURS, TITLE, Inventory, Status
 from entrypoint.host.disks.filesystem import atomic_write, make_directories
 from entrypoint.host.host import Host
@@ -34,6 +36,8 @@ from entrypoint.move.since import served
 from entrypoint.move.switch import guard
 from entrypoint.plan.plan import Plan
 from entrypoint.settings.file_edit import FileEdit
+
+GOING = "going.sh"  # beside the records: a run that has ended well has put the rest away
 
 FUNCTIONS = """\
 here={here}
@@ -218,23 +222,46 @@ def lines(host: Host, run: Run, plan: Plan) -> tuple[Command, ...]:
     """The lines, in order; each is run whatever became of the one before.
 
     Where the switch is in a unit, the units are read again while the hold is still in force: the engine would else
-    start as an older unit says, and be found elsewhere at its next start. One of several managers of a swarm is not
-    taken back without a look at what it has written since (migration.stays): that is the next worker's, or a person's.
+    start as an older unit says, and be found elsewhere at its next start. Of a run that is held nothing is started but
+    what it has stopped, as it was when it went: until then others stop and start units, for days.
     """
     rm, systemctl, sh = program(host, "rm"), program(host, "systemctl"), program(host, "sh")
-    along = (*plan.dependents, *plan.awaited)
     files = (hold.HOLD, *(hold.drop_in(unit) for unit in plan.every_unit))
     found = [
         *([(systemctl, "daemon-reload")] if plan.first.switch.setting.needs_reload else []),
         *([if_there(sh, f"{place_of(run)}/{guard.SCRIPT_NAME}")] if plan.roots[1:] else []),
         (rm, "-f", *files),
+        *([if_there(sh, f"{PLACE}/runs/{run.number}/{GOING}")] if plan.holds else starting(host, run, plan)),
+        (systemctl, "daemon-reload"),  # last: nothing above depends on it
+    ]
+    return tuple(Command(line, ignore_failure=True) for line in found)
+
+
+def starting(host: Host, run: Run, plan: Plan) -> list[tuple[str, ...]]:
+    """What starts again all that a run has stopped. One of several managers of a swarm is not taken back without a look
+    at what it has written since (migration.stays): that is the next worker's, or a person's."""
+    systemctl, sh = program(host, "systemctl"), program(host, "sh")
+    along = (*plan.dependents, *plan.awaited)
+    return [
         (systemctl, "reset-failed", *plan.every_unit),
         *((systemctl, "start", *units) for units in in_order(plan, plan.started)),
         *([] if plan.one_of_managers else [if_there(sh, f"{place_of(run)}/back.sh")]),
         *([(systemctl, "start", "--no-block", *along)] if along else []),
-        (systemctl, "daemon-reload"),  # last: nothing above depends on it
     ]
-    return tuple(Command(line, ignore_failure=True) for line in found)
+
+
+def arm(host: Host, run: Run, plan: Plan) -> None:
+    """A run that was held goes: from here on the net starts again what it stops, by the plan as it is now.
+
+    Raises JournalError.
+    """
+    script = "\n".join(["# Written by relocator before it stopped the engine.",
+                        *map(shlex.join, starting(host, run, plan))])  # fmt: skip
+    try:
+        spread(run, plan)
+    except OSError as error:
+        raise JournalError("The journal cannot be written.", details=str(error)) from error
+    run.keep(GOING, f"{script}\n".encode())
 
 
 def if_there(sh: str, script: str) -> tuple[str, ...]:

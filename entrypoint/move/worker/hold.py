@@ -26,6 +26,7 @@ from entrypoint.host.machine.processes import Process
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Record, Run
 from entrypoint.journal.said import Said, said, say
+from entrypoint.move import safety_net
 from entrypoint.move.context import Context, Move
 from entrypoint.move.roots import renewal
 from entrypoint.move.roots.old_roots import plan_of
@@ -177,6 +178,7 @@ def keep(move: Move, context: Context) -> None:
             due = time.monotonic() + min(LONGEST, max(move.patience.passes, IDLE * stands.seconds))
         time.sleep(move.patience.listening)
     move.host.trace("hold.going")
+    safety_net.arm(move.host, move.run, plan_of(move.run))
     move.run.append(Event.GOING)
     log.info("going", word=to_json(word))
 

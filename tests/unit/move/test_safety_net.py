@@ -265,6 +265,20 @@ def test_what_did_not_run_is_not_started(host: Host) -> None:
     assert lines(host, started=(SERVICE,))[2] == f"/usr/bin/systemctl start {SERVICE}"
 
 
+def test_of_a_run_that_is_held_nothing_is_started_before_it_goes(host: Host, tmp_path: Path) -> None:
+    """Others stop and start units meanwhile, for days; then it is what ran when it went."""
+    going = "/var/lib/relocator/runs/000042/going.sh"
+    made = lines(host, holds=True, dependents=("a.service",))
+    assert made == [LINES[0], f"/usr/bin/sh -c if [ -e {going} ]; then exec /usr/bin/sh {going}; fi", LINES[4]]
+    run = Run(tmp_path / "000042")
+    run.place.mkdir()
+    safety_net.arm(host, run, replace(make_plan(), holds=True, dependents=("b.service",)))
+    told = (run.place / safety_net.GOING).read_text().splitlines()
+    assert told[1:3] == LINES[1:3]
+    assert told[-1] == "/usr/bin/systemctl start --no-block b.service"
+    assert (run.place / "back/back.sh").exists()
+
+
 def test_one_of_several_managers_is_not_taken_back_by_the_net(host: Host) -> None:
     assert lines(host, one_of_managers=True) == [*LINES[:3], LINES[4]]
 
