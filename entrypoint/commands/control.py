@@ -6,17 +6,17 @@ worker in the host's unit. So it does not matter which of them has the run just 
 
 import os
 import select
-import signal
 import sys
 import termios
-import threading
 import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
+from entrypoint.commands.cli import typed
 from entrypoint.console.command import has_terminal
-from entrypoint.console.errors import ExitCode, JournalError, Left, PreflightError
+from entrypoint.console.errors import ExitCode, Left, PreflightError
 from entrypoint.console.events import Phase, log
 from entrypoint.engine.docker import until
 from entrypoint.host.machine.standing import PARENT, our_containers
@@ -26,6 +26,7 @@ from entrypoint.journal.unfinished import KEPT
 from entrypoint.move.context import Context
 from entrypoint.move.recovery import is_at_work
 from entrypoint.move.worker import departure, handover, hold
+from entrypoint.move.worker.worker import CODES
 from entrypoint.preflight.request import Request
 
 LISTENING = 0.2  # seconds between two looks at what was said
@@ -155,34 +156,26 @@ def told(word: Said) -> str:
     return limits.get(word.limit, f"is limited to {word.limit} a second")
 
 
-@contextmanager
-def obeying(run: Run) -> Iterator[None]:
-    """While this container has the run: what somebody says elsewhere is as if it was said here, by Ctrl-C."""
-    over = threading.Event()
-
-    def listen() -> None:
-        while not over.wait(LISTENING):
-            with suppress(JournalError):
-                if said(run).aborts:
-                    os.kill(os.getpid(), signal.SIGINT)
-                    return
-
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def is_for(context: Context, request: Request) -> bool:
-    """Whether the run that is held now is what is asked for: then there is nothing to copy again."""
+    """Whether the run that is held now is what is asked for: then there is nothing to copy again.
+
+    Raises PreflightError where it is one to the same target that goes at another time, or otherwise.
+    """
     runs = context.journal.runs()
     if not (request.waits and runs and hold.is_open(runs[-1].records()) and is_at_work(context.services)):
         return False
     begun = next((one for one in runs[-1].records() if one["event"] == Event.BEGUN), {})
-    return begun.get("target") == str(context.host.resolve(request.target))
+    if begun.get("target") != str(context.host.resolve(request.target)):
+        return False
+    known = hold.terms_of(runs[-1]).request
+    if replace(known, target=request.target) != request:
+        raise PreflightError(
+            f"Run {runs[-1].number} is held with other options. {NOTHING}",
+            details=f"It was begun with: {typed(known)}",
+            resolution="To switch now: relocator go. To hold it with these options, with the copy as it is: "
+            "relocator abort --keep, and the same command again.",
+        )
+    return True
 
 
 def watch(context: Context) -> ExitCode:
@@ -195,7 +188,15 @@ def watch(context: Context) -> ExitCode:
                 await_key(context, run)
         except KeyboardInterrupt:
             log.info("held.left", run=run.number)
-    return ExitCode.HANDED_OVER
+    return ended_meanwhile(run)
+
+
+def ended_meanwhile(run: Run) -> ExitCode:
+    """How it ended while somebody waited for it; it is handed over as long as it has not."""
+    outcome = run.outcome() or {}
+    if outcome:
+        log.warning("held.ended", run=run.number, why=outcome.get("reason", ""))
+    return CODES.get(outcome.get("outcome"), ExitCode.HANDED_OVER)  # type: ignore[arg-type]
 
 
 def await_key(context: Context, run: Run) -> None:

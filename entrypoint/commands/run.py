@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from entrypoint.commands.control import obeying
 from entrypoint.commands.survey import look, make_plan, tell_there
 from entrypoint.console.errors import ExitCode, Interrupted, PreflightError, RelocatorError, UsageError
 from entrypoint.console.events import Phase, log, phase
@@ -36,6 +35,7 @@ from entrypoint.move.recovery import (
 from entrypoint.move.roots import claim, finishing
 from entrypoint.move.roots.discard import discard, may_go_on
 from entrypoint.move.worker import handover, hold
+from entrypoint.move.worker.hearing import obeying
 from entrypoint.move.worker.hold import Terms
 from entrypoint.move.worker.last_look import look_again
 from entrypoint.plan import outlook

@@ -41,6 +41,7 @@ SENTENCES: Mapping[str, str] = {
     "held.ready": "ready: press {key} to switch (Ctrl-C leaves it held)",
     "held.left": "Run {run} stays held. To switch: relocator go    To give it up: relocator abort",
     "held.against": "! {why}\n  It is held as before.",
+    "held.ended": "! Run {run} has ended: {why}",
     "held.unwritten": "! How the run stands cannot be written down: {why}",
     "going": "The engine is stopped now.",
     "going.already": "Run {run} goes already. Its outcome:\n    {wait}",

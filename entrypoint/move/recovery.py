@@ -97,7 +97,8 @@ def require_no_worker(systemd: ServiceManager) -> None:
 
 def busy() -> PreflightError:
     return PreflightError("Another relocator is at work on this host.",
-                          resolution="Wait for it with `relocator status --wait`.")  # fmt: skip
+                          resolution="Wait for it with `relocator status --wait`. One that is held goes on by "
+                          "`relocator go`, or ends by `relocator abort`.")  # fmt: skip
 
 
 def is_at_work(systemd: ServiceManager) -> bool:

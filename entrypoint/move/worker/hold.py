@@ -16,20 +16,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from entrypoint.console import wording
-from entrypoint.console.errors import Aborted, JournalError, PreflightError, RelocatorError
+from entrypoint.console.errors import JournalError, MoveError, PreflightError, RelocatorError
 from entrypoint.console.events import log, quietly
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
 from entrypoint.engine.docker import Engine, socket_of, until
 from entrypoint.host.disks.stored import from_json, to_json
 from entrypoint.host.machine.processes import Process
+from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Record, Run
-from entrypoint.journal.said import Said, said, say
+from entrypoint.journal.said import say
 from entrypoint.move import safety_net
 from entrypoint.move.context import Context, Move
 from entrypoint.move.roots import renewal
 from entrypoint.move.roots.old_roots import plan_of
+from entrypoint.move.worker.hearing import ending, heard
 from entrypoint.move.worker.last_look import look_again
 from entrypoint.plan.when import LATE
 from entrypoint.preflight.request import Request
@@ -39,6 +41,8 @@ NAME = "held.json"
 AT_ONCE = 0.0  # as soon as it is ready
 IDLE = 9  # times as long as a pass took nothing is done
 LONGEST = 3600.0  # seconds without a pass
+NOT_GONE = ("The engine was not stopped, and the run is held as before. To plan it anew, with the copy as it is: "
+            "relocator abort --keep, and the command by which it was begun.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,14 @@ def is_held(records: Sequence[Record]) -> bool:
 
 
 def release(context: Context, run: Run, ours: frozenset[str]) -> None:
-    """Look at the host as it is now, and say go. Raises PreflightError or MoveError: then it is held as before."""
+    """Look at the host as it is now, and say go. Raises PreflightError: then it is held as before."""
+    try:
+        _release(context, run, ours)
+    except MoveError as error:  # of a step it would say how that is undone
+        raise PreflightError(error.brief, error.details, NOT_GONE) from error
+
+
+def _release(context: Context, run: Run, ours: frozenset[str]) -> None:
     terms, stored = terms_of(run), run.plan()
     plan, foreseen = look_again(context, terms.request, terms.sources, plan_of(run), ours)
     terms = replace(terms, downtime=(foreseen.low, foreseen.high))
@@ -143,10 +154,11 @@ def hold(move: Move, journal: Journal, front: Process, *, again: bool) -> Move:
     if not is_to_be(records):
         return move
     await_word(move, front)
-    if again:  # nobody has listened to the clock meanwhile
-        move.renew(passed(move, lambda copier, copied: copier.again(copied)))
-    if is_open(records):
-        keep(move, Context(move.host, move.systemd, journal, move.patience))
+    with ending(move.run):
+        if again:  # nobody has listened to the clock meanwhile
+            move.renew(passed(move, lambda copier, copied: copier.again(copied)))
+        if is_open(records):
+            keep(move, Context(move.host, move.systemd, journal, move.patience))
     going = replace(move, plan=plan_of(move.run))  # who said go has looked at the host as it is now
     going.renew(move.renewed)
     return going
@@ -167,7 +179,7 @@ def keep(move: Move, context: Context) -> None:
     at, passes, due, tried = terms_of(move.run).at, 0, 0.0, 0
     stands = Held(time.time(), 0, 0, 0, 0.0)
     while not (word := heard(move.run)).goes:
-        if at is not None and passes > tried and is_time(at):
+        if at is not None and passes > tried and is_time(at) and not word.is_paused:
             tried = passes
             stands = replace(stands, against=by_itself(move, context, at))
             tell(move, stands)
@@ -194,6 +206,8 @@ def by_itself(move: Move, context: Context, at: float) -> str:
         if at != AT_ONCE and time.time() > at + LATE:
             raise PreflightError("The time at which it was to go has passed by more than ten minutes.",
                                  resolution="To switch now: relocator go")  # fmt: skip
+        if move.systemd.unit(move.plan.service).active_state not in RUNNING:  # asking would start it
+            raise PreflightError(f"{move.plan.service} does not run.", resolution="It goes once somebody starts it.")
         with Engine.opened(socket_of(move.host)) as engine:
             there = {one.id for one in engine.containers()}
         release(context, move.run, move.ours & there)  # one that has gone makes this no other engine
@@ -201,20 +215,6 @@ def by_itself(move: Move, context: Context, at: float) -> str:
         log.warning("held.against", why=error.text())
         return error.text()
     return ""
-
-
-def heard(run: Run) -> Said:
-    """Raises Aborted."""
-    word = said(run)
-    if word.aborts:
-        raise aborted(keeps=word.keeps)
-    return word
-
-
-def aborted(*, keeps: bool) -> Aborted:
-    error = Aborted("The operator has ended it (relocator abort).")
-    error.keeps = keeps
-    return error
 
 
 def bring_up_to_date(move: Move, number: int) -> Held:

@@ -45,6 +45,7 @@ from entrypoint.move.worker.arrival import (
     told,
     was_started,
 )
+from entrypoint.move.worker.hearing import heard
 from entrypoint.plan.plan import Direction
 
 KEEPS, ENDS = "keeps_copy", "ends"  # in the record of a way back: whether it is one from nothing
@@ -146,7 +147,7 @@ def forward(move: Move, steps: Sequence[Step], begun: list[Step]) -> ExitCode:
     """Do steps, and commit; `begun` grows by each before it acts."""
     for step in steps:
         if step.name in UNTIL_SWITCH:
-            hold.heard(move.run)
+            heard(move.run)
         move.host.trace(f"{step.name}.intent")
         move.run.append(Event.INTENT, step=step.name)
         if step not in begun:

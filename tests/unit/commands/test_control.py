@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +16,7 @@ from entrypoint.journal.said import said, say
 from entrypoint.journal.unfinished import KEPT
 from entrypoint.move.context import Context
 from entrypoint.move.roots.old_roots import plan_of
-from entrypoint.move.worker import handover, hold
+from entrypoint.move.worker import handover, hearing, hold
 from entrypoint.plan.outlook import Estimate
 from entrypoint.plan.plan import Plan
 from entrypoint.preflight.request import Request
@@ -158,9 +159,37 @@ def test_the_same_command_finds_the_run_that_is_held(world: World) -> None:
     assert not control.is_for(world.context, request)
 
 
+@pytest.mark.parametrize(
+    "otherwise", [{"at": "03:00"}, {"checksum": True}, {"bwlimit": "5m"}, {"holds": False, "longest": "30s"}]
+)
+def test_the_same_target_with_other_options_is_refused(world: World, otherwise: dict[str, Any]) -> None:
+    """It would be held, or go, otherwise than somebody thinks."""
+    request = replace(Request(world.host.resolve(TARGET), holds=True), **otherwise)
+    with pytest.raises(PreflightError, match="with other options") as refused:
+        control.is_for(world.context, request)
+    assert "--hold" in refused.value.details
+    assert "abort --keep" in refused.value.resolution
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome.INTERRUPTED, ExitCode.INTERRUPTED),
+        (Outcome.ROLLED_BACK, ExitCode.ROLLED_BACK),
+        (None, ExitCode.HANDED_OVER),
+    ],
+)
+def test_who_waits_for_a_key_ends_as_the_run_has_ended(world: World, outcome: Outcome | None, code: ExitCode) -> None:
+    if outcome:
+        end(world, outcome, reason="The operator has ended it.")
+    with capture_logs() as logs:
+        assert control.watch(world.context) is code
+    assert ("held.ended" in [one["event"] for one in logs]) is bool(outcome)
+
+
 @pytest.mark.parametrize("keeps", [False, True])
 def test_one_that_copies_obeys_as_by_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
-    monkeypatch.setattr(control, "LISTENING", 0.01)
+    monkeypatch.setattr(hearing, "LISTENING", 0.01)
     attempt = Attempt(tmp_path)
     volume = attempt.host.path("/srv/default-root/volumes/one/_data")
     volume.mkdir(parents=True)
