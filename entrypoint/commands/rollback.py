@@ -173,6 +173,7 @@ def plan_back(facts: HostFacts, made: Plan, now: Now) -> Plan:
         engine_version=facts.engine.version,
         direction=Direction.BACK,
         adopts="",
+        holds=False,
         remove_ephemeral=True,
         driver=facts.engine.driver,
         driver_named=facts.told.driver,

@@ -186,4 +186,5 @@ def make(facts: HostFacts, request: Request) -> Plan:
 def as_it_runs(made: Plan, facts: HostFacts) -> Plan:
     """The same, with what stops along with the engine now; a copy of hours lies between the plan and the stop."""
     started = tuple(unit.name for unit in facts.units if unit.active_state in RUNNING)
-    return replace(made, started=started, dependents=facts.dependents, awaited=facts.awaited, owners=facts.owners)
+    return replace(made, started=started, dependents=facts.dependents, awaited=facts.awaited, owners=facts.owners,
+                   engine_version=facts.engine.version)  # fmt: skip

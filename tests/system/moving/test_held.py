@@ -117,3 +117,10 @@ def test_what_is_made_and_removed_meanwhile_is_so_on_the_new_root(shop: Shop) ->
     assert relocator(host, "go").returncode == 10
     shop.assert_arrived(outcome(host), target)
     assert "late" in host.docker("volume", "ls", "--quiet")
+    before = outcome(host)["source"]
+    back = relocator(host, "rollback", "--yes")
+    assert back.returncode == 10, back.stdout + back.stderr
+    shop.give_up(before)  # what was written since the move stays in the root that it had led to
+    told = outcome(host)
+    assert (told["state"], told["direction"], told["target"]) == ("committed", "back", before), told
+    assert host.docker("info", "--format", "{{.DockerRootDir}}") == before

@@ -188,6 +188,13 @@ def test_the_plan_is_the_moves_own_turned_round(world: World) -> None:
     assert f"remove {DROP_IN}" in outline.steps(plan)[3]
 
 
+def test_the_way_back_of_a_move_that_was_held_is_not_held(moved: World) -> None:
+    """A worker would wait for a word that nobody knows of."""
+    held = replace(moved.move.plan, holds=True)
+    plan = rollback.plan_back(GOOD, held, lambda edit: edit.after)
+    assert not plan.holds
+
+
 def test_a_configuration_without_a_root_leads_back(world: World) -> None:
     assert not is_switched(world.move)
     world.path(CONFIG).write_bytes(CONTENT)

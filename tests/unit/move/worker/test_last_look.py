@@ -36,6 +36,14 @@ def test_a_leftover_in_a_file_of_ours_and_a_rule_of_others_are_no_edit_of_the_en
     assert look_again(world) == as_it_runs(world.move.plan, GOOD)
 
 
+def test_an_engine_that_was_upgraded_meanwhile_is_the_one_that_has_left_the_old_root(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = replace(GOOD, engine=replace(GOOD.engine, version="28.5.1"))
+    monkeypatch.setattr(last_look, "gather", lambda *_: newer)
+    assert look_again(world).engine_version == "28.5.1"
+
+
 def test_a_file_of_theirs_must_be_as_it_was_planned(world: World) -> None:
     world.path(CONFIG).write_bytes(b"{}")
     with pytest.raises(MoveError, match="changed by somebody else"):
