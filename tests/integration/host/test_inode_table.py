@@ -116,6 +116,15 @@ def test_a_file_system_that_is_mounted_several_times_has_one(tmp_path: Path) -> 
             run(["umount", tmp_path / "again"])
 
 
+def test_a_file_system_that_was_mounted_by_another_superblock_has_none() -> None:
+    """The first, and the descriptors after it, are those of its last mount without one: they name no new inode."""
+    with Disk("256M", "ext4", ("-b", "4096")) as disk:
+        with disk.mounted() as point, inode_table(point) as table:
+            assert table is not None
+        with disk.mounted("sb=131072") as point, inode_table(point) as table:
+            assert table is None
+
+
 def made(folder: Path, *options: str) -> Path:
     image = folder / "image"
     run(["truncate", "--size", "64M", image])

@@ -1,6 +1,7 @@
 """The table of the file system that a directory is on, by its kind; each is read in a way of its own, and only read."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ class InodeTable(Protocol):
 
 
 LAZY = "lazytime"  # ext4 puts other times down at once, when the inode changes (fs/inode.c, generic_update_time)
+UNFIT = re.compile(r"(?:ro|emergency_ro|sb=.*)\Z")  # options
 OPENED: dict[str, Callable[[Path], AbstractContextManager[InodeTable]]] = {
     ext4.KIND: ext4.opened,
     xfs.KIND: xfs.opened,
@@ -49,12 +51,13 @@ def inode_table(root: Path) -> Iterator[InodeTable | None]:
 def mount_of(root: Path) -> Mount:
     """A mount of it, by the number of its device, which the mount table has whatever is mounted where.
 
-    One that cannot be written any more may have changes that never come to its table. Raises UnfitError.
+    One that cannot be written any more may have changes that never come to its table, and where another superblock was
+    named (`sb=`, ext4(5)) the first is not kept, nor what it tells of tables. Raises UnfitError.
     """
     device = root.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     for mount in mounts():
-        if mount.device == number and mount.kind in OPENED and not mount.options & {"ro", "emergency_ro"}:
+        if mount.device == number and mount.kind in OPENED and not any(map(UNFIT.match, mount.options)):
             return mount
     raise UnfitError(f"{number} has none")
 
