@@ -5,7 +5,8 @@ may have been copied half, or compared never, and nothing of it has a new ctime,
 gets one. So only what was opened here and found equal is noted as known for the last look, and what was copied anew is
 opened again: at a place where one directory was equal, the copy may by then be that of another. Where a directory could
 not be opened, or differs though what differs has not changed, all is looked at anew once nothing changes any more: the
-place is *doubtful*. Who renames his directories all the time makes that longer, and nothing worse.
+place is *doubtful*. Nor is one known that the last pass has not found there: two directories may be equal in all that
+is compared, and hold other content. Who renames his directories all the time makes that longer, and nothing worse.
 
 A file of several names is the same: where one of them was compared by itself, or copied anew, the others may have been
 elsewhere just then. They are made names of one file once more at the end, wherever they are by then.
@@ -78,7 +79,7 @@ class Confirmation:
             self._doubt(name)
         linked = transfer.linked | again.of_several_names
         return Confirmed(
-            places=Places.of(chain(known.marks, again.seen)),
+            places=Places.of(mark for mark in chain(known.marks, again.seen) if mark in self.look.places),
             doubtful=tuple(map(os.fsdecode, sorted(self._doubts))),
             linked=tuple(sorted(linked)) if len(linked) <= MOST_LINKED else (EVERY,),
         )

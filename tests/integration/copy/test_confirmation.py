@@ -73,6 +73,27 @@ def test_what_was_at_its_place_before_and_after_the_comparison_but_not_during_it
     ended(roots, copied)
 
 
+@pytest.mark.parametrize("names", [("twin",), ("twin", "lasting")], ids=["all of it", "with a file that is lost"])
+def test_what_differs_in_its_content_alone_is_copied_from_where_it_is(
+    roots: Roots, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """A comparison tells no such files apart, as of two versions whose files all have the same time. What is lost in
+    the copy meanwhile has them looked at once more."""
+    for side in ("left", "right"):
+        (roots.source / VOLUME / side / "inner" / side).unlink()
+        for name in ("same", *names):
+            place = write(roots.source / VOLUME / side / "inner" / name, f"{side:5}{name}".encode())
+            os.utime(place, (1, 1))
+    wait_for_the_clock(tmp_path / "probe", TICK)
+
+    def act() -> None:
+        exchange(roots)
+        (roots.target / VOLUME / "left/inner/lasting").unlink(missing_ok=True)
+
+    events.configure(At("pass.finished", act))
+    ended(roots, roots.pre_copy())
+
+
 def test_what_is_elsewhere_when_it_is_compared_again_does_not_end_the_copy(
     roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
