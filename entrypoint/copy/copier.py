@@ -240,9 +240,11 @@ class Copier:
             before = sent.size
         if partial:
             raise cp.failed("Not every file can be copied.", partial)
+        copied = self.noting_mounts(copied)  # and they are kept: what the comparison leaves out is in no index
+        (self.target / INDEX).unlink(missing_ok=True)  # that of another pass, beside these places, would hide changes
         places.write(self.target / PLACES)
         doing("comparing the copy with the source")
-        look = self.look(self.noting_mounts(copied), places, live=True)
+        look = self.look(copied, places, live=True)
         draft = choice.draft_for(self.source, self.programs.namespace)
         found = Confirmation(self.source, self.target, look, self.programs, draft).confirm()
         found.places.write(self.target / PLACES)

@@ -34,7 +34,6 @@ def draft_for(root: Path, namespace: int | None) -> Draft | None:
 def keep(draft: Draft | None, root: Path, place: Path, since: float, places: Places) -> None:
     """Write the index for the pass that began at `since`, if the table takes less time than a walk, and if there is
     room for it."""
-    place.unlink(missing_ok=True)
     if draft is None:
         return
     with inode_table(root) as table:

@@ -7,14 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from entrypoint.console.errors import RelocatorError
+from entrypoint.copy.confirmation import Confirmation
 from entrypoint.copy.copied import Copied
+from entrypoint.copy.copier import Copier
 from entrypoint.copy.looking import choice, index, table_look
+from entrypoint.copy.looking.changes import Look
 from entrypoint.copy.looking.comparison import Comparison
 from entrypoint.copy.looking.table_look import TableLook
+from entrypoint.copy.transfer import Sent
 from entrypoint.journal.unfinished import INDEX
 from tests.hosts import Disk
 from tests.integration.copy.test_table_look import require_same
@@ -197,6 +202,50 @@ def test_a_layer_that_is_none_any_more_is_looked_into(roots: Roots) -> None:
     write(roots.source / LAYER / "first", b"other content")
     with roots.copier.confined() as inside:
         assert require_same(inside, copied)[0] > 3
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+
+
+def test_a_place_that_was_covered_only_while_all_was_compared_is_looked_into(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left out then, so that no index knows what is in it."""
+    place = roots.source / VOLUME
+    transfer, keep = Copier.transfer, choice.keep
+
+    def mounting(self: Copier, look: Look) -> Sent:
+        sent = transfer(self, look)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+        return sent
+
+    def unmounting(*given: Any) -> None:
+        subprocess.run(["umount", place], check=True)
+        keep(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copier, "transfer", mounting)
+        patch.setattr(choice, "keep", unmounting)
+        copied = roots.pre_copy()
+    time.sleep(0.1)
+    (place / "first").write_bytes(b"changed")
+    assert is_by_table(roots, copied)
+    roots.copier.final_sync(copied)
+    roots.require_equal(copied)
+
+
+def test_no_index_is_left_beside_the_places_of_another_pass(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that was cut off has noted a directory that came meanwhile, and the index of the one before has not."""
+    aside = write(roots.source.parent / "aside/file").parent
+    copied = roots.pre_copy()
+    time.sleep(0.1)
+    came = roots.source / VOLUME / "came"
+    aside.rename(came)
+    with monkeypatch.context() as patch:
+        patch.setattr(Confirmation, "confirm", lambda _: (_ for _ in ()).throw(InterruptedError()))
+        with pytest.raises(InterruptedError):
+            roots.copier.onward(copied)
+    time.sleep(0.1)
+    (came / "file").write_bytes(b"changed")
     roots.copier.final_sync(copied)
     roots.require_equal(copied)
 
