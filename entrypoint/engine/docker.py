@@ -4,12 +4,10 @@ A bind-mounted socket *file* is dead once the engine has restarted, because the 
 in the host's own directory is not (balena-engine issue 282). Connections are made anew where a proof is wanted.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from entrypoint.console import names
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
 from entrypoint.engine.info import EngineInfo
-from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, beneath, names_in, tags
+from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, beneath, moment, names_in, tags
 from entrypoint.engine.products import PODMAN, recognise, refused
 from entrypoint.engine.swarm import SCOPE, replicas
 from entrypoint.host.disks.stored import to_json
@@ -35,7 +33,6 @@ LAYERLESS = "RWLayer of container"  # since 29.5 the engine keeps such a one, an
 LEFT = "already exists"  # in the answer of containerd that the engine passes on
 CONFLICT = 409
 DIVIDED, DESCRIBED = (1, 42), (1, 44)  # API: /system/df by type; the last before 1.52 has other fields for it
-FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits
 UNREACHABLE = (DockerException, requests.RequestException, OSError)
 
 
@@ -158,7 +155,7 @@ class Engine:
     def ended(self, container_id: str) -> tuple[int, float]:
         """With which exit code a container has ended, and when (seconds since 1970)."""
         state = self.inspect(container_id)["State"]
-        return int(state["ExitCode"]), datetime.fromisoformat(FRACTION.sub(r"\1", state["FinishedAt"])).timestamp()
+        return int(state["ExitCode"]), moment(state["FinishedAt"])
 
     def events(self) -> tuple[dict[str, Any], ...]:
         """What has happened since this engine was started, or the last of it: it remembers KEPT_EVENTS."""

@@ -16,9 +16,15 @@ from typing import Any, NamedTuple
 from entrypoint.engine.swarm import SERVICE
 
 ENGINE = "engine"  # what is different of the engine itself is no single thing
+FRACTION = re.compile(r"(\.\d{6})\d*")  # the engine writes nanoseconds, of which Python reads six digits
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 KINDS = ("containers", "images", "volumes", "networks", "plugins")
 PREDEFINED_NETWORKS = frozenset({"bridge", "host", "none"})
+
+
+def moment(written: str) -> float:
+    """An instant as the engine writes it, in seconds since 1970."""
+    return datetime.fromisoformat(FRACTION.sub(r"\1", written)).timestamp()
 
 
 class Status(StrEnum):

@@ -241,7 +241,7 @@ def accept(move: Move) -> ExitCode:
             now = engine.inventory()
         for difference in differences(before, now.without(move.ours)):
             log.warning("since", difference=difference)
-        note_misplaced(move, before.without(acts.stopped_since(*data_roots(move))))
+        note_misplaced(move, before.without(acts.stopped_since(*data_roots(move), acts.away(move))))
     hold.remove(move.host, move.plan.every_unit)  # what the safety net has left of it: an empty directory
     return arrive(move, {})
 

@@ -33,7 +33,7 @@ class When:
             if found is None:
                 raise ValueError
             day = date.fromisoformat(found["day"]) if found["day"] else None
-            return cls(time.fromisoformat(found["time"]), day, found["zone"] or "")
+            return cls(time.fromisoformat(found.group("time")), day, found["zone"] or "")
         except ValueError:
             raise UsageError(f"{printable(text)!r} is no time.", resolution=HOW) from None
 

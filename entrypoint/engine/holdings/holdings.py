@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from entrypoint.engine.drivers import MOVED
 from entrypoint.engine.info import GRAPHDRIVER
-from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Inventory
+from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Inventory, moment
 
 NETWORKS = "network/files/local-kv.db"
 SIGNS = ("containers", "volumes", "network")  # every engine makes these in its root
@@ -81,10 +81,17 @@ def lacking(root: Path, inventory: Inventory) -> Iterator[tuple[str, str]]:
             yield "network", name.split()[0]
 
 
-def stopped_by_hand(root: Path) -> frozenset[str]:
-    """The containers, by id, that somebody has stopped and nobody started since: the engine keeps that."""
-    kept = (root / "containers").glob("*/config.v2.json")
-    return frozenset(place.parent.name for place in kept if _json(place).get("HasBeenManuallyStopped") is True)
+def stopped_by_hand(root: Path) -> dict[str, float]:
+    """The containers, by id, that were stopped and not started since, and when they ended (seconds since 1970): the
+    engine keeps that of a person's stop, and of what it ends itself when it comes up after a crash."""
+    kept = ((place.parent.name, _json(place)) for place in (root / "containers").glob("*/config.v2.json"))
+    return {id: _ended(one) for id, one in kept if one.get("HasBeenManuallyStopped") is True}
+
+
+def _ended(container: Mapping[str, Any]) -> float:
+    with suppress(KeyError, TypeError, ValueError, OverflowError):
+        return moment(container["State"]["FinishedAt"])
+    return 0.0
 
 
 def _bytes(place: Path) -> bytes:

@@ -74,7 +74,7 @@ def unless_served(move: Move, check: Callable[[], object]) -> list[Amiss]:
 def of_inventory(move: Move, engine: Engine, before: Inventory, *, is_target: bool) -> list[Amiss]:
     before = restart.await_node(engine, before, move.patience)
     done = Acts.of(engine, is_first=acts.is_first_engine(move), ready=acts.away(move)[1])
-    done = done.and_by_files(*data_roots(move)) if is_target else done
+    done = done.and_by_files(*data_roots(move), acts.away(move)) if is_target else done
     held = of_holdings(move, engine, before, done, is_target=is_target)
     if is_target:
         held += unless_served(move, lambda: require_on_disk(move, engine, before))

@@ -47,9 +47,9 @@ class Acts:
                 done |= {(kind, name) for name in names}
         return cls(frozenset(done), frozenset(stopped), is_first and len(events) < KEPT_EVENTS)
 
-    def and_by_files(self, source: Path, target: Path) -> "Acts":
+    def and_by_files(self, source: Path, target: Path, away: tuple[float, float]) -> "Acts":
         """With what the engine may have forgotten and its files know: whom others have stopped on the target."""
-        return self if self.is_all else replace(self, stopped=self.stopped | stopped_since(source, target))
+        return self if self.is_all else replace(self, stopped=self.stopped | stopped_since(source, target, away))
 
     def explain(self, found: Difference, before: Inventory, root: Path) -> bool:
         """Whether others have made a difference."""
@@ -65,9 +65,15 @@ class Acts:
         return any(("image", name) in self.done for name in tags)
 
 
-def stopped_since(source: Path, target: Path) -> frozenset[str]:
-    """The containers that were stopped by hand on the target; what stood so when the source was left is no news."""
-    return stopped_by_hand(target) - stopped_by_hand(source)
+def stopped_since(source: Path, target: Path, away: tuple[float, float]) -> frozenset[str]:
+    """The containers that were stopped by hand on the target; what stood so when the source was left is no news.
+
+    Whom an engine ends as it comes up after a crash it notes in the same way (moby daemon/kill.go, killWithSignal): one
+    that ended while the engine was `away` last was stopped by nobody else.
+    """
+    left, ready = away
+    found = stopped_by_hand(target)
+    return frozenset(id for id, ended in found.items() if not left <= ended <= ready) - stopped_by_hand(source).keys()
 
 
 def is_first_engine(move: Move) -> bool:

@@ -5,6 +5,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from entrypoint.copy.looking import changes, choice, shards
 from entrypoint.copy.looking.changes import DIRECTORY, Change, Look
 from entrypoint.copy.looking.table_look import TableLook
 from tests.hosts import Disk
+from tests.hosts.survey import Entry, Survey
 from tests.integration.copy.test_copier import wait_for_the_clock
 from tests.integration.support.actions import CHANGING, MAKING, Act, Tree, exchange, make_full_directory, rename
 from tests.unit.support.data_root import CONTAINER, VOLUME, Roots, add_layer, fill, silent
@@ -177,7 +179,12 @@ def test_the_table_tells_of_the_same_changes_as_a_walk(
         act_on(trees, after)
         with roots.copier.confined() as inside:
             require_same(inside, copied)
-        before = roots.look(roots.source)
+        before = unallocated(roots.look(roots.source))
         roots.copier.final_sync(copied)
         roots.require_equal(copied, least=0)
-        assert before == roots.look(roots.source)
+        assert before == unallocated(roots.look(roots.source))
+
+
+def unallocated(found: Survey) -> dict[bytes, Entry]:
+    """Without the blocks that files have: xfs gives back by itself what it had set aside for more."""
+    return {name: replace(entry, allocated=0) for name, entry in found.entries.items()}

@@ -99,7 +99,7 @@ def test_a_copy_that_goes_on_begins_where_it_is_and_ends_with_all_of_it(slow: Ho
     disarm(slow, "pre-copy.passed")
     shown = [int(found) for found in re.findall(r"(\d+) %  ", terminal.output)]
     assert code == 4, terminal.output
-    assert len(shown) > 2, terminal.output
+    assert len(shown) > 1, terminal.output  # how often it is shown depends on how busy the machine is
     assert (shown[0] > 80, shown == sorted(shown), shown[-1]) == (True, True, 100), shown
     slow.docker("volume", "rm", "late")
     slow.run(["rm", "-rf", TARGET])

@@ -132,7 +132,7 @@ def test_an_engine_that_starts_on_neither_root_is_told_with_the_line_that_brings
     told = host.run(["sh", "/root/relocate", "status"], check=False)
     assert told.returncode == 5, told.stdout + told.stderr
     assert not NOT_UP.search(told.stdout + told.stderr)
-    assert "The engine runs. What is amiss there: docker ps --all" in told.stdout
+    assert "The engine runs. What is wrong there: docker ps --all" in told.stdout
 
     host.run(line[0])
     host.wait_docker()

@@ -46,20 +46,24 @@ def test_what_an_engine_stops_before_it_can_be_asked_is_not_stopped_by_others(
     assert (("container", "no") in done.done) is bool(stopped)
 
 
-@pytest.mark.parametrize(("forgets", "stopped"), [(True, {"since", "told"}), (False, {"told"})])
+@pytest.mark.parametrize(("forgets", "stopped"), [(True, {"since", "unreadable", "told"}), (False, {"told"})])
 def test_whom_others_have_stopped_is_read_from_the_files_where_the_engine_forgets(
     tmp_path: Path, forgets: bool, stopped: set[str]
 ) -> None:
     """Of each the flag on the root that was left, and on the new one."""
-    flags = {"since": (False, True), "before": (True, True), "started-again": (True, False), "never": (False, False)}
+    flags = {"since": (False, True), "before": (True, True), "started-again": (True, False), "never": (False, False),
+             "by-the-engine": (False, True), "unreadable": (False, True)}  # fmt: skip
+    ends = {"since": "1970-01-01T00:00:03.999999999Z", "by-the-engine": "1970-01-01T00:00:05.123456789Z",
+            "unreadable": 7}  # fmt: skip
     roots = (tmp_path / "source", tmp_path / "target")
     for name, both in flags.items():
         for root, flag in zip(roots, both, strict=True):
             place = root / f"containers/{name}/config.v2.json"
             place.parent.mkdir(parents=True)
-            place.write_text(json.dumps({"HasBeenManuallyStopped": flag}))
+            state = {"FinishedAt": ends.get(name, "1970-01-01T00:00:01Z")}
+            place.write_text(json.dumps({"HasBeenManuallyStopped": flag, "State": state}))
     done = Acts(stopped=frozenset({"told"}), is_all=not forgets)
-    assert done.and_by_files(*roots).stopped == stopped
+    assert done.and_by_files(*roots, AWAY).stopped == stopped
 
 
 @pytest.mark.parametrize(
