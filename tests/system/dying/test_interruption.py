@@ -92,15 +92,15 @@ def test_a_copy_that_goes_on_begins_where_it_is_and_ends_with_all_of_it(slow: Ho
     disarm(slow, "pre-copy.passed")
     assert first.returncode == 4, first.stdout + first.stderr
     slow.docker("volume", "create", "late")
-    fill(late / "random", 24)
+    fill(late / "random", 120)  # some seconds: it is shown once a second
     arm(slow, "pre-copy.passed fail")
-    with slow.terminal(["docker", "run", "-it", "--rm", *EQUIPPED, IMAGE, "--bwlimit=8m", TARGET]) as terminal:
+    with slow.terminal(["docker", "run", "-it", "--rm", *EQUIPPED, IMAGE, "--bwlimit=40m", TARGET]) as terminal:
         code = terminal.wait(OUTCOME)
     disarm(slow, "pre-copy.passed")
     shown = [int(found) for found in re.findall(r"(\d+) %  ", terminal.output)]
     assert code == 4, terminal.output
-    assert len(shown) > 1, terminal.output  # how often it is shown depends on how busy the machine is
-    assert (shown[0] > 80, shown == sorted(shown), shown[-1]) == (True, True, 100), shown
+    assert len(shown) > 1, terminal.output
+    assert (shown[0] > 65, shown == sorted(shown), shown[-1]) == (True, True, 100), shown
     slow.docker("volume", "rm", "late")
     slow.run(["rm", "-rf", TARGET])
 
