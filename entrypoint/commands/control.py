@@ -18,7 +18,7 @@ from entrypoint.commands.cli import typed
 from entrypoint.console.command import has_terminal
 from entrypoint.console.errors import ExitCode, Left, PreflightError
 from entrypoint.console.events import Phase, log
-from entrypoint.engine.docker import until
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.machine.standing import PARENT, our_containers
 from entrypoint.journal.record import Event, Outcome, Record, Run
 from entrypoint.journal.said import Said, said, say

@@ -5,7 +5,7 @@ in the host's own directory is not (balena-engine issue 282). Connections are ma
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,10 @@ from typing import Any
 
 import docker
 import requests
-import tenacity
 from docker.errors import APIError, DockerException, NotFound
 
 from entrypoint.console import names
 from entrypoint.console.errors import EngineError
-from entrypoint.console.events import log
 from entrypoint.engine.info import EngineInfo
 from entrypoint.engine.inventory import PREDEFINED_NETWORKS, Container, Inventory, beneath, moment, names_in, tags
 from entrypoint.engine.products import PODMAN, recognise, refused
@@ -272,36 +270,6 @@ def reason(refused: BaseException) -> str:
 def socket_of(host: Host) -> Path:
     """Where the host's engine listens, as seen from here."""
     return host.path(host.resolve(SOCKET))
-
-
-def until(
-    condition: Callable[[], bool],
-    *,
-    waiting_for: str,
-    seconds: float,
-    interval: float = 0.1,
-    late: tuple[type[BaseException], ...] = (EngineError,),
-) -> None:
-    """Ask again until `condition` holds; for what is known to come late, with an end.
-
-    Only the exceptions in `late` are waited through. Raises EngineError when the time is over.
-    """
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(seconds),
-        wait=tenacity.wait_fixed(interval),
-        retry=tenacity.retry_if_exception_type(late) | tenacity.retry_if_result(lambda held: not held),
-        before_sleep=lambda state: _waiting(state, waiting_for),
-    )
-    try:
-        retrying(condition)
-    except tenacity.RetryError as over:
-        last = over.last_attempt.exception()
-        details = str(last) if last else ""
-        raise EngineError(f"Waited {seconds:g} s for {waiting_for}; it did not happen.", details=details) from last
-
-
-def _waiting(state: "tenacity.RetryCallState", waiting_for: str) -> None:
-    log.debug("retry", waiting_for=waiting_for, attempt=state.attempt_number)
 
 
 def _without_layer(container_id: str, error: APIError) -> EngineError:

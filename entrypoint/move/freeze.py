@@ -6,9 +6,10 @@ from entrypoint.console.errors import EngineError, NeedsStop, SystemdError
 from entrypoint.console.events import log
 from entrypoint.engine.containerd import tenants
 from entrypoint.engine.containers import strays
-from entrypoint.engine.docker import Engine, socket_of, until
+from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.inventory import ALIVE
 from entrypoint.host.disks.filesystem import mounts, mounts_below
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.services import hold
 from entrypoint.host.services.units import RUNNING, STOPPED
 from entrypoint.move.context import Move, Patience

@@ -14,11 +14,11 @@ from entrypoint.commands.status.timeline import Span, downtime, last_phase, old_
 from entrypoint.console import names
 from entrypoint.console.errors import ExitCode, JournalError
 from entrypoint.console.events import Phase
-from entrypoint.engine.docker import until
 from entrypoint.engine.inventory import counts, names_in
 from entrypoint.engine.unit.service import SERVICE
 from entrypoint.host.host import Host
 from entrypoint.host.machine import locality
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.services.manager import ServiceManager
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.amiss import Kind

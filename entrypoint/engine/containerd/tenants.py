@@ -17,12 +17,12 @@ from pathlib import Path
 
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
-from entrypoint.engine.docker import until
 from entrypoint.engine.info import NAMESPACES
 from entrypoint.engine.unit import service
 from entrypoint.host.disks.filesystem import mounts
 from entrypoint.host.host import Host
 from entrypoint.host.machine import processes
+from entrypoint.host.machine.persistence import until
 from entrypoint.settings import flags
 
 TASKS = "io.containerd.runtime.v2.task"  # in the state, a directory a namespace, in it one a task

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import log
-from entrypoint.engine.docker import until
 from entrypoint.host.machine import processes
+from entrypoint.host.machine.persistence import until
 
 GRACE = 10.0  # seconds; what `docker stop` gives
 DYING = 10.0  # seconds, for what was killed: a process in the middle of a write ends when that has ended

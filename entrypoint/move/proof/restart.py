@@ -15,9 +15,10 @@ import tenacity
 
 from entrypoint.console.errors import EngineError, MoveError, RelocatorError
 from entrypoint.console.events import log
-from entrypoint.engine.docker import UNREACHABLE, Engine, reason, until
+from entrypoint.engine.docker import UNREACHABLE, Engine, reason
 from entrypoint.engine.inventory import ALIVE, Container, Inventory, Status, doomed, heir
 from entrypoint.engine.swarm import State, replicas
+from entrypoint.host.machine.persistence import until
 from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.move.context import Patience
 

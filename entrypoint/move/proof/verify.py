@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from entrypoint.console.errors import MoveError, SystemdError, VerificationError
 from entrypoint.console.events import log
-from entrypoint.engine.docker import Engine, socket_of, until
+from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.holdings import whole
 from entrypoint.engine.inventory import ENGINE, Inventory, compared, differences
-from entrypoint.host.machine.persistence import persistently
+from entrypoint.host.machine.persistence import persistently, until
 from entrypoint.host.services.units import RUNNING, STOPPED, UnitState
 from entrypoint.journal.amiss import Amiss, Kind
 from entrypoint.move.context import Move

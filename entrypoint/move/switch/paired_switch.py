@@ -16,8 +16,8 @@ Where containerd's root moves alone there is one file, whose rename is the commi
 
 from entrypoint.console.errors import EngineError, MoveError, VerificationError
 from entrypoint.engine.containerd.service import BLOBS, DATABASE, works_on
-from entrypoint.engine.docker import until
 from entrypoint.engine.inventory import Inventory, made_since
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.services.units import RUNNING
 from entrypoint.move.context import Move
 from entrypoint.plan.plan import Direction

@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from entrypoint.console.errors import EngineError
 from entrypoint.console.events import Phase
-from entrypoint.engine.docker import Engine, socket_of, until
+from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.inventory import Container, Status
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
 from entrypoint.journal.record import Event, Record

@@ -20,8 +20,9 @@ from entrypoint.console.errors import JournalError, MoveError, PreflightError, R
 from entrypoint.console.events import log, quietly
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import Copier
-from entrypoint.engine.docker import Engine, socket_of, until
+from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.host.disks.stored import from_json, to_json
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal

@@ -20,8 +20,9 @@ import structlog
 
 from entrypoint.console.errors import Aborted, ExitCode, NeedsStop, RelocatorError, SystemdError
 from entrypoint.console.events import Phase, log, phase
-from entrypoint.engine.docker import Engine, socket_of, until
+from entrypoint.engine.docker import Engine, socket_of
 from entrypoint.engine.inventory import ALIVE
+from entrypoint.host.machine.persistence import until
 from entrypoint.host.machine.processes import Process
 from entrypoint.host.services.units import RUNNING
 from entrypoint.journal.journal import Journal
