@@ -1,17 +1,15 @@
 """What is told of the last run, for people: what was, what is now, what to do."""
 
-from entrypoint.commands.status.standing import Standing
+from entrypoint.commands.status.at_work import held, told_at, working
 from entrypoint.commands.status.state import State
 from entrypoint.commands.status.status import AT_WORK, Status
 from entrypoint.commands.status.timeline import picture
 from entrypoint.console import wording
-from entrypoint.console.events import Phase
 from entrypoint.journal.amiss import Kind
 from entrypoint.journal.unfinished import KEPT, LOST
 from entrypoint.move import safety_net
 from entrypoint.move.context import Patience
 from entrypoint.move.proof import restart, verify
-from entrypoint.move.worker import handover
 from entrypoint.plan.plan import Direction
 
 AGAIN = "to prove the root once more"
@@ -42,13 +40,9 @@ def report(status: Status, columns: int) -> str:
 
 
 def _when(status: Status) -> str:
-    began, ended = (_told_at(one) for one in (status.began, status.ended))
+    began, ended = (told_at(one) for one in (status.began, status.ended))
     where = f" on {status.host}" if status.host else ""
     return (f"Begun{where} {began}" + (f", ended {ended}." if ended else ".")) if began else ""
-
-
-def _told_at(moment: str) -> str:
-    return moment.replace("T", " ")
 
 
 def _took(status: Status) -> str:
@@ -64,45 +58,6 @@ def _earlier(status: Status) -> tuple[str, ...]:
 
 def _none(_status: Status) -> tuple[str, ...]:
     return ("No move was ever begun on this host.",)
-
-
-def _working(status: Status) -> tuple[str, ...]:
-    return (
-        f"Run {status.run} is at work: {status.source} → {status.target}, {status.phase}.",
-        _pace(status),
-        *(
-            ("The engine is up. To wait for the outcome: relocator status --wait",)
-            if status.phase in (Phase.PRE_COPY, Phase.HOLD)  # the unit is made at the hand-over
-            else (
-                "The engine is away for some seconds of it. To wait on this host for the outcome:",
-                f"    {handover.outcome_line()}",
-                f"Meanwhile: journalctl -fu {handover.UNIT}",
-            )
-        ),
-    )
-
-
-def _held(status: Status) -> tuple[str, ...]:
-    found = status.held or Standing()
-    least, most = found.downtime or (0.0, 0.0)
-    left = f"{wording.size(found.size)} in {wording.counted(found.files, 'file')}"
-    return (
-        f"Run {status.run} is held: {status.source} → {status.target}. The engine runs, and the copy is ready.",
-        f"Held since {_told_at(found.since)}.",
-        _pace(status) or "The copy is kept up to date.",
-        f"What is left: about what the last pass has found, {_told_at(found.looked)}: {left}." if found.looked else "",
-        f"The downtime would be {wording.span(least)} to {wording.span(most)} now." if found.downtime else "",
-        f"It goes by itself {_told_at(found.at)}." if found.at else "",
-        f"It was to go, and did not: {found.against}" if found.against else "",
-        "To switch: relocator go",
-        "To give it up: relocator abort",
-    )
-
-
-def _pace(status: Status) -> str:
-    if status.paused:
-        return "The copy is paused. To let it go on: relocator resume"
-    return f"The copy is limited to {status.limit} a second." if status.limit else ""
 
 
 def _committed(status: Status) -> tuple[str, ...]:
@@ -261,7 +216,7 @@ def _choices(status: Status) -> tuple[str, ...]:
     return (
         f"The old root is still in {_old(status)}, as it was when the engine stopped.",
         "To stay loses nothing. To go back is your choice: relocator rollback --yes",
-        f"It gives up what was written, made and removed since {_told_at(status.since)}; that stays in {_new(status)}.",
+        f"It gives up what was written, made and removed since {told_at(status.since)}; that stays in {_new(status)}.",
         "To see first what that is, with nothing changed: relocator rollback",
     )
 
@@ -291,8 +246,8 @@ def _abandoned(status: Status) -> tuple[str, ...]:
 
 SENTENCES = {
     State.NONE: _none,
-    State.WORKING: _working,
-    State.HELD: _held,
+    State.WORKING: working,
+    State.HELD: held,
     State.COMMITTED: _committed,
     State.ROLLED_BACK: _rolled_back,
     State.BROKEN: _broken,
