@@ -7,7 +7,8 @@ import traceback
 from collections.abc import Sequence
 from contextlib import closing
 
-from entrypoint.commands import cli, sibling
+from entrypoint.commands import sibling
+from entrypoint.commands.line import cli
 from entrypoint.commands.verbs import VERBS
 from entrypoint.console import command
 from entrypoint.console import events as logging

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from entrypoint.commands.cli import typed
+from entrypoint.commands.line.cli import typed
 from entrypoint.console.command import has_terminal
 from entrypoint.console.errors import ExitCode, Left, PreflightError
 from entrypoint.console.events import Phase, log

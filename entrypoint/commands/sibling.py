@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from entrypoint.commands.cli import VARIABLES
+from entrypoint.commands.line.options import VARIABLES
 from entrypoint.console.command import CALLED, IMAGE
 from entrypoint.console.errors import ContainerError, EngineError, PreflightError
 from entrypoint.engine import products

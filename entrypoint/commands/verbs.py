@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from entrypoint.commands import cleanup, cli, control, rollback, run, survey
-from entrypoint.commands.cli import Asked
+from entrypoint.commands import cleanup, control, rollback, run, survey
+from entrypoint.commands.line import cli, options
+from entrypoint.commands.line.cli import Asked
 from entrypoint.commands.printed import completion, manual, script
 from entrypoint.commands.status import page, report, text
 from entrypoint.commands.status import status as statuses
@@ -249,5 +250,5 @@ VERBS: Mapping[str, Callable[[Context, Asked], ExitCode]] = {
     "bundle": print_bundle,
     "completion": print_completion,
     "manual": print_manual,
-    cli.WORKER: work,
+    options.WORKER: work,
 }

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator
 
-from entrypoint.commands import cli
+from entrypoint.commands.line import options
 
 SHELLS = ("bash",)
 NAMES = ("relocator", "relocate")  # as which the script is usually saved
@@ -39,17 +39,19 @@ complete -o filenames -F _relocator {names}
 def bash() -> str:
     """The function that bash calls for each word."""
     return BASH.format(
-        verbs="|".join(cli.VERBS),
+        verbs="|".join(options.VERBS),
         values="\n".join(_values()),
         options="\n".join(_options()),
-        words=_offered(cli.VERBS),
+        words=_offered(options.VERBS),
         names=" ".join(NAMES),
     )
 
 
 def _values() -> Iterator[str]:
     """The options that are followed by one of a few words, or by a path."""
-    words = {name: how for _text, verb_words in cli.VERBS.values() for name, how in verb_words if name.startswith("--")}
+    words = {
+        name: how for _text, verb_words in options.VERBS.values() for name, how in verb_words if name.startswith("--")
+    }
     for name, how in words.items():
         if choices := how.get("choices"):
             yield f"        {name}) {_offered(choices)}; return ;;"
@@ -58,10 +60,10 @@ def _values() -> Iterator[str]:
 
 
 def _options() -> Iterator[str]:
-    for verb, (_text, words) in cli.VERBS.items():
+    for verb, (_text, words) in options.VERBS.items():
         names = [name for name, _how in words if name.startswith("--")]
-        yield f"                {verb}) {_offered([*names, cli.HELP[0]])} ;;"
-    yield f"                *) {_offered((cli.HELP[0], cli.VERSION[0]))} ;;"
+        yield f"                {verb}) {_offered([*names, options.HELP[0]])} ;;"
+    yield f"                *) {_offered((options.HELP[0], options.VERSION[0]))} ;;"
 
 
 def _offered(words: Iterable[str]) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from entrypoint import __version__
-from entrypoint.commands import cli
-from entrypoint.commands.parser import Word
+from entrypoint.commands.line import options
+from entrypoint.commands.line.parser import Word
 from entrypoint.console.environment import variable
 
 ABOUT = (
@@ -29,7 +29,7 @@ def _lines() -> Iterator[str]:
     yield from (".SH SYNOPSIS", *_synopsis())
     yield from (".SH DESCRIPTION", *(line for text in ABOUT for line in (".PP", _text(text))))
     yield ".SH COMMANDS"
-    for verb, (text, words) in cli.VERBS.items():
+    for verb, (text, words) in options.VERBS.items():
         yield from _item(_usage(verb, words), text)
     yield ".SH OPTIONS"
     for name, how in _options().items():
@@ -44,17 +44,17 @@ def _lines() -> Iterator[str]:
             variable(name), f"Like {name}." if how.get("metavar") or how.get("choices") else f"1 is {name}."
         )
     yield ".SH EXIT STATUS"
-    for code, text in cli.CODES.items():
+    for code, text in options.CODES.items():
         yield from _item(str(int(code)), f"{text[:1].upper()}{text[1:]}.")
     yield ".SH FILES"
     for place, text in FILES:
         yield from _item(place, text)
     yield ".SH EXAMPLES"
-    yield from (line for words in cli.EXAMPLES for line in (".PP", ".B " + _text(f"relocator {words}")))
+    yield from (line for words in options.EXAMPLES for line in (".PP", ".B " + _text(f"relocator {words}")))
 
 
 def _synopsis() -> Iterator[str]:
-    for verb, (_meaning, words) in cli.VERBS.items():
+    for verb, (_meaning, words) in options.VERBS.items():
         yield from (f".B {_text(f'relocator {_usage(verb, words)}')}", ".br")
 
 
@@ -65,7 +65,7 @@ def _usage(verb: str, words: tuple[Word, ...]) -> str:
 
 def _options() -> dict[str, dict[str, object]]:
     """Every option once, whichever commands take it."""
-    return {name: dict(how) for _text, words in cli.VERBS.values() for name, how in words if name.startswith("--")}
+    return {name: dict(how) for _text, words in options.VERBS.values() for name, how in words if name.startswith("--")}
 
 
 def _item(name: str, text: object) -> tuple[str, ...]:

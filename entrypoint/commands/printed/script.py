@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from entrypoint import __version__
-from entrypoint.commands.cli import VARIABLES
+from entrypoint.commands.line.options import VARIABLES
 from entrypoint.console.command import IMAGE
 from entrypoint.host.disks.filesystem import mounts_of
 from entrypoint.move.worker.handover import PYTHON

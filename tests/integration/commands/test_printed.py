@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.commands import cli
+from entrypoint.commands.line import options
 from entrypoint.commands.printed import completion, manual
 from entrypoint.console.errors import ExitCode
 
@@ -30,15 +30,15 @@ def completed(tmp_path: Path, *words: str) -> list[str]:
 
 
 def test_verbs_are_offered_first(tmp_path: Path) -> None:
-    assert completed(tmp_path, "relocate", "") == [*cli.VERBS]
+    assert completed(tmp_path, "relocate", "") == [*options.VERBS]
     assert completed(tmp_path, "relocate", "roll") == ["rollback"]
     assert completed(tmp_path, "relocate", "rollback", "") == []
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", options.VERBS)
 def test_of_each_verb_its_options_are_offered(tmp_path: Path, verb: str) -> None:
-    options = [name for name, _how in cli.VERBS[verb][1] if name.startswith("--")]
-    assert completed(tmp_path, "relocate", verb, "--") == [*options, "--help"]
+    names = [name for name, _how in options.VERBS[verb][1] if name.startswith("--")]
+    assert completed(tmp_path, "relocate", verb, "--") == [*names, "--help"]
 
 
 def test_after_a_target_the_options_of_a_move_are_offered(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_the_manual_page_is_read_by_roff_without_a_warning_and_has_everything() 
                            capture_output=True, text=True, check=True)  # fmt: skip
     assert shown.stderr == ""
     words = " ".join(shown.stdout.split())
-    for verb, (text, options) in cli.VERBS.items():
+    for verb, (text, given) in options.VERBS.items():
         assert f"relocator {verb}" in words
         assert text.split("; ")[0].replace("- ", "-") in words
-        assert all(name in words for name, _how in options)
-    assert all(variable in words for variable in cli.VARIABLES)
+        assert all(name in words for name, _how in given)
+    assert all(variable in words for variable in options.VARIABLES)
     codes = shown.stdout.partition("EXIT STATUS")[2].partition("FILES")[0]
     assert re.findall(r"^ +(\d+) +\S", codes, re.MULTILINE) == [str(int(code)) for code in ExitCode]

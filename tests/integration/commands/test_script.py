@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint import __version__
-from entrypoint.commands import cli
+from entrypoint.commands.line import options
 from entrypoint.commands.printed import script
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh"), "bash": ("bash", "--posix")}
@@ -264,7 +264,7 @@ def test_the_image_is_given_the_options_of_the_environment(desk: Desk) -> None:
     """By their names: docker takes the values, and leaves out what is not set."""
     desk.run("/new", codes="3", variables={"RELOCATOR_BWLIMIT": "50m"})
     (asked,) = desk.asked("run")
-    assert all(f" --env {variable} " in asked for variable in cli.VARIABLES)
+    assert all(f" --env {variable} " in asked for variable in options.VARIABLES)
     assert asked.endswith(" relocator /new")
 
 

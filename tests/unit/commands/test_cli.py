@@ -11,8 +11,9 @@ import pytest
 
 from entrypoint import __main__ as composition
 from entrypoint import __version__
-from entrypoint.commands import cli, verbs
-from entrypoint.commands.cli import Asked
+from entrypoint.commands import verbs
+from entrypoint.commands.line import cli, options
+from entrypoint.commands.line.cli import Asked
 from entrypoint.console import events as logging
 from entrypoint.console.errors import ExitCode, PreflightError, RelocatorError, UsageError
 from entrypoint.host.machine.standing import Standing
@@ -152,7 +153,7 @@ def test_the_help_has_every_code_and_examples_that_can_be_typed(capsys: pytest.C
     cli.parse(["--help"])
     said = capsys.readouterr().out
     assert re.findall(r"^  (\d+) +\S", said, re.MULTILINE) == [str(int(code)) for code in ExitCode]
-    for words in cli.EXAMPLES:
+    for words in options.EXAMPLES:
         assert f"relocator {words}\n" in said
         assert cli.parse(words.split())
 
@@ -164,7 +165,7 @@ def test_the_version_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_every_verb_that_can_be_typed_can_be_done() -> None:
-    assert set(verbs.VERBS) == {*cli.VERBS, *cli.HIDDEN}
+    assert set(verbs.VERBS) == {*options.VERBS, *options.HIDDEN}
 
 
 @pytest.mark.parametrize("code", [*ExitCode])
@@ -277,11 +278,11 @@ def test_a_worker_is_not_started_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_pa
     run = book.begin()
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     with pytest.raises(UsageError, match="by systemd"):
-        verbs.work(Context(host, FakeSystemd(host, Calls()), book), Asked(cli.WORKER, run=run.number))
+        verbs.work(Context(host, FakeSystemd(host, Calls()), book), Asked(options.WORKER, run=run.number))
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     for number in ("000002", "../../../../etc", "", "1"):
         with pytest.raises(UsageError, match="by systemd"):
-            verbs.work(Context(host, FakeSystemd(host, Calls()), book), Asked(cli.WORKER, run=number))
+            verbs.work(Context(host, FakeSystemd(host, Calls()), book), Asked(options.WORKER, run=number))
     assert not run.log.exists()
 
 
@@ -306,7 +307,7 @@ def test_help_is_for_one_who_types_it_without_dashes(capsys: pytest.CaptureFixtu
 
 
 def test_the_help_names_the_program_and_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], *([verb] for verb in cli.VERBS)):
+    for words in ([], *([verb] for verb in options.VERBS)):
         assert composition.main([*words, "--help"]) == 0
         shown = capsys.readouterr().out
         assert shown.startswith(f"Usage: {' '.join(['relocator', *words])} ")
@@ -330,7 +331,7 @@ def test_no_words_are_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_word_that_is_like_none_is_told_what_there_is() -> None:
     with pytest.raises(UsageError) as wrong:
         cli.parse(["newdisk"])
-    assert all(verb in wrong.value.resolution for verb in cli.VERBS)
+    assert all(verb in wrong.value.resolution for verb in options.VERBS)
     assert "worker" not in wrong.value.resolution
     assert "absolute path" in wrong.value.resolution
 

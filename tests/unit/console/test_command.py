@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from entrypoint.commands import sibling
-from entrypoint.commands.cli import VERBS
+from entrypoint.commands.line.options import VERBS
 from entrypoint.console import command, names, wording
 from entrypoint.console import events as logging
 from entrypoint.engine.inventory import Container, Inventory, Status, names_in

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from entrypoint.commands import rollback, run, survey, verbs
-from entrypoint.commands.cli import parse
+from entrypoint.commands.line.cli import parse
 from entrypoint.console.errors import ExitCode, PreflightError
 from entrypoint.console.findings import Finding
 from entrypoint.engine.swarm import Swarm

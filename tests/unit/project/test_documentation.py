@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.commands import cli
+from entrypoint.commands.line import cli, options
 from entrypoint.commands.status.state import EXIT_CODES
 from entrypoint.console.errors import ExitCode
 from entrypoint.host.machine import programs
@@ -26,7 +26,7 @@ def commands() -> Iterator[tuple[str, str]]:
     for page in (*PAGES, *sorted((ROOT / "examples").glob("*/*"))):
         text = page.read_text().replace("\\\n", " ")
         for words in COMMAND.findall(text):
-            if words.startswith(("/", "-")) or words.split(" ")[0] in cli.VERBS:
+            if words.startswith(("/", "-")) or words.split(" ")[0] in options.VERBS:
                 yield page.name, words
 
 
@@ -79,12 +79,12 @@ def test_every_state_is_explained_with_its_code() -> None:
 
 
 def test_every_option_and_command_is_on_its_page() -> None:
-    options = {name for _text, words in cli.VERBS.values() for name, _how in words if name.startswith("-")}
+    known = {name for _text, words in options.VERBS.values() for name, _how in words if name.startswith("-")}
     table = re.findall(r"^\| `.*?\| `(--[a-z-]+)", (ROOT / "docs/options.md").read_text(), re.MULTILINE)
-    assert set(table) == options
+    assert set(table) == known
     assert len(table) == len(set(table))
     named = {word.split(" ")[0] for row in rows("options.md") for word in re.findall(r"[a-z]+ ?[A-Z]*$", row[0])}
-    assert named >= {*cli.VERBS} - {"run"}
+    assert named >= {*options.VERBS} - {"run"}
 
 
 def test_every_capability_has_its_reason() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from entrypoint.commands import cli
+from entrypoint.commands.line import cli
 from entrypoint.console.errors import UsageError
 from entrypoint.copy.copied import Copied
 from entrypoint.copy.copier import identity
